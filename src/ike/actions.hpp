@@ -1,0 +1,71 @@
+// What goes into the IKE core besides datagrams, and what comes out.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "base/address.hpp"
+#include "base/iana.hpp"
+#include "base/secret.hpp"
+#include "base/strong_id.hpp"
+#include "ipsec/data_plane.hpp"
+#include "ike/key_schedule.hpp"
+
+namespace qanat::ike {
+
+// The addresses that an IKE message uses. The local port tells whether the non-ESP marker stands before it.
+struct Path {
+  Endpoint local;
+  Endpoint remote;
+  friend bool operator==(const Path&, const Path&) = default;
+};
+
+// UDP payload to send, the non-ESP marker included where it belongs.
+struct Transmit {
+  Path path;
+  Bytes datagram;
+};
+struct PlaneCommand {
+  ipsec::Command command;
+};
+
+// Something an operator or the Director wants to know. `what` is a stable word; docs/events.md lists them.
+struct Report {
+  enum class What : std::uint8_t {
+    ChildUp,        // traffic can flow; `detail` is the summary of keys and algorithms
+    ChildGone,      // that Child SA carries no more: follows every ChildUp once
+    IkeUp,          // the peer is authenticated
+    AttemptFailed,  // an attempt that we began ended without a tunnel; `detail` says why and what to do
+    PeerRefused,    // as responder we turned a peer away
+    Hint,           // an unauthenticated answer that may explain why an attempt does not progress
+    Down,           // an established IKE SA is gone; `detail` says why
+    RenewWanted,    // a lifetime or a limit asks for new keys soon
+    PeerMoved,
+  } what{};
+  TunnelId tunnel;   // 0 with PeerRefused when no tunnel was found
+  IkeSaId sa;
+  std::string detail;
+};
+[[nodiscard]] std::string to_string(Report::What what);
+
+// For --keylog: one record per key generation (Wireshark's tables hold one key set per SPI pair).
+struct KeyLog {
+  std::uint64_t spi_i = 0;
+  std::uint64_t spi_r = 0;
+  unsigned generation = 0;  // 0 after IKE_SA_INIT, 1 after the first IKE_INTERMEDIATE, ...
+  CipherSuite suite;
+  SecretBytes sk_ei, sk_er, sk_ai, sk_ar;
+};
+struct EspKeyLog {
+  IpAddress source;
+  IpAddress destination;
+  ipsec::EspSpi spi = 0;
+  CipherSuite suite;
+  bool esn = false;
+  SecretBytes keymat;
+};
+
+using Action = std::variant<Transmit, PlaneCommand, Report, KeyLog, EspKeyLog>;
+
+}  // namespace qanat::ike

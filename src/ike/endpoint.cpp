@@ -1,0 +1,235 @@
+#include "ike/endpoint.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace qanat::ike {
+
+using wire::ExchangeType;
+
+namespace {
+
+constexpr std::size_t kMarkerSize = 4;
+constexpr std::uint64_t kShardMask = 0x3f;
+
+}  // namespace
+
+std::string to_string(Report::What what) {
+  switch (what) {
+    case Report::What::ChildUp: return "child-up";
+    case Report::What::ChildGone: return "child-gone";
+    case Report::What::IkeUp: return "ike-up";
+    case Report::What::AttemptFailed: return "attempt-failed";
+    case Report::What::PeerRefused: return "peer-refused";
+    case Report::What::Hint: return "hint";
+    case Report::What::Down: return "down";
+    case Report::What::RenewWanted: return "renew-wanted";
+    case Report::What::PeerMoved: return "peer-moved";
+  }
+  return "unknown";
+}
+
+IkeEndpoint::IkeEndpoint(EndpointConfig config, Rng& rng)
+    : config_(config), rng_(rng), env_{config_, *this, rng_, counters_, actions_}, cookies_(rng_) {}
+
+IkeEndpoint::~IkeEndpoint() = default;
+
+std::optional<Action> IkeEndpoint::poll_action() {
+  if (actions_.empty()) return std::nullopt;
+  std::optional<Action> out{std::move(actions_.front())};
+  actions_.pop_front();
+  return out;
+}
+
+std::optional<Instant> IkeEndpoint::next_timeout() const {
+  std::optional<Instant> next;
+  if (!timeouts_.empty()) next = timeouts_.begin()->first;
+  if (!duplicates_.empty() && (!next || duplicates_.begin()->first < *next)) next = duplicates_.begin()->first;
+  return next;
+}
+
+void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView payload) {
+  if (arrived.local.port == config_.nat_port) {
+    if (payload.size() == 1 && payload[0] == 0xff) {
+      counters_.add(Counter::keepalive);
+      return;
+    }
+    if (payload.size() < kMarkerSize || load_be32(payload.data()) != 0) {
+      counters_.add(Counter::malformed);
+      return;
+    }
+    payload = payload.subspan(kMarkerSize);
+  }
+  const auto header = wire::parse_header(payload);
+  if (!header) {
+    counters_.add(Counter::malformed);
+    return;
+  }
+  if (header->major_version != 2) {
+    counters_.add(Counter::bad_version);
+    if (header->major_version > 2 && !header->is_response()) {
+      answer_in_clear(arrived, *header, {wire::ProtocolId::None, {}, wire::NotifyType::INVALID_MAJOR_VERSION, {}});
+    }
+    return;
+  }
+  if (header->exchange == ExchangeType::IKE_SA_INIT && header->from_initiator() && !header->is_response()) {
+    auto message = wire::parse_message(payload);
+    if (!message || header->spi_r != 0 || header->message_id != 0 || header->spi_i == 0 || message->encrypted) {
+      counters_.add(Counter::malformed);
+      return;
+    }
+    handle_init_request(now, arrived, payload, std::move(*message));
+    return;
+  }
+  const std::uint64_t spi = header->from_initiator() ? header->spi_r : header->spi_i;
+  const auto found = sas_.find(spi);
+  if (found != sas_.end() && found->second.sa->is_initiator() && found->second.sa->peer_spi() != 0 && header->exchange == ExchangeType::IKE_SA_INIT) {
+    const auto answer = wire::parse_message(payload);
+    if (answer && header->is_response() && header->message_id == 0) {
+      found->second.sa->handle_other_init_response(*answer);
+    } else {
+      counters_.add(Counter::malformed);
+    }
+    return;
+  }
+  // The peer's SPI must fit too, once it is known: an SA is named by both.
+  if (found == sas_.end() || (found->second.sa->peer_spi() != 0 && found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
+    counters_.add(Counter::unknown_spi);
+    return;
+  }
+  const auto message = wire::parse_message(payload);
+  if (!message) {
+    counters_.add(Counter::malformed);
+    return;
+  }
+  found->second.sa->handle_message(now, arrived, payload, *message);
+  touch(now, spi);
+}
+
+void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
+  if (const auto* done = std::get_if<ipsec::Done>(&event)) {
+    const auto asked = env_.requests.extract(done->request);
+    const auto found = asked.empty() ? sas_.end() : sas_.find(asked.mapped());
+    if (found != sas_.end()) {
+      const std::uint64_t spi = found->first;
+      found->second.sa->handle_done(now, *done);
+      touch(now, spi);
+    } else if (done->status && done->spi != 0) {
+      actions_.emplace_back(PlaneCommand{ipsec::ReleaseSpi{done->spi}});
+    }
+  } else if (const auto* counters = std::get_if<ipsec::Counters>(&event)) {
+    for (const ipsec::SaCounters& c : counters->sas) {
+      IkeSa* sa = c.last_in ? owner_of(c.child) : nullptr;
+      if (sa == nullptr) continue;
+      sa->handle_esp_activity(*c.last_in);
+      touch(now, sa->our_spi());
+    }
+  } else if (const auto* moved = std::get_if<ipsec::PeerMoved>(&event)) {
+    for (const std::uint64_t spi : sas_of(moved->tunnel)) {
+      sas_.at(spi).sa->handle_esp_moved(moved->from);
+      touch(now, spi);
+    }
+  } else if (const auto* soft = std::get_if<ipsec::SoftLimit>(&event)) {
+    if (const IkeSa* sa = owner_of(soft->child); sa != nullptr && sa->is_established()) {
+      actions_.emplace_back(Report{Report::What::RenewWanted, sa->tunnel()->id, sa->id(), "a limit of the keys is nearly reached"});
+    }
+  } else if (const auto* hard = std::get_if<ipsec::HardLimit>(&event)) {
+    if (IkeSa* sa = owner_of(hard->child); sa != nullptr) {
+      sa->close(now, "a limit of the keys was reached");
+      touch(now, sa->our_spi());
+    }
+  }
+}
+
+IkeSa* IkeEndpoint::owner_of(ChildSaId child) {
+  const auto spi = env_.children.find(child);
+  if (spi == env_.children.end()) return nullptr;
+  const auto found = sas_.find(spi->second);
+  return found == sas_.end() ? nullptr : found->second.sa.get();
+}
+
+void IkeEndpoint::handle_timeout(Instant now) {
+  while (!timeouts_.empty() && timeouts_.begin()->first <= now) {
+    const std::uint64_t spi = timeouts_.begin()->second;
+    sas_.at(spi).sa->handle_timeout(now);
+    touch(now, spi);
+  }
+  while (!duplicates_.empty() && duplicates_.begin()->first <= now) {
+    const std::uint64_t spi = duplicates_.begin()->second;
+    duplicates_.erase(duplicates_.begin());
+    handle_duplicate(now, spi);
+  }
+}
+
+void IkeEndpoint::set_tunnel(TunnelRef tunnel) {
+  TunnelRef& slot = tunnels_[tunnel->id];
+  if (slot) by_peer_[slot->peer].erase(slot->id);
+  by_peer_[tunnel->peer].insert(tunnel->id);
+  slot = std::move(tunnel);
+}
+
+void IkeEndpoint::remove_tunnel(Instant now, TunnelId tunnel) {
+  terminate(now, tunnel, "the tunnel was removed");
+  const auto found = tunnels_.find(tunnel);
+  if (found == tunnels_.end()) return;
+  const auto peers = by_peer_.find(found->second->peer);
+  peers->second.erase(tunnel);
+  if (peers->second.empty()) by_peer_.erase(peers);
+  tunnels_.erase(found);
+  contacted_.erase(tunnel);
+}
+
+TunnelRef IkeEndpoint::current(TunnelId tunnel) const {
+  const auto found = tunnels_.find(tunnel);
+  return found == tunnels_.end() ? nullptr : found->second;
+}
+
+Status IkeEndpoint::initiate(Instant now, TunnelId id) {
+  const auto found = tunnels_.find(id);
+  ensure(found != tunnels_.end(), "initiate names a known tunnel");
+  const TunnelRef& tunnel = found->second;
+  if (!tunnel->peer) {
+    return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has peer = \"any\": it comes up when the peer calls");
+  }
+  if (tunnel->psk.empty()) return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
+  for (const std::uint64_t spi : sas_of(id)) {
+    const IkeSa& sa = *sas_.at(spi).sa;
+    if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};
+  }
+  const std::uint64_t spi = new_spi();
+  QANAT_ASSIGN(std::unique_ptr<IkeSa> sa, IkeSa::initiate(env_, now, IkeSaId{next_sa_++}, spi, tunnel));
+  sas_[spi].sa = std::move(sa);
+  touch(now, spi);
+  return {};
+}
+
+void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    sas_.at(spi).sa->close(now, why);
+    touch(now, spi);
+  }
+}
+
+std::vector<std::uint64_t> IkeEndpoint::sas_of(TunnelId tunnel) const {
+  const auto found = by_tunnel_.find(tunnel);
+  return found == by_tunnel_.end() ? std::vector<std::uint64_t>{} : std::vector<std::uint64_t>{found->second.begin(), found->second.end()};
+}
+
+std::vector<SaInfo> IkeEndpoint::sas() const {
+  std::vector<SaInfo> out;
+  out.reserve(sas_.size());
+  for (const auto& [spi, entry] : sas_) out.push_back(entry.sa->info());
+  std::sort(out.begin(), out.end(), [](const SaInfo& a, const SaInfo& b) { return a.id < b.id; });
+  return out;
+}
+
+std::uint64_t IkeEndpoint::new_spi() {
+  std::uint64_t spi = 0;
+  do {
+    spi = (rng_.u64() & ~kShardMask) | (config_.shard & kShardMask);
+  } while (spi == 0 || sas_.contains(spi));
+  return spi;
+}
+
+}  // namespace qanat::ike

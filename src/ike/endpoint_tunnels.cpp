@@ -1,0 +1,127 @@
+// How IKE SAs and tunnels belong together: the indexes, what a new IKE SA means for the older ones, INITIAL_CONTACT.
+#include <algorithm>
+
+#include "ike/endpoint.hpp"
+
+namespace qanat::ike {
+
+namespace {
+
+// How long the side that began a superfluous IKE SA has to delete it before the other does.
+constexpr Duration kDuplicatePatience = 10s;
+
+}  // namespace
+
+void IkeEndpoint::remove(std::uint64_t spi) {
+  const auto found = sas_.find(spi);
+  const Entry& entry = found->second;
+  if (!entry.init_key.empty()) init_requests_.erase(entry.init_key);
+  if (const auto list = by_tunnel_.find(entry.tunnel); list != by_tunnel_.end()) {
+    list->second.erase(spi);
+    if (list->second.empty()) by_tunnel_.erase(list);
+  }
+  sas_.erase(found);
+}
+
+void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
+  Entry& entry = sas_.at(spi);
+  IkeSa& sa = *entry.sa;
+  if (entry.tunnel == TunnelId{} && sa.tunnel()) {
+    entry.tunnel = sa.tunnel()->id;
+    by_tunnel_[entry.tunnel].insert(spi);
+  }
+  if (sa.is_established() && !entry.announced) {
+    entry.announced = true;
+    on_established(now, sa);
+  }
+  const bool half_open = sa.is_half_open();
+  const bool unverified = half_open && !sa.cookie_verified();
+  half_open_ = half_open_ + (half_open ? 1U : 0U) - (entry.half_open ? 1U : 0U);
+  unverified_ = unverified_ + (unverified ? 1U : 0U) - (entry.unverified ? 1U : 0U);
+  entry.half_open = half_open;
+  entry.unverified = unverified;
+  if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
+  if (sa.is_closed()) {
+    remove(spi);
+    return;
+  }
+  entry.timeout = sa.next_timeout();
+  if (entry.timeout) timeouts_.insert({*entry.timeout, spi});
+}
+
+// What a newly established IKE SA means for the tunnel's others.
+void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
+  for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
+    IkeSa& old = *sas_.at(spi).sa;
+    if (&old == &fresh || !old.is_established() || !old.peer_id().matches(fresh.peer_id())) continue;
+    const bool at_once = old.established_at() > fresh.begun();  // both were under way together
+    if (fresh.initial_contact_received() && !at_once) {
+      // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
+      // same time may have escaped it.
+      old.abandon("the peer began anew (INITIAL_CONTACT)");
+    } else if (!fresh.child()) {
+      continue;  // it carries nothing, so it replaces nothing
+    } else if (fresh.is_initiator() && !at_once) {
+      old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
+    } else if (at_once) {
+      // Both sides began. Both can see both: the SA with the lower SPIi stays.
+      const bool fresh_loses = old.spi_i() < fresh.spi_i();
+      resolve_duplicate(now, fresh_loses ? fresh : old, fresh_loses ? old : fresh);
+    } else if (old.is_initiator()) {
+      // The peer renews, and will delete the old one; or it began before it knew that ours was made, and then it
+      // counts on us.
+      duplicates_.insert({now + kDuplicatePatience, (old.spi_i() < fresh.spi_i() ? fresh : old).our_spi()});
+    }
+    touch(now, spi);
+  }
+}
+
+// Whoever began the loser deletes it; the other side only sees to it that this happens.
+void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
+  if (!loser.is_initiator()) {
+    duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
+    return;
+  }
+  if (winner.child()) actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+  loser.close(now, "", IkeSa::Ending::Graceful);
+}
+
+// Patience is over: the loser goes if a better one still stands.
+void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
+  const auto found = sas_.find(spi);
+  if (found == sas_.end() || !found->second.sa->is_established()) return;
+  IkeSa& loser = *found->second.sa;
+  for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
+    const IkeSa& winner = *sas_.at(other).sa;
+    if (!winner.is_established() || !winner.child() || winner.spi_i() >= loser.spi_i() || !winner.peer_id().matches(loser.peer_id())) continue;
+    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+    loser.close(now, "", IkeSa::Ending::Graceful);
+    touch(now, spi);
+    return;
+  }
+}
+
+std::vector<TunnelRef> IkeEndpoint::by_addresses(const IpAddress& local, const IpAddress& remote) const {
+  std::vector<TunnelRef> out;
+  for (const std::optional<IpAddress>& peer : {std::optional{remote}, std::optional<IpAddress>{}}) {
+    const auto found = by_peer_.find(peer);
+    if (found == by_peer_.end()) continue;
+    for (const TunnelId id : found->second) {
+      const TunnelRef& t = tunnels_.at(id);
+      if (t->local == local || t->local.is_unspecified()) out.push_back(t);
+    }
+  }
+  return out;
+}
+
+bool IkeEndpoint::claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) {
+  if (contacted_.contains(tunnel.id)) return false;
+  const auto sas = sas_of(tunnel.id);
+  if (std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); })) return false;
+  const bool shared = std::any_of(tunnels_.begin(), tunnels_.end(), [&](const auto& other) {
+    return other.first != tunnel.id && other.second->local_id.matches(tunnel.local_id) && other.second->remote_id.matches(tunnel.remote_id);
+  });
+  return !shared && contacted_.insert(tunnel.id).second;
+}
+
+}  // namespace qanat::ike

@@ -1,0 +1,96 @@
+// What both sides say of themselves in IKE_SA_INIT, and the AUTH values that cover it.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "crypto/digest.hpp"
+#include "ike/ike_sa.hpp"
+
+namespace qanat::ike {
+
+using wire::NotifyPayload;
+using wire::NotifyType;
+
+namespace {
+
+// NAT_DETECTION_*: SHA-1 of SPIs, address and port, in the header's order (RFC 7296 2.23).
+Bytes nat_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Endpoint& e) {
+  std::array<std::uint8_t, 16> spis{};
+  store_be64(spis.data(), spi_i);
+  store_be64(spis.data() + 8, spi_r);
+  std::array<std::uint8_t, 2> port{};
+  store_be16(port.data(), e.port);
+  const auto digest = crypto::sha1({spis, e.address.bytes(), port});
+  return {digest.begin(), digest.end()};
+}
+
+NotifyPayload notify(NotifyType type, Bytes data = {}) { return {wire::ProtocolId::None, {}, type, std::move(data)}; }
+
+}  // namespace
+
+wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate, bool fragmentation, bool hashes) const {
+  wire::Payloads out;
+  Endpoint source = path.local;
+  const bool force = initiator_ ? tunnel_->force_encap : std::any_of(candidates_.begin(), candidates_.end(), [](const TunnelRef& t) { return t->force_encap; });
+  if (force || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
+  out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
+  out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));
+  if (fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
+  if (hashes) {
+    out.emplace_back(notify(NotifyType::SIGNATURE_HASH_ALGORITHMS, {0, 2, 0, 3, 0, 4}));  // SHA2-256, -384, -512 (RFC 7427 4)
+  }
+  if (intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
+  return out;
+}
+
+void IkeSa::note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived) {
+  peer_fragments_ = wire::find_notify(payloads, NotifyType::IKEV2_FRAGMENTATION_SUPPORTED) != nullptr;
+  peer_intermediate_ = wire::find_notify(payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
+  // A peer may send several source hashes, one for each of its addresses: any match means no NAT before it.
+  bool any_source = false;
+  bool source_matches = false;
+  const Bytes source = nat_hash(header.spi_i, header.spi_r, arrived.remote);
+  for (const wire::Payload& p : payloads) {
+    const auto* n = std::get_if<NotifyPayload>(&p);
+    if (n == nullptr) continue;
+    if (n->type == NotifyType::NAT_DETECTION_SOURCE_IP) {
+      any_source = true;
+      source_matches = source_matches || n->data == source;
+    }
+    if (n->type == NotifyType::NAT_DETECTION_DESTINATION_IP) {
+      nat_local_ = n->data != nat_hash(header.spi_i, header.spi_r, arrived.local);
+    }
+  }
+  nat_remote_ = any_source && !source_matches;
+}
+
+SecretBytes IkeSa::auth_value(Signer signer, const wire::IdPayload& id, ByteView psk) const {
+  const bool of_initiator = signer == Signer::Initiator;
+  SignedOctetsInput in;
+  in.prf = context_.prf;
+  in.init_message = of_initiator ? init_request_ : init_response_;
+  in.peer_nonce = of_initiator ? context_.nonce_r : context_.nonce_i;
+  in.sk_p = of_initiator ? &keys_.sk_pi : &keys_.sk_pr;
+  const Bytes id_body = wire::body_of(id);
+  in.id_body = id_body;
+  in.int_auth_i = &int_auth_i_;
+  in.int_auth_r = &int_auth_r_;
+  in.auth_message_id = auth_message_id_;
+  return psk_auth(context_.prf, psk, signed_octets(in));
+}
+
+void IkeSa::set_verdict() {
+  verdict_.hybrid = std::any_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
+  if (!verdict_.hybrid) {
+    verdict_.reason = classical_reason_;
+    return;
+  }
+  std::vector<std::string> names;
+  for (const KeId id : key_exchanges_) {
+    if (is_ml_kem(id)) names.push_back(to_string(id));
+  }
+  verdict_.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+}
+
+}  // namespace qanat::ike

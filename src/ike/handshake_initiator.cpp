@@ -1,0 +1,333 @@
+// The initiator's side of the handshake: IKE_SA_INIT with its retries, IKE_INTERMEDIATE rounds, IKE_AUTH.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "ike/ike_sa.hpp"
+#include "ike/retransmit.hpp"
+
+namespace qanat::ike {
+
+using wire::ExchangeType;
+using wire::NotifyPayload;
+using wire::NotifyType;
+using wire::PayloadType;
+
+namespace {
+
+constexpr std::size_t kNonceSize = 32;
+constexpr unsigned kMaxRestarts = 5;           // cookies and INVALID_KE_PAYLOAD together
+constexpr Duration kAttemptLimit = 600s;       // beyond the 12 sends of any one exchange
+constexpr Duration kPatienceAfterHint = 10s;   // a true answer may still follow a forged refusal (RFC 7296 2.21.1)
+
+}  // namespace
+
+Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, TunnelRef tunnel) {
+  ensure(tunnel->peer.has_value(), "only a tunnel with a peer address can be begun");
+  std::unique_ptr<IkeSa> sa{new IkeSa(env, id, true)};
+  sa->tunnel_ = std::move(tunnel);
+  sa->context_.spi_i = our_spi;
+  sa->context_.nonce_i = env.rng.bytes(kNonceSize);
+  sa->begun_ = now;
+  sa->since_ = now;
+  sa->last_heard_ = now;
+  const bool on_nat_port = sa->tunnel_->peer_port == env.config.nat_port;
+  sa->path_ = {{sa->tunnel_->local, on_nat_port ? env.config.nat_port : env.config.ike_port}, {*sa->tunnel_->peer, sa->tunnel_->peer_port}};
+  AwaitInit state;
+  state.offer = ipsec::offer_ike(sa->tunnel_->ike);
+  const KeId group = sa->tunnel_->ike.front().ke.front();
+  QANAT_TRY(sa->send_init(now, state, group));
+  sa->state_ = std::move(state);
+  sa->timers_.set(Timer::Handshake, now + kAttemptLimit);
+  return sa;
+}
+
+Status IkeSa::send_init(Instant now, AwaitInit& state, KeId group) {
+  QANAT_ASSIGN(auto ke, crypto::KeyExchange::create(group, env_.rng));
+  state.attempts.push_back({{}, std::move(ke)});
+  resend_init(now, state);
+  return {};
+}
+
+// Builds the request for the newest attempt: the same in everything but the cookie in front (RFC 7296 2.6).
+void IkeSa::resend_init(Instant now, AwaitInit& state) {
+  Attempt& attempt = state.attempts.back();
+  wire::Payloads payloads;
+  if (!state.cookie.empty()) {
+    payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::COOKIE, state.cookie});
+  }
+  payloads.emplace_back(state.offer);
+  payloads.emplace_back(wire::KePayload{attempt.ke->id(), to_bytes(attempt.ke->public_value())});
+  payloads.emplace_back(wire::NoncePayload{context_.nonce_i});
+  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true, true)) payloads.push_back(std::move(p));
+  wire::IkeHeader header;
+  header.spi_i = context_.spi_i;
+  header.exchange = ExchangeType::IKE_SA_INIT;
+  header.flags = wire::kFlagInitiator;
+  Bytes request = wire::write_clear_message(header, payloads);
+  if (attempt.requests.empty() || attempt.requests.back() != request) attempt.requests.push_back(std::move(request));
+  outstanding_ = Outstanding{0, ExchangeType::IKE_SA_INIT, {attempt.requests.back()}, 1, now};
+  next_message_id_ = 1;
+  if (handshake_.empty()) {
+    record_request(now, ExchangeType::IKE_SA_INIT, to_string(attempt.ke->id()), static_cast<std::uint32_t>(attempt.requests.back().size()), 1);
+  } else {
+    handshake_.back().note = to_string(attempt.ke->id());
+    handshake_.back().request_octets = static_cast<std::uint32_t>(attempt.requests.back().size());
+  }
+  transmit(path_, outstanding_->datagrams);
+  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+}
+
+// An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.
+void IkeSa::take_hint(Instant now, std::string text) {
+  if (text != hint_) {
+    hint_ = std::move(text);
+    report(Report::What::Hint, hint_);
+  }
+  const auto limit = timers_.at(Timer::Handshake);
+  if (!limit || now + kPatienceAfterHint < *limit) timers_.set(Timer::Handshake, now + kPatienceAfterHint);
+}
+
+void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
+  auto& state = std::get<AwaitInit>(state_);
+  env_.counters.add(Counter::error_hint);
+  switch (notify.type) {
+    case NotifyType::INVALID_KE_PAYLOAD: {
+      if (notify.data.size() != 2 || state.restarts >= kMaxRestarts) return;
+      const auto group = static_cast<KeId>(load_be16(notify.data.data()));
+      const bool offered = std::any_of(state.offer.proposals.begin(), state.offer.proposals.end(), [&](const wire::Proposal& p) {
+        return std::any_of(p.transforms.begin(), p.transforms.end(), [&](const wire::Transform& t) { return t.type == wire::TransformType::KE && t.id == static_cast<std::uint16_t>(group); });
+      });
+      if (!offered || state.attempts.back().ke->id() == group) return;
+      ++state.restarts;
+      const auto tried = std::find_if(state.attempts.begin(), state.attempts.end(), [&](const Attempt& a) { return a.ke->id() == group; });
+      if (tried != state.attempts.end()) {
+        // Somebody has sent us away from this group before; the peer wants it after all.
+        std::rotate(tried, tried + 1, state.attempts.end());
+        resend_init(now, state);
+        return;
+      }
+      if (const Status sent = send_init(now, state, group); !sent) fail_attempt(sent.error().detail);
+      return;
+    }
+    case NotifyType::NO_PROPOSAL_CHOSEN:
+      take_hint(now, fmt::format("{} answered NO_PROPOSAL_CHOSEN: it accepts none of [{}], or has no tunnel for these addresses; compare the peer's IKE proposals and addresses with this tunnel's",
+                       path_.remote.to_string(), ipsec::describe(state.offer)));
+      break;
+    case NotifyType::INVALID_MAJOR_VERSION: take_hint(now, fmt::format("{} answered INVALID_MAJOR_VERSION: it does not speak IKEv2", path_.remote.to_string())); break;
+    default: take_hint(now, fmt::format("{} answered {}", path_.remote.to_string(), wire::to_string(notify.type))); break;
+  }
+}
+
+void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
+  auto& state = std::get<AwaitInit>(state_);
+  // Nothing here is authenticated: what does not fit is dropped, and the true answer may still come.
+  const auto drop = [&](std::string why) {
+    env_.counters.add(Counter::bad_answer);
+    take_hint(now, std::move(why));
+  };
+  if (message.encrypted) return drop("the IKE_SA_INIT answer is encrypted");
+  if (const Status fits = check_payloads(ExchangeType::IKE_SA_INIT, Direction::Response, message.payloads); !fits) {
+    return drop(fmt::format("the IKE_SA_INIT answer is not usable: {} {}", fits.error().where, fits.error().detail));
+  }
+  if (const NotifyPayload* error = first_error(message.payloads)) {
+    on_init_notify(now, *error);
+    return;
+  }
+  if (const NotifyPayload* cookie = wire::find_notify(message.payloads, NotifyType::COOKIE); cookie != nullptr && wire::find<wire::SaPayload>(message.payloads) == nullptr) {
+    if (cookie->data.empty() || cookie->data.size() > 64 || cookie->data == state.cookie || state.restarts >= kMaxRestarts) return drop("the peer demands cookies without end");
+    ++state.restarts;
+    state.cookie = cookie->data;
+    resend_init(now, state);
+    return;
+  }
+  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
+  const auto* ke = wire::find<wire::KePayload>(message.payloads);
+  const auto* nonce = wire::find<wire::NoncePayload>(message.payloads);
+  if (sa == nullptr || ke == nullptr || nonce == nullptr || message.header.spi_r == 0) return drop("the IKE_SA_INIT answer lacks SA, KE, nonce or SPI");
+  auto chosen = ipsec::check_ike_answer(*sa, state.offer);
+  if (!chosen) return drop(fmt::format("the peer's choice is not among our proposals: {}", chosen.error().detail));
+  const auto attempt = std::find_if(state.attempts.begin(), state.attempts.end(), [&](const Attempt& a) { return a.ke->id() == ke->method; });
+  if (chosen->ke != ke->method || attempt == state.attempts.end()) return drop("the peer's KE payload is not of the chosen key exchange");
+  const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
+  if (!chosen->rounds().empty() && !intermediate) return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
+  if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem()) return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  auto secret = attempt->ke->finish(ke->data);
+  if (!secret) {
+    env_.counters.add(Counter::bad_key_exchange);
+    return drop(fmt::format("the peer's {} value is invalid: {}", to_string(ke->method), secret.error().detail));
+  }
+
+  record_response(now, static_cast<std::uint32_t>(datagram.size()), 1);
+  init_request_ = std::move(attempt->requests.back());
+  if (attempt->requests.size() > 1) earlier_init_request_ = std::move(*(attempt->requests.end() - 2));
+  init_response_ = to_bytes(datagram);
+  outstanding_.reset();
+  timers_.stop(Timer::Retransmit);
+  timers_.set(Timer::Handshake, since_ + kAttemptLimit);
+  hint_.clear();
+  last_heard_ = now;
+  chosen_ = *chosen;
+  if (path_.local.address.is_unspecified()) path_.local.address = arrived.local.address;
+  context_.spi_r = message.header.spi_r;
+  context_.nonce_r = nonce->data;
+  context_.suite = chosen->suite;
+  context_.prf = chosen->prf;
+  key_exchanges_ = {chosen->ke};
+  note_peer_features(message.payloads, message.header, arrived);
+  path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
+  if (tunnel_->pq == model::PqPolicy::Off) {
+    classical_reason_ = "local policy: pq = \"off\"";
+  } else if (!intermediate) {
+    classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+  } else {
+    classical_reason_ = "the peer chose a proposal without an additional key exchange";
+  }
+  // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC 9242 3.3).
+  if ((nat_local_ || nat_remote_ || tunnel_->force_encap) && path_.local.port != env_.config.nat_port) {
+    path_.local.port = env_.config.nat_port;
+    path_.remote.port = 4500;
+  }
+  install_keys(derive_initial_keys(context_, *secret));
+  next_initiator_step(now, 0);
+}
+
+// AUTH covers the request that the peer answered, and an answer does not say which it was. A peer that demands a cookie
+// answers the request with it only; so we assume the newest. When a second answer comes, under another SPI, the peer
+// answered both, somebody else demanded the cookie, and the first answer was to the request without it.
+void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
+  env_.counters.add(Counter::unexpected_response);
+  if (earlier_init_request_.empty() || message.header.spi_r == 0 || message.header.spi_r == context_.spi_r) return;
+  if (wire::find<wire::SaPayload>(message.payloads) == nullptr || wire::find<wire::KePayload>(message.payloads) == nullptr) return;
+  init_request_ = std::exchange(earlier_init_request_, {});
+}
+
+// After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
+void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
+  const std::vector<KeId> rounds = chosen_->rounds();
+  if (rounds_done < rounds.size()) {
+    auto ke = crypto::KeyExchange::create(rounds[rounds_done], env_.rng);
+    if (!ke) return fail_attempt(ke.error().detail);
+    const wire::Payloads payloads{wire::KePayload{rounds[rounds_done], to_bytes((*ke)->public_value())}};
+    state_ = AwaitIntermediate{rounds_done, std::move(*ke)};
+    send_request(now, ExchangeType::IKE_INTERMEDIATE, payloads);
+    if (outstanding_) {
+      std::uint32_t octets = 0;
+      for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
+      record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(rounds[rounds_done]), octets, static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+    }
+    return;
+  }
+  set_verdict();
+  const RequestId request = new_request();
+  state_ = AwaitSpi{request};
+  timers_.set(Timer::Install, now + 2s);
+  env_.actions.emplace_back(PlaneCommand{ipsec::ReserveSpi{request, tunnel_->id}});
+}
+
+void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verified message) {
+  if (const NotifyPayload* error = first_error(message.payloads)) {
+    return fail_attempt(fmt::format("{} refused {}: {}", peer_text(), to_string(state.ke->id()), wire::to_string(error->type)));
+  }
+  const auto* ke = wire::find<wire::KePayload>(message.payloads);
+  if (ke->method != state.ke->id()) {
+    return fail_attempt(fmt::format("{} answered {} where {} was agreed", peer_text(), to_string(ke->method), to_string(state.ke->id())));
+  }
+  auto secret = state.ke->finish(ke->data);
+  if (!secret) {
+    // No notification about a bad response (RFC 7296 2.21); the SA is not built.
+    env_.counters.add(Counter::bad_key_exchange);
+    return fail_attempt(fmt::format("the {} value of {} is invalid: {}", to_string(state.ke->id()), peer_text(), secret.error().detail));
+  }
+  int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
+  key_exchanges_.push_back(state.ke->id());
+  install_keys(derive_next_keys(context_, keys_.sk_d, *secret));
+  next_initiator_step(now, state.round + 1);
+}
+
+void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
+  timers_.stop(Timer::Install);
+  if (!done.status) return fail_attempt(fmt::format("no inbound SPI: {}", done.status.error().detail));
+  AwaitAuth next;
+  next.spi = done.spi;
+  reserved_spi_ = done.spi;
+  next.offer = ipsec::offer_esp(tunnel_->esp, done.spi, tunnel_->esn);
+  next.tsi = {PayloadType::TSi, tunnel_->local_ts};
+  next.tsr = {PayloadType::TSr, tunnel_->remote_ts};
+  auth_message_id_ = next_message_id_;
+  const wire::IdPayload idi{PayloadType::IDi, tunnel_->local_id};
+  wire::Payloads payloads;
+  payloads.emplace_back(idi);
+  if (env_.tunnels.claim_first_contact(*tunnel_, id_)) {
+    payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::INITIAL_CONTACT, {}});
+  }
+  payloads.emplace_back(wire::IdPayload{PayloadType::IDr, tunnel_->remote_id});
+  payloads.emplace_back(wire::AuthPayload{wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Initiator, idi, tunnel_->psk.expose()).expose())});
+  payloads.emplace_back(next.offer);
+  payloads.emplace_back(next.tsi);
+  payloads.emplace_back(next.tsr);
+  state_ = std::move(next);
+  send_request(now, ExchangeType::IKE_AUTH, payloads);
+  if (outstanding_) {
+    std::uint32_t octets = 0;
+    for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
+    record_request(now, ExchangeType::IKE_AUTH, "PSK", octets, static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+  }
+}
+
+void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
+  const NotifyPayload* error = first_error(message.payloads);
+  const auto* idr = wire::find_id(message.payloads, PayloadType::IDr);
+  const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
+  if (auth == nullptr || idr == nullptr) {
+    if (error != nullptr && error->type == NotifyType::AUTHENTICATION_FAILED) {
+      return fail_attempt(fmt::format("{} answered AUTHENTICATION_FAILED: compare the PSK at both ends, and the identities (ours is {}, the peer must expect it; we expect {})", path_.remote.to_string(),
+                                      tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
+    }
+    return fail_attempt(error != nullptr ? fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)) : "the IKE_AUTH answer lacks IDr or AUTH");
+  }
+  const auto refuse = [&](std::string why) {
+    env_.counters.add(Counter::authentication_failed);
+    // The peer believes that it is established: it is told (RFC 7296 2.21.2).
+    send_request(now, ExchangeType::INFORMATIONAL, {NotifyPayload{wire::ProtocolId::None, {}, NotifyType::AUTHENTICATION_FAILED, {}}});
+    fail_attempt(std::move(why));
+  };
+  peer_id_ = idr->identity;
+  if (!idr->identity.matches(tunnel_->remote_id)) {
+    return refuse(fmt::format("the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the peer", idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));
+  }
+  if (auth->method != wire::AuthMethod::SharedKeyMic) {
+    return refuse(fmt::format("the peer authenticates by {}, this tunnel by PSK", wire::to_string(auth->method)));
+  }
+  const SecretBytes expected = auth_value(Signer::Responder, *idr, tunnel_->psk.expose());
+  if (!constant_time_equal(expected.expose(), auth->data)) {
+    return refuse(fmt::format("the AUTH of {} does not verify: compare the PSK at both ends", peer_text()));
+  }
+  authenticated_ = true;
+  report(Report::What::IkeUp, fmt::format("{} authenticated", peer_text()));
+  const auto child_failed = [&](std::string why) {
+    release_spi();
+    become_established(now);
+    report(Report::What::AttemptFailed, std::move(why));
+    close(now, "");
+  };
+  if (error != nullptr) {
+    return child_failed(fmt::format("{} authenticated us but refused the Child SA: {}{}", peer_text(), wire::to_string(error->type),
+                                    error->type == NotifyType::TS_UNACCEPTABLE      ? "; compare the traffic selectors at both ends ('selectors' of this tunnel)"
+                                    : error->type == NotifyType::NO_PROPOSAL_CHOSEN ? fmt::format("; it accepts none of the ESP proposals [{}]; compare 'esp' of this tunnel", ipsec::describe(state.offer))
+                                                                                   : std::string{}));
+  }
+  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
+  const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
+  const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
+  if (sa == nullptr || tsi == nullptr || tsr == nullptr) return child_failed("the IKE_AUTH answer lacks the Child SA's SA or TS payloads");
+  const auto esp = ipsec::check_esp_answer(*sa, state.offer);
+  if (!esp) return child_failed(fmt::format("the peer's choice for ESP is not among our proposals: {}", esp.error().detail));
+  if (tsi->selectors.empty() || tsr->selectors.empty() || !ipsec::contains(state.tsi.selectors, tsi->selectors) || !ipsec::contains(state.tsr.selectors, tsr->selectors)) {
+    return child_failed("the peer answered with traffic selectors that we did not offer");
+  }
+  install_child(now, {*esp, state.spi, tsi->selectors, tsr->selectors}, {});
+}
+
+}  // namespace qanat::ike

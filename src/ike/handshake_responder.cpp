@@ -1,0 +1,215 @@
+// The responder's side of the handshake: the IKE_SA_INIT answer, IKE_INTERMEDIATE rounds, IKE_AUTH.
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+#include "crypto/digest.hpp"
+#include "ike/ike_sa.hpp"
+
+namespace qanat::ike {
+
+using wire::ExchangeType;
+using wire::NotifyPayload;
+using wire::NotifyType;
+using wire::PayloadType;
+
+namespace {
+
+constexpr std::size_t kNonceSize = 32;
+constexpr Duration kHalfOpenTimeout = 30s;
+
+}  // namespace
+
+Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, const Path& path, InitRequest request) {
+  std::unique_ptr<IkeSa> sa{new IkeSa(env, id, false)};
+  const auto* nonce = wire::find<wire::NoncePayload>(request.payloads);
+  sa->candidates_ = std::move(request.candidates);
+  sa->cookie_verified_ = request.cookie_verified;
+  sa->path_ = path;
+  sa->begun_ = now;
+  sa->since_ = now;
+  sa->last_heard_ = now;
+  sa->chosen_ = request.chosen;
+  sa->context_.spi_i = request.header.spi_i;
+  sa->context_.spi_r = our_spi;
+  sa->context_.nonce_i = nonce->data;
+  sa->context_.nonce_r = env.rng.bytes(kNonceSize);
+  sa->context_.suite = request.chosen.suite;
+  sa->context_.prf = request.chosen.prf;
+  sa->key_exchanges_ = {request.chosen.ke};
+  sa->init_request_ = std::move(request.datagram);
+  sa->note_peer_features(request.payloads, request.header, path);
+
+  const auto* offered = wire::find<wire::SaPayload>(request.payloads);
+  const bool any_wants_pq = std::any_of(sa->candidates_.begin(), sa->candidates_.end(), [](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
+  const auto unknown = ipsec::unknown_additional_kes(*offered);
+  if (!any_wants_pq) {
+    sa->classical_reason_ = "local policy: pq = \"off\"";
+  } else if (!sa->peer_intermediate_) {
+    sa->classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+  } else if (!ipsec::offers_additional_ke(*offered)) {
+    sa->classical_reason_ = "the peer offered no additional key exchange";
+  } else if (!unknown.empty()) {
+    sa->classical_reason_ = fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}", fmt::format("{}", unknown.front()));
+  } else {
+    sa->classical_reason_ = "no proposal with ML-KEM was common to both";
+  }
+
+  sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke), static_cast<std::uint32_t>(sa->init_request_.size()), 1);
+  wire::Payloads payloads;
+  payloads.emplace_back(ipsec::accept_ike(request.chosen));
+  payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
+  payloads.emplace_back(wire::NoncePayload{sa->context_.nonce_r});
+  const bool hashes = wire::find_notify(request.payloads, NotifyType::SIGNATURE_HASH_ALGORITHMS) != nullptr;
+  for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi, sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_, hashes)) payloads.push_back(std::move(p));
+  wire::IkeHeader header;
+  header.spi_i = sa->context_.spi_i;
+  header.spi_r = our_spi;
+  header.exchange = ExchangeType::IKE_SA_INIT;
+  header.flags = wire::kFlagResponse;
+  sa->init_response_ = wire::write_clear_message(header, payloads);
+
+  sa->peer_slot_.next_message_id = 1;
+  sa->peer_slot_.request_hash = crypto::sha256({sa->init_request_});
+  sa->peer_slot_.response = {sa->init_response_};
+  sa->peer_slot_.path = path;
+  sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
+  sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
+  sa->state_ = AwaitRequest{0};
+  sa->timers_.set(Timer::Handshake, now + kHalfOpenTimeout);
+  sa->transmit(path, sa->peer_slot_.response);
+  return sa;
+}
+
+void IkeSa::repeat_init_response(const Path& arrived) {
+  if (peer_slot_.next_message_id == 1 && !peer_slot_.response.empty()) {
+    env_.counters.add(Counter::retransmission);
+    transmit(arrived, peer_slot_.response);
+  }
+}
+
+void IkeSa::on_intermediate_request(Instant now, Verified message) {
+  auto& state = std::get<AwaitRequest>(state_);
+  const KeId expected = chosen_->rounds()[state.rounds_done];
+  record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(expected), message.octets, message.datagrams);
+  const auto* ke = wire::find<wire::KePayload>(message.payloads);
+  const auto refuse = [&](std::string why) {
+    env_.counters.add(Counter::bad_key_exchange);
+    send_error_response(now, ExchangeType::IKE_INTERMEDIATE, NotifyType::INVALID_SYNTAX);
+    report(Report::What::PeerRefused, fmt::format("{}: {}", peer_text(), why));
+    linger(now);
+  };
+  if (ke->method != expected) {
+    return refuse(fmt::format("sent {} where {} was agreed", to_string(ke->method), to_string(expected)));
+  }
+  auto reply = crypto::respond(expected, ke->data, env_.rng);
+  if (!reply) {
+    return refuse(fmt::format("its {} value is invalid: {}", to_string(expected), reply.error().detail));
+  }
+  // Request and response of a round use the generation before it, for protection and for IntAuth (RFC 9242 3.3.1).
+  int_auth_i_.add(context_.prf, keys_.sk_pi, message.auth_header, message.plaintext.expose());
+  send_response(now, ExchangeType::IKE_INTERMEDIATE, {wire::KePayload{expected, std::move(reply->public_value)}});
+  key_exchanges_.push_back(expected);
+  install_keys(derive_next_keys(context_, keys_.sk_d, reply->secret));
+  ++state.rounds_done;
+}
+
+TunnelRef IkeSa::select_tunnel(const wire::IdPayload& idi, const wire::IdPayload* idr) const {
+  for (const TunnelRef& candidate : candidates_) {
+    // As it is configured now: it may have been changed or removed since IKE_SA_INIT.
+    const TunnelRef t = env_.tunnels.current(candidate->id);
+    if (!t || t->psk.empty()) continue;
+    if (!idi.identity.matches(t->remote_id)) continue;
+    if (idr != nullptr && !idr->identity.matches(t->local_id)) continue;
+    ipsec::IkeChoiceRules rules;
+    rules.intermediate = peer_intermediate_;
+    rules.hybrid_only = t->pq == model::PqPolicy::Require;
+    if (ipsec::choose_ike(ipsec::accept_ike(*chosen_), t->ike, rules)) return t;
+  }
+  return nullptr;
+}
+
+// One answer for every reason, so that a stranger learns nothing; the log says which it was.
+void IkeSa::reject_auth(Instant now, std::string why) {
+  env_.counters.add(Counter::authentication_failed);
+  send_error_response(now, ExchangeType::IKE_AUTH, NotifyType::AUTHENTICATION_FAILED);
+  report(Report::What::PeerRefused, fmt::format("{}: {}", peer_text(), why));
+  linger(now);
+}
+
+void IkeSa::on_auth_request(Instant now, Verified message) {
+  record_request(now, ExchangeType::IKE_AUTH, "PSK", message.octets, message.datagrams);
+  auth_message_id_ = peer_slot_.next_message_id - 1;
+  const auto* idi = wire::find_id(message.payloads, PayloadType::IDi);
+  const auto* idr = wire::find_id(message.payloads, PayloadType::IDr);
+  const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
+  peer_id_ = idi->identity;
+  const TunnelRef found = select_tunnel(*idi, idr);
+  // The AUTH is computed whether or not a tunnel was found: the answer takes the same time.
+  const Bytes nobodys_psk = to_bytes("no tunnel has these identities");
+  const SecretBytes expected = auth_value(Signer::Initiator, *idi, found ? found->psk.expose() : ByteView{nobodys_psk});
+  const bool verified = auth != nullptr && auth->method == wire::AuthMethod::SharedKeyMic && constant_time_equal(expected.expose(), auth->data);
+  if (wire::find<wire::EapPayload>(message.payloads) != nullptr || auth == nullptr) {
+    return reject_auth(now, "asks for EAP, which is not offered: configure a PSK at the peer");
+  }
+  if (auth->method != wire::AuthMethod::SharedKeyMic) {
+    return reject_auth(now, fmt::format("authenticates by {}, which no tunnel here accepts: configure a PSK at the peer", wire::to_string(auth->method)));
+  }
+  if (!found) {
+    return reject_auth(now, fmt::format("no tunnel has remote_id {}{} and accepts its proposal", idi->identity.to_string(), idr != nullptr ? fmt::format(" and local_id {}", idr->identity.to_string()) : ""));
+  }
+  if (!verified) {
+    return reject_auth(now, fmt::format("the AUTH for tunnel {} does not verify: compare the PSK at both ends", found->name));
+  }
+  authenticated_ = true;
+  tunnel_ = found;
+  candidates_.clear();
+  if (tunnel_->pq == model::PqPolicy::Off) classical_reason_ = "local policy: pq = \"off\"";
+  set_verdict();
+  report(Report::What::IkeUp, fmt::format("{} authenticated", peer_text()));
+  initial_contact_received_ = wire::find_notify(message.payloads, NotifyType::INITIAL_CONTACT) != nullptr;
+
+  const wire::IdPayload our_id{PayloadType::IDr, tunnel_->local_id};
+  wire::Payloads answer;
+  answer.emplace_back(our_id);
+  answer.emplace_back(wire::AuthPayload{wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Responder, our_id, tunnel_->psk.expose()).expose())});
+  timers_.stop(Timer::Handshake);
+  const auto without_child = [&](NotifyType type, std::string why) {
+    answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, type, {}});
+    send_response(now, ExchangeType::IKE_AUTH, answer);
+    become_established(now);
+    report(Report::What::PeerRefused, fmt::format("{}: no Child SA: {}", peer_text(), why));
+  };
+  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
+  const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
+  const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
+  if (sa == nullptr || tsi == nullptr || tsr == nullptr) {
+    // A childless IKE SA was not offered (RFC 6023), and without a Child SA it would carry nothing.
+    return without_child(NotifyType::NO_ADDITIONAL_SAS, "the IKE_AUTH request has no SA or TS payloads");
+  }
+  auto esp = ipsec::choose_esp(*sa, tunnel_->esp, tunnel_->esn);
+  if (!esp) return without_child(NotifyType::NO_PROPOSAL_CHOSEN, esp.error().detail);
+  ipsec::Selectors remote = ipsec::narrow(tsi->selectors, tunnel_->remote_ts);
+  ipsec::Selectors local = ipsec::narrow(tsr->selectors, tunnel_->local_ts);
+  if (remote.empty() || local.empty()) {
+    return without_child(NotifyType::TS_UNACCEPTABLE, fmt::format("its selectors {} === {} are outside ours {} === {}: change 'selectors' of tunnel {} or the peer's", fmt::format("{}", fmt::join(ipsec::to_strings(tsi->selectors), " ")),
+                                                                  fmt::format("{}", fmt::join(ipsec::to_strings(tsr->selectors), " ")), fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->remote_ts), " ")),
+                                                                  fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->local_ts), " ")), tunnel_->name));
+  }
+  const RequestId request = new_request();
+  state_ = ReservingSpi{request, *esp, std::move(remote), std::move(local), std::move(answer)};
+  timers_.set(Timer::Install, now + 2s);
+  env_.actions.emplace_back(PlaneCommand{ipsec::ReserveSpi{request, tunnel_->id}});
+}
+
+void IkeSa::on_responder_spi(Instant now, ReservingSpi state, const ipsec::Done& done) {
+  reserved_spi_ = done.spi;
+  wire::Payloads answer = std::move(state.answer);
+  answer.emplace_back(ipsec::accept_esp(state.chosen, done.spi));
+  answer.emplace_back(wire::TsPayload{PayloadType::TSi, state.tsi});
+  answer.emplace_back(wire::TsPayload{PayloadType::TSr, state.tsr});
+  install_child(now, {state.chosen, done.spi, state.tsr, state.tsi}, std::move(answer));
+}
+
+}  // namespace qanat::ike

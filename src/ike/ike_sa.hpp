@@ -1,0 +1,320 @@
+// IkeSa: one IKE SA from its first message to its end, in either role (RFC 7296, 7383, 9242, 9370).
+//
+// Getters: id(), our_spi(), info(), next_timeout(). Inputs: handle_message, handle_done, handle_timeout,
+// handle_esp_activity, handle_esp_moved. Commands: initiate, respond, close. Outputs go into Env::actions, which the
+// endpoint drains.
+//
+// The handshake is a variant of small states, each consumed when the next one is made. Two exchange slots stand beside
+// it: our outstanding request, and the peer's last request with the response that we gave to it.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <variant>
+
+#include "base/rng.hpp"
+#include "base/timer_table.hpp"
+#include "crypto/key_exchange.hpp"
+#include "ike/actions.hpp"
+#include "ike/config.hpp"
+#include "ike/counters.hpp"
+#include "ike/key_schedule.hpp"
+#include "ike/message_rules.hpp"
+#include "ike/reassembly.hpp"
+#include "ike/sk_codec.hpp"
+#include "ike/status.hpp"
+
+namespace qanat::ike {
+
+class TunnelDirectory;
+
+// What an IKE SA shares with the others of its endpoint.
+struct Env {
+  const EndpointConfig& config;
+  TunnelDirectory& tunnels;
+  Rng& rng;
+  Counters& counters;
+  std::deque<Action>& actions;
+  std::uint64_t next_request = 1;
+  std::uint64_t next_child = 1;
+  // Which IKE SA, by our SPI, awaits an answer of the packet path, or owns a Child SA.
+  std::unordered_map<RequestId, std::uint64_t> requests{};
+  std::unordered_map<ChildSaId, std::uint64_t> children{};
+};
+
+// Which tunnels there are; how a responder finds the one that an IKE_AUTH request means.
+class TunnelDirectory {
+ public:
+  virtual ~TunnelDirectory() = default;
+  // The tunnels whose configured addresses fit, the ones that name the peer's address first.
+  [[nodiscard]] virtual std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const = 0;
+  // The tunnel as it is configured now; null when it is gone.
+  [[nodiscard]] virtual TunnelRef current(TunnelId tunnel) const = 0;
+  // True once, when `tunnel` has no other IKE SA, live or starting, with its identities: INITIAL_CONTACT is sent.
+  [[nodiscard]] virtual bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) = 0;
+};
+
+// A responder's IKE_SA_INIT that passed every check which costs nothing.
+struct InitRequest {
+  Bytes datagram;
+  wire::IkeHeader header;
+  wire::Payloads payloads;
+  ipsec::ChosenIke chosen;
+  std::vector<TunnelRef> candidates;  // tunnels that accept the choice
+  crypto::KeReply ke;
+  bool cookie_verified = false;
+};
+
+class IkeSa {
+ public:
+  // Begins an IKE SA: the IKE_SA_INIT request is among the actions.
+  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, TunnelRef tunnel);
+  // Answers an IKE_SA_INIT request.
+  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, const Path& path, InitRequest request);
+  ~IkeSa();
+  IkeSa(const IkeSa&) = delete;
+  IkeSa& operator=(const IkeSa&) = delete;
+
+  [[nodiscard]] IkeSaId id() const { return id_; }
+  [[nodiscard]] std::uint64_t our_spi() const { return initiator_ ? context_.spi_i : context_.spi_r; }
+  [[nodiscard]] std::uint64_t peer_spi() const { return initiator_ ? context_.spi_r : context_.spi_i; }
+  [[nodiscard]] bool is_initiator() const { return initiator_; }
+  [[nodiscard]] bool is_established() const;
+  [[nodiscard]] bool is_half_open() const;
+  [[nodiscard]] bool is_closed() const;
+  [[nodiscard]] bool cookie_verified() const { return cookie_verified_; }
+  [[nodiscard]] const TunnelRef& tunnel() const { return tunnel_; }  // null for a responder before IKE_AUTH
+  [[nodiscard]] std::optional<ChildSaId> child() const;
+  [[nodiscard]] SaInfo info() const;
+  [[nodiscard]] Instant begun() const { return begun_; }
+  [[nodiscard]] Instant established_at() const { return since_; }
+  [[nodiscard]] std::uint64_t spi_i() const { return context_.spi_i; }
+  [[nodiscard]] bool is_ending() const;
+  [[nodiscard]] bool initial_contact_received() const { return initial_contact_received_; }
+  [[nodiscard]] const wire::Identity& peer_id() const { return peer_id_; }
+  [[nodiscard]] std::optional<Instant> next_timeout() const { return timers_.next(); }
+
+  // `message` was parsed from `datagram` (without the marker), which is addressed to our_spi().
+  void handle_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
+  // The same IKE_SA_INIT request again: the same answer again.
+  void repeat_init_response(const Path& arrived);
+  // As initiator, another answer to IKE_SA_INIT after one was taken: it tells which of our requests that one answered.
+  void handle_other_init_response(const wire::ClearMessage& message);
+  void handle_done(Instant now, const ipsec::Done& done);
+  void handle_timeout(Instant now);
+  // The packet path has seen authenticated packets: liveness need not ask.
+  void handle_esp_activity(Instant last_in);
+  // Authenticated, replay-checked ESP came from elsewhere (RFC 7296 2.23).
+  void handle_esp_moved(const Endpoint& from);
+
+  // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
+  enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
+  void close(Instant now, std::string why, Ending ending = Ending::AtOnce);
+  // The peer has shown by INITIAL_CONTACT that it no longer has this SA: no Delete is sent.
+  void abandon(std::string why);
+
+ private:
+  struct Attempt {                // one key exchange that we tried in IKE_SA_INIT
+    std::vector<Bytes> requests;  // as sent: they differ in their cookies
+    std::unique_ptr<crypto::KeyExchange> ke;
+  };
+  struct AwaitInit {          // initiator: the IKE_SA_INIT response
+    std::vector<Attempt> attempts;
+    wire::SaPayload offer;
+    Bytes cookie;
+    unsigned restarts = 0;
+  };
+  struct AwaitIntermediate {  // initiator: the response of round `round`
+    std::size_t round = 0;
+    std::unique_ptr<crypto::KeyExchange> ke;
+  };
+  struct AwaitSpi {           // initiator: an inbound SPI before IKE_AUTH
+    RequestId request;
+  };
+  struct AwaitAuth {          // initiator: the IKE_AUTH response
+    wire::SaPayload offer;
+    wire::TsPayload tsi;
+    wire::TsPayload tsr;
+    ipsec::EspSpi spi = 0;
+  };
+  struct AwaitRequest {       // responder: IKE_INTERMEDIATE, then IKE_AUTH
+    std::size_t rounds_done = 0;
+  };
+  struct ReservingSpi {       // responder: IKE_AUTH is verified, an inbound SPI is being reserved
+    RequestId request;
+    ipsec::ChosenEsp chosen;
+    ipsec::Selectors tsi;
+    ipsec::Selectors tsr;
+    wire::Payloads answer;    // IDr, AUTH
+  };
+  struct Installing {         // both: the Child SA's two directions are being installed
+    RequestId inbound;
+    RequestId outbound;
+    bool inbound_done = false;
+    bool outbound_done = false;
+    wire::Payloads answer;    // responder: the complete IKE_AUTH response
+  };
+  struct Established {};
+  struct Deleting {           // our Delete is on its way, or waits until our last request is answered (window 1)
+    bool sent = false;
+  };
+  struct Lingering {};        // failed or deleted as responder: the last response may have to be repeated
+  struct Closed {};
+  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitAuth, AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering, Closed>;
+
+  enum class Timer : std::uint8_t { Retransmit, Handshake, Install, Liveness, LivenessDeadline, Keepalive, Renew, Expire, Linger, Reassembly, OldKeys, kCount };
+
+  struct Outstanding {  // our request
+    std::uint32_t message_id = 0;
+    wire::ExchangeType exchange{};
+    std::vector<Bytes> datagrams;
+    unsigned sends = 0;
+    Instant first_sent;
+  };
+  struct PeerSlot {  // the peer's last request and our response
+    std::uint32_t next_message_id = 0;
+    bool in_progress = false;
+    Path path;
+    std::array<std::uint8_t, 32> request_hash{};
+    std::vector<Bytes> response;
+    Instant first_seen;
+  };
+  // A message whose integrity has been verified and whose payloads fit its exchange.
+  struct Verified {
+    wire::ExchangeType exchange{};
+    wire::Payloads payloads;
+    std::optional<Error> fault;  // authentic, but no chain of payloads
+    Bytes auth_header;           // IntAuth's A and P
+    SecretBytes plaintext;
+    std::array<std::uint8_t, 32> first_hash{};  // of the datagram, or of fragment 1
+    std::uint32_t octets = 0;
+    std::uint32_t datagrams = 1;
+  };
+
+  IkeSa(Env& env, IkeSaId id, bool initiator) : env_(env), id_(id), initiator_(initiator) {}
+
+  // ike_sa.cpp: slots, sealing and opening
+  void receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
+  void receive_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
+  // nullopt: dropped (counted) or stored as a fragment.
+  [[nodiscard]] std::optional<Verified> open(Instant now, ByteView datagram, const wire::ClearMessage& message, Direction direction);
+  // A message that is authentic and still not usable: answered, and fatal where RFC 7296 2.21 says so.
+  void refuse_request(Instant now, wire::ExchangeType exchange, const Error& fault, std::uint8_t critical);
+  void send_request(Instant now, wire::ExchangeType exchange, const wire::Payloads& payloads);
+  void send_response(Instant now, wire::ExchangeType exchange, const wire::Payloads& payloads);
+  void send_error_response(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Bytes data = {});
+  void transmit(const Path& path, const std::vector<Bytes>& datagrams);
+  void install_keys(KeySet keys);
+  [[nodiscard]] std::size_t max_message() const;
+  void send_delete(Instant now);
+  void to_closed();
+  void linger(Instant now);
+  void release_spi();
+  void restart_reassembly_timer();
+  [[nodiscard]] RequestId new_request();
+  void fail_attempt(std::string why);
+  void report(Report::What what, std::string detail);
+  [[nodiscard]] std::string peer_text() const;
+  void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets, std::uint32_t datagrams);
+  void record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams);
+
+  // handshake_initiator.cpp
+  [[nodiscard]] Status send_init(Instant now, AwaitInit& state, KeId group);
+  void resend_init(Instant now, AwaitInit& state);
+  void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
+  void take_hint(Instant now, std::string text);
+  void on_init_notify(Instant now, const wire::NotifyPayload& notify);
+  void next_initiator_step(Instant now, std::size_t rounds_done);
+  void on_intermediate_response(Instant now, AwaitIntermediate state, Verified message);
+  void on_spi_reserved(Instant now, const ipsec::Done& done);
+  void on_auth_response(Instant now, AwaitAuth state, Verified message);
+
+  // handshake_responder.cpp
+  void on_intermediate_request(Instant now, Verified message);
+  void on_auth_request(Instant now, Verified message);
+  [[nodiscard]] TunnelRef select_tunnel(const wire::IdPayload& idi, const wire::IdPayload* idr) const;
+  void on_responder_spi(Instant now, ReservingSpi state, const ipsec::Done& done);
+  void reject_auth(Instant now, std::string why);
+
+  // child.cpp
+  struct ChildPlan {
+    ipsec::ChosenEsp esp;
+    ipsec::EspSpi spi_in = 0;
+    ipsec::Selectors local_ts;
+    ipsec::Selectors remote_ts;
+  };
+  void install_child(Instant now, ChildPlan plan, wire::Payloads answer);
+  void on_installed(Instant now, Installing& state, const ipsec::Done& done);
+  void on_install_failed(Instant now, const std::string& why);
+  void remove_child();
+  void retire_child(Instant now);
+  void remove_outbound();
+  [[nodiscard]] ipsec::OuterPath outer_path() const;
+
+  // established.cpp
+  void become_established(Instant now);
+  void on_informational_request(Instant now, Verified message);
+  void on_informational_response(Instant now, const Verified& message);
+  void on_create_child_request(Instant now, const Verified& message);
+  void peer_alive(Instant now);
+  void check_liveness(Instant now);
+  [[nodiscard]] Instant liveness_deadline() const;
+  void follow_peer(const Path& arrived);
+
+  // features.cpp
+  enum class Signer : std::uint8_t { Initiator, Responder };
+  [[nodiscard]] SecretBytes auth_value(Signer signer, const wire::IdPayload& id, ByteView psk) const;
+  void note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
+  [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate, bool fragmentation, bool hashes) const;
+  void set_verdict();
+
+  Env& env_;
+  IkeSaId id_;
+  bool initiator_;
+  bool cookie_verified_ = false;
+  TunnelRef tunnel_;
+  std::vector<TunnelRef> candidates_;
+  Path path_;
+  State state_ = Closed{};
+  TimerTable<Timer> timers_;
+  KeyContext context_;
+  std::optional<ipsec::ChosenIke> chosen_;
+  std::vector<KeId> key_exchanges_;
+  KeySet keys_;
+  unsigned generation_ = 0;
+  std::optional<SkSealer> sealer_;
+  std::optional<crypto::SkCipher> opener_;
+  IntAuth int_auth_i_;
+  IntAuth int_auth_r_;
+  Bytes init_request_;   // RealMessage1 and 2 of RFC 7296 2.15
+  Bytes init_response_;
+  Bytes earlier_init_request_;  // the same without the cookie that somebody, perhaps not the peer, demanded
+  std::array<Reassembly, 2> reassembly_;  // of requests, of responses: both may be on their way with one Message ID
+  std::optional<Outstanding> outstanding_;
+  std::uint32_t next_message_id_ = 0;
+  PeerSlot peer_slot_;
+  bool was_established_ = false;
+  bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
+  ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
+  bool peer_fragments_ = false;
+  bool peer_intermediate_ = false;
+  bool nat_local_ = false;
+  bool nat_remote_ = false;
+  wire::Identity peer_id_;
+  SafetyVerdict verdict_;
+  std::string classical_reason_;
+  std::string hint_;
+  std::vector<ExchangeRecord> handshake_;
+  std::optional<ChildInfo> child_;
+  bool outbound_installed_ = false;
+  bool child_announced_ = false;
+  bool initial_contact_received_ = false;
+  Instant begun_;
+  Instant since_;
+  Instant last_heard_;
+  std::uint32_t auth_message_id_ = 0;
+};
+
+}  // namespace qanat::ike

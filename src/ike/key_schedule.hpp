@@ -1,0 +1,71 @@
+// The keys of an IKE SA (RFC 7296 2.13, 2.14, 2.17; RFC 9370 2.2.2; RFC 9242 3.3.2): pure derivations.
+//
+//   IKE_SA_INIT:      SKEYSEED    = prf(Ni | Nr, g^ir)           {SK_*} = prf+(SKEYSEED, Ni | Nr | SPIi | SPIr)
+//   IKE_INTERMEDIATE: SKEYSEED(n) = prf(SK_d(n-1), SK(n) | Ni | Nr), then prf+ as above; nonces and SPIs of IKE_SA_INIT
+//   first Child SA:   KEYMAT      = prf+(SK_d, Ni | Nr)
+#pragma once
+
+#include "base/secret.hpp"
+#include "base/iana.hpp"
+#include "crypto/cipher_sizes.hpp"
+
+namespace qanat::ike {
+
+struct KeySet {
+  SecretBytes sk_d, sk_ai, sk_ar, sk_ei, sk_er, sk_pi, sk_pr;
+};
+
+// What every derivation of one IKE SA shares.
+struct KeyContext {
+  CipherSuite suite;
+  PrfId prf{};
+  Bytes nonce_i;
+  Bytes nonce_r;
+  std::uint64_t spi_i = 0;
+  std::uint64_t spi_r = 0;
+};
+
+[[nodiscard]] KeySet derive_initial_keys(const KeyContext& context, const SecretBytes& shared_secret);
+// After one additional key exchange: the previous SK_d and the new shared secret make all keys anew.
+[[nodiscard]] KeySet derive_next_keys(const KeyContext& context, const SecretBytes& previous_sk_d, const SecretBytes& shared_secret);
+
+// KEYMAT of the first Child SA, in the order of RFC 7296 2.17: everything of the initiator's direction (encryption
+// key, integrity key), then the responder's.
+struct ChildKeys {
+  SecretBytes initiator;  // protects initiator -> responder
+  SecretBytes responder;
+};
+[[nodiscard]] ChildKeys derive_first_child_keys(const KeyContext& context, const SecretBytes& sk_d, const CipherSuite& child);
+
+// The IntAuth chain over IKE_INTERMEDIATE messages (RFC 9242 3.3.2). One for each direction.
+class IntAuth {
+ public:
+  // `message_a`: IKE header to the end of the SK header, lengths adjusted as if unfragmented and without IV, padding
+  // and ICV; `plaintext`: the inner payloads. `sk_p` is the generation that protected this message.
+  void add(PrfId prf, const SecretBytes& sk_p, ByteView message_a, ByteView plaintext);
+  [[nodiscard]] bool empty() const { return chain_.empty(); }
+  [[nodiscard]] ByteView value() const { return chain_.expose(); }
+
+ private:
+  SecretBytes chain_;
+};
+
+// The octets that AUTH covers (RFC 7296 2.15 with RFC 9242 3.3.2):
+// real message | nonce of the other side | prf(SK_p, ID payload body) [| IntAuth_i | IntAuth_r | IKE_AUTH Message ID].
+// This is the one place where that layout stands.
+struct SignedOctetsInput {
+  PrfId prf{};
+  ByteView init_message;   // the signer's own IKE_SA_INIT message, as sent (the one with the cookie)
+  ByteView peer_nonce;
+  const SecretBytes* sk_p = nullptr;  // the signer's, final generation
+  ByteView id_body;        // the signer's ID payload without its generic header
+  const IntAuth* int_auth_i = nullptr;
+  const IntAuth* int_auth_r = nullptr;
+  std::uint32_t auth_message_id = 0;  // of the first IKE_AUTH request
+};
+[[nodiscard]] Bytes signed_octets(const SignedOctetsInput& input);
+
+// AUTH = prf(prf(PSK, "Key Pad for IKEv2"), signed octets).
+[[nodiscard]] SecretBytes psk_auth(PrfId prf, ByteView psk, ByteView octets);
+
+}  // namespace qanat::ike

@@ -1,0 +1,153 @@
+// How time acts on an IKE SA, and how it ends.
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "ike/ike_sa.hpp"
+#include "ike/retransmit.hpp"
+
+namespace qanat::ike {
+
+using wire::ExchangeType;
+
+namespace {
+
+constexpr Duration kLinger = 30s;
+constexpr Duration kOldKeys = 5s;  // old inbound keys still open what is under way (rules.md "Rekey without loss")
+
+}  // namespace
+
+void IkeSa::handle_timeout(Instant now) {
+  while (const auto timer = timers_.expire(now)) {
+    switch (*timer) {
+      case Timer::Retransmit: {
+        if (!outstanding_) break;
+        if (outstanding_->sends >= kMaxSends) {
+          const std::string why = hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(), wire::to_string(outstanding_->exchange), kMaxSends)
+                                                : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
+          if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
+            remove_child();
+            if (is_established()) report(Report::What::Down, why);
+            to_closed();
+          } else {
+            fail_attempt(why);
+          }
+          return;
+        }
+        ++outstanding_->sends;
+        transmit(path_, outstanding_->datagrams);
+        timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng));
+        break;
+      }
+      case Timer::Handshake:
+        if (initiator_) {
+          fail_attempt(hint_.empty() ? fmt::format("no answer from {}", path_.remote.to_string()) : hint_);
+        } else {
+          env_.counters.add(Counter::half_open_timeout);
+          to_closed();
+        }
+        return;
+      case Timer::Install: on_install_failed(now, "the packet path did not confirm the keys within 2 s"); return;
+      case Timer::Liveness: check_liveness(now); break;
+      case Timer::LivenessDeadline:
+        remove_child();
+        report(Report::What::Down, fmt::format("{} has not answered for {} s", peer_text(), std::chrono::duration_cast<std::chrono::seconds>(tunnel_->dpd_timeout).count()));
+        to_closed();
+        return;
+      case Timer::Keepalive:
+        env_.actions.emplace_back(Transmit{path_, Bytes{0xff}});  // RFC 3948 4
+        timers_.set(Timer::Keepalive, now + 20s);
+        break;
+      case Timer::Renew: report(Report::What::RenewWanted, "the keys' lifetime is nearly over"); break;
+      case Timer::Expire: close(now, "the keys' lifetime is over"); break;
+      case Timer::Linger: to_closed(); return;
+      case Timer::Reassembly:
+        for (Reassembly& r : reassembly_) {
+          if (r.empty() || now < *r.deadline()) continue;
+          env_.counters.add(Counter::fragment_timeout);
+          r.clear();
+        }
+        restart_reassembly_timer();
+        break;
+      case Timer::OldKeys: remove_child(); break;
+      case Timer::kCount: break;
+    }
+  }
+}
+
+void IkeSa::release_spi() {
+  if (reserved_spi_ != 0) env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{std::exchange(reserved_spi_, 0)}});
+}
+
+void IkeSa::to_closed() {
+  remove_child();
+  release_spi();
+  state_ = Closed{};
+  timers_ = {};
+  outstanding_.reset();
+  keys_ = {};
+  sealer_.reset();
+  opener_.reset();
+  for (Reassembly& r : reassembly_) r.clear();
+}
+
+// The SA is over, and the last response may have to be repeated for a while.
+void IkeSa::linger(Instant now) {
+  release_spi();
+  state_ = Lingering{};
+  timers_ = {};
+  outstanding_.reset();
+  timers_.set(Timer::Linger, now + kLinger);
+}
+
+void IkeSa::retire_child(Instant now) {
+  if (!child_) return;
+  remove_outbound();
+  timers_.set(Timer::OldKeys, now + kOldKeys);
+}
+
+void IkeSa::fail_attempt(std::string why) {
+  remove_child();
+  report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
+  to_closed();
+}
+
+void IkeSa::abandon(std::string why) {
+  remove_child();
+  report(Report::What::Down, std::move(why));
+  to_closed();
+}
+
+void IkeSa::close(Instant now, std::string why, Ending ending) {
+  if (is_ending()) {
+    if (ending == Ending::AtOnce) remove_child();  // the old inbound keys need not wait any longer
+    return;
+  }
+  // The peer's answer to IKE_AUTH has come, so it holds the SA for established: it is told.
+  if (initiator_ && std::holds_alternative<Installing>(state_)) become_established(now);
+  if (!is_established()) {
+    remove_child();
+    if (!why.empty()) report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
+    to_closed();
+    return;
+  }
+  timers_ = {};
+  if (ending == Ending::AtOnce) remove_child();
+  retire_child(now);
+  if (!why.empty()) report(Report::What::Down, std::move(why));
+  state_ = Deleting{};
+  timers_.set(Timer::Linger, now + kLinger);
+  if (outstanding_) {
+    // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.
+    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+  } else {
+    send_delete(now);
+  }
+}
+
+void IkeSa::send_delete(Instant now) {
+  std::get<Deleting>(state_).sent = true;
+  send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::IKE, {}}});
+}
+
+}  // namespace qanat::ike

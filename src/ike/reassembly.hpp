@@ -1,0 +1,56 @@
+// Reassembly of SKF fragments (RFC 7383 2.6), bounded: only fragments whose ICV has been verified come here.
+#pragma once
+
+#include <array>
+#include <map>
+#include <optional>
+
+#include "base/time.hpp"
+#include "wire/message.hpp"
+
+namespace qanat::ike {
+
+// Octets of plaintext of one message. An IKE SA may hold two, requests and responses apart: below 64 KiB in all.
+inline constexpr std::size_t kMaxReassembled = 28 * 1024;
+inline constexpr std::uint16_t kMaxTotalFragments = 128;
+inline constexpr Duration kReassemblyTimeout = 30s;
+
+enum class FragmentVerdict : std::uint8_t { Stored, Complete, Duplicate, Stale, TooLarge };
+
+// One message at a time (the window is 1): a fragment of another Message ID begins anew.
+class Reassembly {
+ public:
+  // What can be said before spending the decryption: number and total fit what is stored.
+  [[nodiscard]] FragmentVerdict check(std::uint32_t message_id, const wire::EncryptedPart& part) const;
+  // Stores verified plaintext. A larger total than before drops what there was (the sender has refragmented).
+  [[nodiscard]] FragmentVerdict add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part, ByteView datagram, Bytes plaintext);
+
+  struct Complete {
+    wire::PayloadType first_inner{};
+    Bytes plaintext;
+    Bytes first_datagram;         // fragment 1 up to the end of its SKF header, for IntAuth
+    wire::EncryptedPart first;    // of fragment 1; its body is empty
+    std::uint16_t total = 0;
+    std::uint32_t octets = 0;                     // of all datagrams
+    std::array<std::uint8_t, 32> first_hash{};    // of the datagram of fragment 1
+  };
+  // After FragmentVerdict::Complete: the message; the reassembly is empty again.
+  [[nodiscard]] Complete take();
+  void clear();
+  [[nodiscard]] bool empty() const { return parts_.empty(); }
+  [[nodiscard]] std::optional<Instant> deadline() const { return parts_.empty() ? std::nullopt : std::optional{deadline_}; }
+  [[nodiscard]] std::size_t stored_octets() const { return octets_; }
+
+ private:
+  std::uint32_t message_id_ = 0;
+  std::uint16_t total_ = 0;
+  Instant deadline_;
+  std::size_t octets_ = 0;
+  std::map<std::uint16_t, Bytes> parts_;
+  Bytes first_datagram_;
+  wire::EncryptedPart first_;
+  std::uint32_t wire_octets_ = 0;
+  std::array<std::uint8_t, 32> first_hash_{};
+};
+
+}  // namespace qanat::ike

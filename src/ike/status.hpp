@@ -1,0 +1,73 @@
+// What an IKE SA says of itself: for `qanat status`. No secrets.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ike/actions.hpp"
+#include "ipsec/proposal.hpp"
+#include "ipsec/selectors.hpp"
+#include "wire/identity.hpp"
+
+namespace qanat::ike {
+
+enum class SaState : std::uint8_t { Handshake, Installing, Established, Deleting, Closed };
+
+// How safe keys are (rules.md "How safe an SA is").
+struct SafetyVerdict {
+  bool hybrid = false;
+  std::string reason;
+};
+
+struct ExchangeRecord {
+  wire::ExchangeType exchange{};
+  std::string note;  // "x25519", "mlkem768", "PSK"
+  std::uint32_t request_octets = 0;
+  std::uint32_t response_octets = 0;
+  std::uint32_t request_datagrams = 0;
+  std::uint32_t response_datagrams = 0;
+  std::uint32_t retransmissions = 0;
+  Duration took{};
+};
+
+struct ChildInfo {
+  ChildSaId id;
+  ipsec::EspSpi spi_in = 0;
+  ipsec::EspSpi spi_out = 0;
+  CipherSuite suite;
+  bool esn = false;
+  ipsec::Encapsulation encapsulation{};
+  ipsec::Selectors local_ts;
+  ipsec::Selectors remote_ts;
+  std::uint32_t replay_window = 0;
+  Instant since;
+  Instant renew_at;
+  SafetyVerdict verdict;
+};
+
+struct SaInfo {
+  IkeSaId id;
+  TunnelId tunnel;
+  SaState state{};
+  bool initiator = false;
+  std::uint64_t spi_i = 0;
+  std::uint64_t spi_r = 0;
+  Path path;
+  wire::Identity local_id;
+  wire::Identity remote_id;
+  std::optional<ipsec::ChosenIke> chosen;
+  std::vector<KeId> key_exchanges;  // those that went into the keys, in order
+  SafetyVerdict verdict;
+  bool psk_generated = false;
+  bool nat_local = false;
+  bool nat_remote = false;
+  bool fragmentation = false;
+  Instant since;     // established, or begun
+  Instant renew_at;
+  std::vector<ExchangeRecord> handshake;
+  std::optional<ChildInfo> child;
+  std::string hint;  // the last unauthenticated answer, while in the handshake
+};
+
+}  // namespace qanat::ike
