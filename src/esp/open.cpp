@@ -1,0 +1,54 @@
+#include "esp/open.hpp"
+
+#include "esp/seal.hpp"
+
+namespace qanat::esp {
+
+Result<InboundSa> InboundSa::create(const ipsec::SaDirection& direction) {
+  if (direction.esn && direction.replay_window == 0) {
+    return fail(ErrorKind::LocalPolicy, "inbound SA", "extended sequence numbers need a replay window");
+  }
+  InboundSa sa;
+  QANAT_ASSIGN(sa.cipher_, crypto::PacketCipher::create(direction.suite, direction.keymat.expose()));
+  sa.layout_ = esp_layout(direction.suite);
+  sa.spi_ = direction.spi;
+  sa.esn_ = direction.esn;
+  sa.window_ = ReplayWindow(direction.replay_window);
+  sa.meter_ =
+      SaMeter(direction.suite, kMaxExtendedSequence, direction.limits);  // the sender's number is the sender's to stop
+  return sa;
+}
+
+std::expected<Opened, DropReason> InboundSa::open(MutableByteView datagram) {
+  // At least one aligned block of ciphertext, which holds the trailer.
+  if (datagram.size() < layout_.sealed_size(0)) return std::unexpected(DropReason::TooShort);
+  const std::size_t ciphertext_size = datagram.size() - layout_.payload_offset() - layout_.icv;
+  if (ciphertext_size % layout_.alignment != 0) return std::unexpected(DropReason::Alignment);
+
+  const std::uint32_t low = load_be32(&datagram[4]);
+  const std::optional<std::uint64_t> sequence = esn_ ? window_.extend(low) : low;
+  if (!sequence || !window_.check(*sequence)) return std::unexpected(DropReason::Replay);
+  if (const auto reason = meter_.blocked()) return std::unexpected(*reason);
+
+  const MutableByteView payload = datagram.subspan(layout_.payload_offset(), ciphertext_size);
+  if (!cipher_->open({.spi = spi_, .sequence = *sequence, .esn = esn_}, datagram.subspan(kHeaderSize, layout_.iv),
+                     payload, payload, datagram.last(layout_.icv))) {
+    return std::unexpected(DropReason::AuthFailed);
+  }
+  const bool newest = window_.commit(*sequence);
+
+  const std::size_t pad = payload[ciphertext_size - 2];
+  const std::uint8_t next_header = payload[ciphertext_size - 1];
+  const std::size_t inner_size = pad + kTrailerSize <= ciphertext_size ? ciphertext_size - pad - kTrailerSize : 0;
+  meter_.count(inner_size, ciphertext_size);
+  if (pad + kTrailerSize > ciphertext_size) return std::unexpected(DropReason::PadLength);
+  for (std::size_t i = 0; i < pad; ++i) {
+    if (payload[inner_size + i] != i + 1) return std::unexpected(DropReason::Padding);
+  }
+  if (next_header != kNextHeaderIpv4 && next_header != kNextHeaderIpv6 && next_header != kNextHeaderNone) {
+    return std::unexpected(DropReason::NextHeader);
+  }
+  return Opened{.payload = payload.first(inner_size), .next_header = next_header, .newest = newest};
+}
+
+}  // namespace qanat::esp

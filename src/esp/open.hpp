@@ -1,0 +1,52 @@
+// InboundSa: one direction of one ESP SA, as its receiver (RFC 4303 3.4): replay check, decryption in place, replay
+// commit only when the ICV has verified, trailer.
+#pragma once
+
+#include <expected>
+#include <memory>
+
+#include "crypto/packet_cipher.hpp"
+#include "esp/drop_reason.hpp"
+#include "esp/overhead.hpp"
+#include "esp/replay_window.hpp"
+#include "esp/sa_limits.hpp"
+#include "ipsec/child_sa_params.hpp"
+
+namespace qanat::esp {
+
+// An authenticated packet. `payload` lies in the datagram; TFC padding may follow the inner packet in it
+// (RFC 4303 2.7), so the length in the inner IP header decides.
+struct Opened {
+  MutableByteView payload;
+  std::uint8_t next_header = 0;  // 4, 41 or 59
+  bool newest = false;           // its number is higher than all before
+};
+
+class InboundSa {
+ public:
+  // Error{Internal} for a suite without cipher or a KEYMAT of another length, Error{LocalPolicy} for ESN without a
+  // replay window: the high half of a number can only be inferred from the window.
+  [[nodiscard]] static Result<InboundSa> create(const ipsec::SaDirection& direction);
+
+  // `datagram` from the SPI on, which the caller has matched; afterwards its content is unspecified. A reason that
+  // comes before the ICV (TooShort, Alignment, Replay, HardLimit, AuthFailed) has changed nothing in this SA.
+  [[nodiscard]] std::expected<Opened, DropReason> open(MutableByteView datagram);
+
+  [[nodiscard]] const ReplayWindow& window() const { return window_; }
+  [[nodiscard]] SaMeter& meter() { return meter_; }
+  [[nodiscard]] const SaMeter& meter() const { return meter_; }
+  // As if the packet with this number had come: for an SA that goes on elsewhere, and for tests of the far end.
+  void advance_window(std::uint64_t sequence) { window_.commit(sequence); }
+
+ private:
+  InboundSa() : window_(0) {}
+
+  std::unique_ptr<crypto::PacketCipher> cipher_;
+  EspLayout layout_;
+  ipsec::EspSpi spi_ = 0;
+  bool esn_ = false;
+  ReplayWindow window_;
+  SaMeter meter_;
+};
+
+}  // namespace qanat::esp

@@ -1,0 +1,52 @@
+// ReplayWindow: which sequence numbers of an inbound SA were seen (RFC 4303 3.4.3), as a ring of 64-bit words
+// (RFC 6479), and the high half of extended sequence numbers (RFC 4303 A2.2).
+//
+// check() costs nothing and changes nothing: it runs before the ICV is verified. commit() runs only after.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace qanat::esp {
+
+inline constexpr std::uint32_t kMinReplayWindow = 32;
+inline constexpr std::uint32_t kMaxReplayWindow = 8192;
+
+class ReplayWindow {
+ public:
+  // 0: everything passes (only without ESN). Other values are brought into 32..8192.
+  explicit ReplayWindow(std::uint32_t window);
+
+  [[nodiscard]] std::uint32_t size() const { return window_; }
+  // The highest sequence number so far, 0 at first.
+  [[nodiscard]] std::uint64_t top() const { return top_; }
+
+  // The 64-bit number that the 32 bits on the wire stand for; nullopt when it would lie before the first packet or
+  // after the last one of the SA.
+  [[nodiscard]] std::optional<std::uint64_t> extend(std::uint32_t low) const;
+
+  // False for number 0, one that was committed before, and one that is window() or more below the top.
+  [[nodiscard]] bool check(std::uint64_t sequence) const {
+    if (window_ == 0) return true;
+    if (sequence > top_) return true;
+    if (sequence == 0 || top_ - sequence >= window_) return false;
+    return (words_[(sequence / 64) & mask_] & bit(sequence)) == 0;
+  }
+
+  // Marks a number that check() has passed. True when it is the new top.
+  bool commit(std::uint64_t sequence);
+
+ private:
+  [[nodiscard]] static constexpr std::uint64_t bit(std::uint64_t sequence) {
+    return std::uint64_t{1} << (sequence % 64);
+  }
+
+  std::uint64_t top_ = 0;
+  std::uint32_t window_;
+  std::uint64_t mask_ = 0;  // words_.size() - 1
+  std::vector<std::uint64_t> words_;
+};
+
+}  // namespace qanat::esp

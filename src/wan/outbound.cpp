@@ -1,0 +1,180 @@
+// A packet going out (ARCHITECTURE.md "The trips"): classify, source and selector check, outbound SA, MTU, MSS, TTL,
+// ECN and DSCP, sequence number, seal, send.
+#include <algorithm>
+
+#include "wan/plane_state.hpp"
+
+namespace qanat::wan {
+
+using esp::DropReason;
+using esp::InnerPacket;
+
+namespace {
+
+constexpr std::uint16_t kMinIpv6Mtu = 1280;
+
+// Octets around ESP in the largest outer packet.
+constexpr std::size_t kOuterHeaders = 40 + 8;
+
+DfBit outer_df(const ipsec::TunnelPlan& plan, const InnerPacket& p, bool fits_mtu) {
+  if (!fits_mtu) return DfBit::Clear;
+  switch (plan.df) {
+    case ipsec::TunnelPlan::Df::Set:
+      return DfBit::Set;
+    case ipsec::TunnelPlan::Df::Clear:
+      return DfBit::Clear;
+    case ipsec::TunnelPlan::Df::Copy:
+      break;
+  }
+  return p.dont_fragment ? DfBit::Set : DfBit::Clear;
+}
+
+std::uint8_t next_header_of(const InnerPacket& p) {
+  return p.is_v6() ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4;
+}
+
+}  // namespace
+
+void PacketPath::State::from_tun(Instant now, VrfId vrf, ByteView packet, PacketSink& sink) {
+  const auto p = esp::parse_inner(packet);
+  if (!p) return drop(nullptr, p.error());
+  packet = packet.first(p->size);
+  const auto route = routes.lookup(vrf, p->destination);
+  if (!route || route->hop.kind == Hop::Kind::Local) return drop(nullptr, DropReason::NoRoute);
+  Tunnel* tunnel = find_tunnel(route->hop.tunnel);
+  if (tunnel == nullptr) return drop(nullptr, DropReason::NoRoute);
+  if (route->hop.kind == Hop::Kind::Interface) {
+    if (!esp::is_echo_request(packet, *p)) return drop(tunnel, DropReason::LocalAddress);
+    drop(tunnel, DropReason::Answered);
+    return sink.write_tun(vrf, esp::make_echo_reply(packet, *p));
+  }
+  into_tunnel(now, {.kind = Origin::Kind::Tun, .vrf = vrf, .tunnel = {}}, *tunnel, packet, *p, sink);
+}
+
+void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
+                                    const InnerPacket& p, PacketSink& sink) {
+  if (tunnel.outbound.empty()) {
+    // Its fragments are looked at when it leaves, so that each is seen once.
+    acquire(now, tunnel, make_flow(Direction::Out, p));
+    return hold(now, origin, tunnel, packet);
+  }
+  const auto flow = flow_of(now, Direction::Out, tunnel.plan.tunnel, p);
+  if (!flow) return drop(&tunnel, flow.error());
+  Outbound* stopped = nullptr;
+  bool needs_ports = false;
+  for (const auto& sa : tunnel.outbound) {
+    const Fit fit = fits(sa->local_ts, sa->remote_ts, *flow);
+    if (fit != Fit::Yes) {
+      if (fit == Fit::NeedsPorts) needs_ports = true;
+      continue;
+    }
+    if (!sa->sa.meter().blocked()) return transmit(now, origin, tunnel, *sa, packet, p, sink);
+    if (stopped == nullptr) stopped = sa.get();
+  }
+  if (stopped != nullptr) return drop(&tunnel, *stopped->sa.meter().blocked());
+  if (needs_ports) return drop(&tunnel, DropReason::FragmentUnknown);
+  acquire(now, tunnel, *flow);
+  drop(&tunnel, DropReason::TsMismatch);
+}
+
+void PacketPath::State::transmit(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
+                                 InnerPacket p, PacketSink& sink) {
+  // An IPv6 source need not go below 1,280 (RFC 8200 5): what is between goes out in outer fragments (RFC 2473 7.1).
+  const std::uint16_t mtu = p.is_v6() && sa.mtu != 0 ? std::max(sa.mtu, kMinIpv6Mtu) : sa.mtu;
+  const bool too_big = p.size > mtu;
+  const bool cut = too_big && !p.dont_fragment && esp::Ipv4Fragmenter::possible(p, mtu);
+  if (too_big && !cut) {
+    return refuse(now, origin, tunnel, DropReason::Mtu, esp::IcmpError::TooBig, packet, p, mtu, sink);
+  }
+  const bool forwarded = origin.kind != Origin::Kind::Ourselves;
+  if (forwarded && p.ttl <= 1) {
+    return refuse(now, origin, tunnel, DropReason::TtlExpired, esp::IcmpError::TtlExpired, packet, p, 0, sink);
+  }
+  const esp::EspLayout& layout = sa.sa.layout();
+  if (layout.sealed_size(std::min<std::size_t>(p.size, mtu)) + kOuterHeaders > 65535)
+    return drop(&tunnel, DropReason::TooBig);
+
+  const std::uint8_t tos = esp::encapsulated_tos(p.tos, tunnel.plan.dscp);
+  const MutableByteView room = MutableByteView{slab}.subspan(layout.payload_offset());
+  if (cut) {
+    esp::Ipv4Fragmenter pieces(packet, p, mtu);
+    while (!pieces.done()) {
+      const std::size_t size = pieces.next(room);
+      InnerPacket piece = p;
+      if (forwarded) esp::decrement_ttl(room.first(size), piece);
+      seal_and_send(now, tunnel, sa, size, next_header_of(p), tos, outer_df(tunnel.plan, p, true), sink);
+    }
+    return;
+  }
+  std::memcpy(room.data(), packet.data(), p.size);
+  const MutableByteView inner = room.first(p.size);
+  if (tunnel.plan.clamp_mss) esp::clamp_mss(inner, p, mtu);
+  if (forwarded) esp::decrement_ttl(inner, p);
+  seal_and_send(now, tunnel, sa, p.size, next_header_of(p), tos, outer_df(tunnel.plan, p, p.size <= sa.mtu), sink);
+}
+
+// The inner packet lies in the slab, behind the room for the ESP header.
+void PacketPath::State::seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, std::size_t inner_size,
+                                      std::uint8_t next_header, std::uint8_t tos, DfBit df, PacketSink& sink) {
+  const auto size = sa.sa.seal_in_place(inner_size, next_header, slab, rng);
+  if (!size) return drop(&tunnel, size.error());
+  sa.last = now;
+  sink.send_esp(sa.path, tos, df, ByteView{slab}.first(*size));
+  if (sa.sa.meter().take_soft()) events.emplace_back(ipsec::SoftLimit{sa.child});
+  if (sa.sa.meter().take_hard()) events.emplace_back(ipsec::HardLimit{sa.child});
+}
+
+void PacketPath::State::send_dummy(Instant now, ChildSaId child, PacketSink& sink) {
+  const auto found = outbound_of.find(child);
+  Tunnel* tunnel = found == outbound_of.end() ? nullptr : find_tunnel(found->second);
+  if (tunnel == nullptr) return;
+  for (const auto& sa : tunnel->outbound) {
+    if (sa->child == child) {
+      const std::uint8_t tos = esp::encapsulated_tos(0, tunnel->plan.dscp);
+      return seal_and_send(now, *tunnel, *sa, 0, esp::kNextHeaderNone, tos, DfBit::Set, sink);
+    }
+  }
+}
+
+// Drops a packet and tells its sender why, where that is allowed and not too often.
+void PacketPath::State::refuse(Instant now, const Origin& origin, Tunnel& tunnel, DropReason reason,
+                               esp::IcmpError error, ByteView packet, const InnerPacket& p, std::uint16_t mtu,
+                               PacketSink& sink) {
+  drop(&tunnel, reason);
+  if (origin.kind == Origin::Kind::Ourselves || !esp::may_answer_with_error(packet, p)) return;
+  if (error == esp::IcmpError::TooBig && mtu == 0) return;
+  if (now - icmp_window >= 1s) {
+    icmp_window = now;
+    icmp_sent = 0;
+  }
+  if (icmp_sent >= config.icmp_per_second) return;
+  ++icmp_sent;
+  // Towards the sender we are the interface of the tunnel that it uses; without one, the packet's own destination
+  // speaks, whose packets pass every source check on that way.
+  const Tunnel* face = origin.kind == Origin::Kind::Tunnel ? find_tunnel(origin.tunnel) : &tunnel;
+  const auto from = face != nullptr ? interface_address(face->plan, p.source) : std::nullopt;
+  send_back(now, origin, esp::make_icmp_error(error, from.value_or(p.destination), packet, p, mtu), sink);
+}
+
+// A packet of our own to where another one came from.
+void PacketPath::State::send_back(Instant now, const Origin& origin, ByteView packet, PacketSink& sink) {
+  if (origin.kind == Origin::Kind::Tun) return sink.write_tun(origin.vrf, packet);
+  Tunnel* tunnel = find_tunnel(origin.tunnel);
+  const auto p = esp::parse_inner(packet);
+  if (tunnel == nullptr || !p) return;
+  into_tunnel(now, {.kind = Origin::Kind::Ourselves, .vrf = origin.vrf, .tunnel = {}}, *tunnel, packet, *p, sink);
+}
+
+void PacketPath::State::hold(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet) {
+  const TunnelId id = tunnel.plan.tunnel;
+  if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull);
+  held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet)});
+}
+
+void PacketPath::State::acquire(Instant now, Tunnel& tunnel, const Flow& flow) {
+  if (tunnel.last_acquire && now - *tunnel.last_acquire < 1s) return;
+  tunnel.last_acquire = now;
+  events.emplace_back(ipsec::Acquire{tunnel.plan.tunnel, local_selector(flow), remote_selector(flow)});
+}
+
+}  // namespace qanat::wan

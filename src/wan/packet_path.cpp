@@ -1,0 +1,131 @@
+#include "wan/packet_path.hpp"
+
+#include <algorithm>
+
+#include "wan/plane_state.hpp"
+
+namespace qanat::wan {
+
+namespace {
+
+// The largest ESP packet, and the ethernet of every link is smaller.
+constexpr std::size_t kSlabSize = 65536 + 256;
+
+std::vector<CipherSuite> every_suite() {
+  constexpr IntegId kIntegs[] = {IntegId::AUTH_HMAC_SHA2_256_128, IntegId::AUTH_HMAC_SHA2_384_192,
+                                 IntegId::AUTH_HMAC_SHA2_512_256};
+  std::vector<CipherSuite> suites = {{.encr = EncrId::ENCR_AES_GCM_16, .key_bits = 256},
+                                     {.encr = EncrId::ENCR_AES_GCM_16, .key_bits = 128},
+                                     {.encr = EncrId::ENCR_AES_GCM_16, .key_bits = 192},
+                                     {.encr = EncrId::ENCR_CHACHA20_POLY1305, .key_bits = 256}};
+  for (const std::uint16_t bits : {std::uint16_t{256}, std::uint16_t{192}, std::uint16_t{128}}) {
+    for (const IntegId integ : kIntegs)
+      suites.push_back({.encr = EncrId::ENCR_AES_CBC, .key_bits = bits, .integ = integ});
+  }
+  std::erase_if(suites, [](const CipherSuite& suite) { return !crypto::cipher_available(suite); });
+  return suites;
+}
+
+}  // namespace
+
+PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
+    : config(std::move(config_in)),
+      rng(rng_in),
+      spis(config.shard, rng.u32()),
+      fragments(config.fragment_entries),
+      held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),
+      held_in(config.hold_packets, config.hold_bytes / 2, config.hold_time),
+      slab(kSlabSize) {
+  if (config.capabilities.suites.empty()) config.capabilities.suites = every_suite();
+}
+
+PacketPath::PacketPath(PacketPathConfig config, Rng& rng) : state_(std::make_unique<State>(std::move(config), rng)) {}
+PacketPath::~PacketPath() = default;
+
+ipsec::Capabilities PacketPath::capabilities() const {
+  return state_->config.capabilities;
+}
+const esp::DropCounters& PacketPath::drops() const {
+  return state_->drops;
+}
+
+void PacketPath::post(Instant now, ipsec::Command command) {
+  std::visit([&](auto& c) { state_->on(now, c); }, command);
+}
+
+std::optional<ipsec::Event> PacketPath::poll_event() {
+  if (state_->events.empty()) return std::nullopt;
+  ipsec::Event event = std::move(state_->events.front());
+  state_->events.pop_front();
+  return event;
+}
+
+void PacketPath::set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes) {
+  state_->set_local(vrf, prefixes);
+}
+
+void PacketPath::handle_tun(Instant now, VrfId vrf, std::span<const ByteView> packets, PacketSink& sink) {
+  state_->flush(now, sink);
+  for (const ByteView packet : packets) state_->from_tun(now, vrf, packet, sink);
+}
+
+void PacketPath::handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
+                            std::span<const MutableByteView> datagrams, PacketSink& sink) {
+  state_->flush(now, sink);
+  for (const MutableByteView datagram : datagrams) state_->from_wire(now, arrived, outer_tos, datagram, sink);
+}
+
+std::optional<Instant> PacketPath::next_timeout() const {
+  const State& s = *state_;
+  if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty()) return s.ready_since;
+  const auto out = s.held_out.next();
+  const auto in = s.held_in.next();
+  return out && in ? std::min(out, in) : (out ? out : in);
+}
+
+void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
+  state_->flush(now, sink);
+}
+
+void PacketPath::State::flush(Instant now, PacketSink& sink) {
+  if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
+  while (const auto id = held_out.expire(now)) drop(find_tunnel(*id), esp::DropReason::HoldTimeout);
+  while (const auto spi = held_in.expire(now)) {
+    const InboundSlot* slot = find_slot(*spi);
+    drop(slot != nullptr ? find_tunnel(slot->tunnel) : nullptr, esp::DropReason::HoldTimeout);
+  }
+}
+
+void PacketPath::State::release_held(Instant now, PacketSink& sink) {
+  for (const ipsec::EspSpi spi : std::exchange(ready_spis, {})) {
+    for (HeldDatagram& held : held_in.take(spi)) from_wire(now, held.arrived, held.tos, held.datagram, sink);
+  }
+  for (const TunnelId id : std::exchange(ready_tunnels, {})) {
+    Tunnel* tunnel = find_tunnel(id);
+    if (tunnel == nullptr || tunnel->outbound.empty()) continue;  // gone again: they wait on, with their old deadline
+    for (const HeldInner& held : held_out.take(id)) {
+      if (const auto p = esp::parse_inner(held.packet)) into_tunnel(now, held.origin, *tunnel, held.packet, *p, sink);
+    }
+  }
+  for (const ChildSaId child : std::exchange(dummies, {})) send_dummy(now, child, sink);
+}
+
+std::expected<Flow, esp::DropReason> PacketPath::State::flow_of(Instant now, Direction direction, TunnelId tunnel,
+                                                                const esp::InnerPacket& p) {
+  Flow flow = make_flow(direction, p);
+  if (p.fragment) {
+    const auto facts =
+        fragments.see(now, (std::uint64_t{tunnel.value()} << 1) | static_cast<std::uint64_t>(direction), p);
+    if (!facts) return std::unexpected(facts.error());
+    if (p.later_fragment()) {
+      if (facts->ports) {
+        set_ports(flow, direction, *facts->ports);
+      } else if (!facts->first_seen) {
+        flow.ports = Flow::PortState::Unknown;
+      }
+    }
+  }
+  return flow;
+}
+
+}  // namespace qanat::wan

@@ -1,0 +1,90 @@
+// PacketPath: the user-space data plane of one shard, the whole trip of every packet in and out, as a pure function of
+// bytes and time. Implements ipsec::DataPlane.
+//
+//   commands   post(), set_local_prefixes()
+//   inputs     handle_tun(), handle_esp(), handle_timeout()
+//   outputs    poll_event() until empty; packets leave through the PacketSink that an input is given
+//   getters    capabilities(), next_timeout(), drops()
+//
+// Commands have no sink: packets that a command sets free (held ones, dummies) leave with the next input, and
+// next_timeout() is then already due. So after post(), look at next_timeout() again.
+// Every packet in is delivered, held or counted under one name of esp/drop_reason.hpp; nothing that a peer or a host
+// sends ends the process. No allocation per packet in the steady state: a packet is copied once, into a slab of ours,
+// and sealed there; inbound it is opened in place.
+// RFC 4301 5, RFC 4303 3.3 and 3.4, RFC 3948, RFC 6040; decisions: rules.md "Selectors and routes", "The outer packet".
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <vector>
+
+#include "base/bytes.hpp"
+#include "base/rng.hpp"
+#include "esp/drop_reason.hpp"
+#include "ipsec/data_plane.hpp"
+
+namespace qanat::wan {
+
+// The don't-fragment bit of an outer IPv4 header. With an outer IPv6 header, Clear lets the sender fragment.
+enum class DfBit : std::uint8_t { Clear, Set };
+
+// Where packets leave. Views live until the call returns: the consumer sends or copies. It must not call back.
+class PacketSink {
+ public:
+  virtual ~PacketSink() = default;
+  // `esp` starts at the SPI. With path.encapsulation == Udp it is the payload of a UDP datagram between path's ports.
+  virtual void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, ByteView esp) = 0;
+  // A whole IPv4 or IPv6 packet for the host.
+  virtual void write_tun(VrfId vrf, ByteView packet) = 0;
+};
+
+struct PacketPathConfig {
+  std::uint32_t shard = 0;           // of our inbound SPIs, below 64
+  ipsec::Capabilities capabilities;  // suites empty: every suite that crypto/ has
+  std::size_t hold_packets = 64;     // per tunnel without an SA, and per SPI without a key
+  Duration hold_time = 1s;
+  std::size_t hold_bytes = 16U << 20;    // over everything that is held
+  std::size_t fragment_entries = 4096;   // inner datagrams whose fragments are followed
+  std::uint32_t icmp_per_second = 1000;  // errors that we send, over all tunnels
+};
+
+class PacketPath final : public ipsec::DataPlane {
+ public:
+  // `rng` makes CBC IVs and must outlive the path.
+  PacketPath(PacketPathConfig config, Rng& rng);
+  ~PacketPath() override;
+  PacketPath(const PacketPath&) = delete;
+  PacketPath& operator=(const PacketPath&) = delete;
+
+  // ipsec::DataPlane. Commands take effect at once; their Done lies in poll_event() when post() returns.
+  [[nodiscard]] ipsec::Capabilities capabilities() const override;
+  void post(Instant now, ipsec::Command command) override;
+  [[nodiscard]] std::optional<ipsec::Event> poll_event() override;
+
+  // Prefixes that the host reaches without a tunnel. A packet from a tunnel goes to the TUN when its longest match is
+  // one of these (or none, or a default route, or the tunnel that it came from), and to another tunnel otherwise.
+  void set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes);
+
+  // Packets that the host routed into the TUN of `vrf`.
+  void handle_tun(Instant now, VrfId vrf, std::span<const ByteView> packets, PacketSink& sink);
+  // Datagrams that came from arrived.peer to arrived.local, native (from the ESP header on) or as UDP payloads, and
+  // with `outer_tos` in their outer header. They are opened in place: their content is unspecified afterwards.
+  void handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
+                  std::span<const MutableByteView> datagrams, PacketSink& sink);
+
+  // When handle_timeout() has something to do; in the past when it has now.
+  [[nodiscard]] std::optional<Instant> next_timeout() const;
+  void handle_timeout(Instant now, PacketSink& sink);
+
+  // Of the whole plane since its start.
+  [[nodiscard]] const esp::DropCounters& drops() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace qanat::wan
