@@ -1,0 +1,100 @@
+#include "cli/command_line.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/text.hpp"
+
+namespace qanat::cli {
+
+namespace {
+
+constexpr std::array<std::string_view, 7> kCommands = {"status", "up", "down", "check", "genpsk", "purge", "version"};
+constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
+
+constexpr const char* kExitCodes =
+    "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the daemon cannot be reached.\n"
+    "A tunnel's page with its handshake: qanat status NAME. For scripts: --json, also with errors.";
+
+// The first word that is no option: what was meant as the command.
+std::string_view command_word(const std::vector<std::string>& args) {
+  for (std::size_t i = 0; i < args.size(); ++i) {
+    if (args[i] == "--socket") {
+      ++i;
+    } else if (!args[i].starts_with('-')) {
+      return args[i];
+    }
+  }
+  return {};
+}
+
+std::string usage_error(const std::vector<std::string>& args, const CLI::ParseError& error) {
+  const std::string_view word = command_word(args);
+  if (word.empty()) return "no command given; qanat --help lists them, qanat status is a good first one";
+  if (std::find(kCommands.begin(), kCommands.end(), word) == kCommands.end()) {
+    const std::string_view guess = word.size() > 32 ? std::string_view{} : nearest(word, kCommands);
+    return guess.empty() ? fmt::format("unknown command '{}'; qanat --help lists them", printable(word, 64))
+                         : fmt::format("unknown command '{}'; did you mean '{}'?", printable(word, 64), guess);
+  }
+  return fmt::format("{}; see: qanat {} --help", printable(std::string_view{error.what()}, 300), word);
+}
+
+}  // namespace
+
+std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
+  CommandLine line;
+  CLI::App app{"qanat: what the tunnels of qanatd do, and how safe they are", "qanat"};
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--socket", line.socket, "The daemon's control socket")
+      ->envname("QANAT_SOCKET")
+      ->capture_default_str()
+      ->type_name("PATH");
+  app.add_flag("--json", line.json, "Print JSON, errors too");
+
+  const auto command = [&](const char* name, const char* does, Command which) {
+    CLI::App* sub = app.add_subcommand(name, does);
+    sub->callback([&line, which] { line.command = which; });
+    return sub;
+  };
+  command("status", "Every configured tunnel; with NAME, everything about one", Command::Status)
+      ->add_option("NAME", line.name, "A tunnel");
+  command("up", "Bring a tunnel up, and wait for it", Command::Up)
+      ->add_option("NAME", line.name, "The tunnel")
+      ->required();
+  command("down", "Take a tunnel down and keep it down", Command::Down)
+      ->add_option("NAME", line.name, "The tunnel")
+      ->required();
+  command("check", "Check a configuration file, without a daemon", Command::Check)
+      ->add_option("FILE", line.file, "The configuration")
+      ->required();
+  command("genpsk", "Make a pre-shared key of 256 random bits", Command::GenPsk)
+      ->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
+      ->type_name("FILE");
+  command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
+  command("version", "Versions of this command and of the daemon", Command::Version);
+
+  for (CLI::App* sub : app.get_subcommands({})) sub->footer("Also: --json, --socket PATH (see: qanat --help).");
+  app.footer(kExitCodes);
+
+  const std::vector<std::string> given = args;
+  const bool json = std::find(given.begin(), given.end(), "--json") != given.end();
+  try {
+    std::reverse(args.begin(), args.end());  // CLI11 takes them from the back
+    app.parse(std::move(args));
+  } catch (const CLI::CallForHelp&) {
+    return Stop{kOk, app.help(), "", json};
+  } catch (const CLI::ParseError& error) {
+    return Stop{kUsage, "", usage_error(given, error), json};
+  }
+  if (line.socket.empty() || line.socket.size() > kSocketPathSize) {
+    return Stop{kUsage, "", fmt::format("--socket: the path must have 1 to {} characters", kSocketPathSize), json};
+  }
+  return line;
+}
+
+}  // namespace qanat::cli

@@ -1,0 +1,25 @@
+// The command's own dealings with files, the terminal and the names of users.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "cli/style.hpp"
+#include "config/config.hpp"
+
+namespace qanat::cli {
+
+// At most config::kMaxConfigSize octets. Errors say which file, why, and what to do.
+[[nodiscard]] Result<std::string> read_text_file(const std::string& path);
+// A reader for the psk_file of a configuration: a relative path is relative to the folder of the configuration. A key
+// that everybody may read, or that its group may write, is refused.
+[[nodiscard]] config::FileReader key_reader(const std::string& config_path);
+// Mode 0600 from the first moment; a file that is there already is never touched.
+[[nodiscard]] Status write_new_file(const std::string& path, ByteView content);
+[[nodiscard]] std::string owner_of(const std::string& path);
+// Standard output is a terminal and NO_COLOR is not set.
+[[nodiscard]] Colour terminal_colour();
+void write_out(std::string_view text);
+void write_err(std::string_view text);
+
+}  // namespace qanat::cli

@@ -1,0 +1,208 @@
+#include "cli/run.hpp"
+
+#include <fmt/format.h>
+
+#include "cli/print.hpp"
+#include "control/status_json.hpp"
+
+namespace qanat::cli {
+
+namespace {
+
+using namespace std::chrono_literals;
+using control::Reply;
+
+constexpr auto kReadTimeout = 10s;
+// The daemon ends its own wait at 120 s and says so.
+constexpr auto kCommandTimeout = 130s;
+
+constexpr const char* kStart =
+    "start it: systemctl start qanatd, or: sudo qanatd -c /etc/qanat/qanat.toml; if it has another socket: --socket "
+    "PATH or QANAT_SOCKET";
+
+// An error in the form that was asked for: JSON on standard output, or a line for people on standard error.
+int report(Shell& shell, bool json, int exit_code, const std::string& code, const std::string& message,
+           const std::string& hint = {}) {
+  if (json) {
+    shell.out(control::to_json(control::ApiError{code, hint.empty() ? message : message + "; " + hint}));
+  } else {
+    shell.err(fmt::format("qanat: {}\n", clean(message)));
+    if (!hint.empty()) shell.err(fmt::format("  {}\n", clean(hint)));
+  }
+  return exit_code;
+}
+
+struct Unreachable {
+  std::string message;
+  std::string hint;
+};
+
+Unreachable explain(const ClientError& error, const std::string& socket, const Shell& shell) {
+  switch (error.fault) {
+    case ClientFault::NoSocket:
+      return {fmt::format("qanatd does not run: there is no socket at {}", socket), kStart};
+    case ClientFault::NobodyListens:
+      return {fmt::format("qanatd does not run: nobody listens at {}", socket),
+              std::string{kStart} + "; why it ended: journalctl -u qanatd"};
+    case ClientFault::NotAllowed: {
+      const std::string owner = shell.owner_of(socket);
+      return {fmt::format("you may not use {}{}", socket, owner.empty() ? "" : ", which belongs to " + owner),
+              "use sudo, or be in that group: control_group in [gateway] names it, `sudo usermod -aG GROUP USER` adds "
+              "you at the next login"};
+    }
+    case ClientFault::NoAnswer:
+      return {fmt::format("qanatd does not answer at {}: {}", socket, error.detail),
+              "it may be busy or stuck: look at journalctl -u qanatd, then try again"};
+    case ClientFault::NoHttp:
+      return {fmt::format("what answers at {} does not speak HTTP: {}", socket, error.detail),
+              "is this qanatd's control socket? See control_socket in [gateway]"};
+    case ClientFault::Other:
+      break;
+  }
+  return {fmt::format("qanatd cannot be reached at {}: {}", socket, error.detail), kStart};
+}
+
+// A reply with a status of 200 to 299; anything else has been reported and gives the exit code.
+std::expected<Reply, int> ask(const CommandLine& line, Shell& shell, const std::string& method,
+                              const std::string& target, std::chrono::seconds timeout) {
+  auto reply = shell.exchange(line.socket, {method, target, ""}, timeout);
+  if (!reply) {
+    const Unreachable why = explain(reply.error(), line.socket, shell);
+    return std::unexpected(report(shell, line.json, kUnreachable, "unreachable", why.message, why.hint));
+  }
+  if (reply->status >= 200 && reply->status < 300) return std::move(*reply);
+  const auto error = control::error_from_json(reply->body);
+  return std::unexpected(
+      error
+          ? report(shell, line.json, kFailed, error->code, error->message)
+          : report(shell, line.json, kFailed, "bad_reply",
+                   fmt::format("the daemon answered with HTTP status {} and nothing that can be read", reply->status)));
+}
+
+int bad_reply(const CommandLine& line, Shell& shell, const std::string& detail) {
+  return report(shell, line.json, kFailed, "bad_reply", "the daemon's answer cannot be read: " + detail,
+                "are qanat and qanatd of the same version? See: qanat version");
+}
+
+int status(const CommandLine& line, Shell& shell) {
+  const std::string target = line.name.empty() ? "/v1/status" : "/v1/status/" + control::percent_encoded(line.name);
+  const auto reply = ask(line, shell, "GET", target, kReadTimeout);
+  if (!reply) return reply.error();
+  if (line.name.empty()) {
+    const auto snapshot = control::snapshot_from_json(reply->body);
+    if (!snapshot) return bad_reply(line, shell, snapshot.error().detail);
+    shell.out(line.json ? reply->body : status_table(*snapshot, shell.colour));
+  } else {
+    const auto tunnel = control::tunnel_from_json(reply->body);
+    if (!tunnel) return bad_reply(line, shell, tunnel.error().detail);
+    shell.out(line.json ? reply->body : tunnel_page(*tunnel, shell.colour));
+  }
+  return kOk;
+}
+
+int send_command(const CommandLine& line, Shell& shell, const std::string& target) {
+  const auto reply = ask(line, shell, "POST", target, kCommandTimeout);
+  if (!reply) return reply.error();
+  const auto outcome = control::outcome_from_json(reply->body);
+  if (!outcome) return bad_reply(line, shell, "it has no message");
+  shell.out(line.json ? reply->body : clean(outcome->message) + "\n");
+  return kOk;
+}
+
+int tunnel_command(const CommandLine& line, Shell& shell, const char* verb) {
+  return send_command(line, shell, fmt::format("/v1/tunnels/{}/{}", control::percent_encoded(line.name), verb));
+}
+
+int purge(const CommandLine& line, Shell& shell) {
+  // Routes are the helper's to remove, and the helper is the daemon's child.
+  const int code = send_command(line, shell, "/v1/purge");
+  if (code == kUnreachable && !line.json) {
+    shell.err(
+        "  Nothing was removed: the daemon removes its routes and rules itself. Start it, run `qanat purge` again, "
+        "then stop it.\n");
+  }
+  return code;
+}
+
+int check(const CommandLine& line, Shell& shell) {
+  const auto text = shell.read_file(line.file);
+  if (!text) return report(shell, line.json, kFailed, "cannot_read", text.error().detail);
+  const auto loaded = config::load(*text, line.file, shell.key_reader(line.file));
+  const std::vector<config::Problem>& problems = loaded ? loaded->warnings : loaded.error();
+  if (line.json) {
+    shell.out(check_json(line.file, loaded.has_value(), loaded ? loaded->config.tunnels.size() : 0, problems));
+    return loaded ? kOk : kFailed;
+  }
+  shell.err(config::render_problems(problems));
+  if (loaded) {
+    shell.out(check_summary(line.file, loaded->config));
+    return kOk;
+  }
+  std::size_t errors = 0;
+  for (const config::Problem& problem : problems) errors += problem.severity == config::Severity::Error ? 1 : 0;
+  shell.err(fmt::format("{}: {}; the daemon would not start\n", clean(line.file), plural(errors, "error")));
+  return kFailed;
+}
+
+int generate_psk(const CommandLine& line, Shell& shell) {
+  const SecretBytes random = SecretBytes::adopt(shell.rng->bytes(32));
+  std::string psk = model::generated_psk_text(random.expose());
+  int code = kOk;
+  if (line.file.empty()) {
+    shell.out(line.json ? psk_json(psk) : psk + "\n");
+  } else {
+    const SecretBytes content = SecretBytes::adopt(to_bytes(psk + "\n"));
+    if (const Status written = shell.write_new_file(line.file, content.expose()); !written) {
+      code = report(shell, line.json, kFailed, "cannot_write", written.error().detail);
+    } else {
+      shell.out(line.json ? psk_file_json(line.file)
+                          : fmt::format("wrote {}; name it with psk_file in [[tunnel]], and copy it to the other side "
+                                        "by a safe way (scp)\n",
+                                        clean(line.file)));
+    }
+  }
+  wipe(psk.data(), psk.size());
+  return code;
+}
+
+int version(const CommandLine& line, Shell& shell) {
+  const auto reply = shell.exchange(line.socket, {"GET", "/v1/version", ""}, 2s);
+  const auto daemon = reply ? control::version_from_json(reply->body) : std::nullopt;
+  if (line.json) {
+    shell.out(version_json(shell.version, daemon ? daemon->version : "", daemon ? daemon->crypto : ""));
+  } else if (daemon) {
+    shell.out(fmt::format("qanat {}\nqanatd {} ({})\n", shell.version, clean(daemon->version), clean(daemon->crypto)));
+  } else {
+    shell.out(fmt::format("qanat {}\nqanatd was not reached at {}\n", shell.version, clean(line.socket)));
+  }
+  return kOk;  // the question was answered, with or without a daemon
+}
+
+}  // namespace
+
+int run(const CommandLine& line, Shell& shell) {
+  switch (line.command) {
+    case Command::Status:
+      return status(line, shell);
+    case Command::Up:
+      return tunnel_command(line, shell, "up");
+    case Command::Down:
+      return tunnel_command(line, shell, "down");
+    case Command::Check:
+      return check(line, shell);
+    case Command::GenPsk:
+      return generate_psk(line, shell);
+    case Command::Purge:
+      return purge(line, shell);
+    case Command::Version:
+      return version(line, shell);
+  }
+  return kUsage;
+}
+
+int stop(const Stop& stop, Shell& shell) {
+  shell.out(stop.out);
+  return stop.error.empty() ? stop.exit_code : report(shell, stop.json, stop.exit_code, "usage", stop.error);
+}
+
+}  // namespace qanat::cli

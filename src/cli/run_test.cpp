@@ -1,0 +1,212 @@
+// The commands against a false shell: what goes to which stream, and the exit code.
+#include "cli/run.hpp"
+
+#include <map>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/control_testing.hpp"
+#include "control/status_json.hpp"
+
+namespace qanat::cli {
+namespace {
+
+using control::GatewayCommand;
+using control::Reply;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+class Run : public ::testing::Test {
+ protected:
+  Run() {
+    shell_.version = "0.1.0";
+    shell_.rng = &rng_;
+    shell_.out = [this](std::string_view text) { out_ += text; };
+    shell_.err = [this](std::string_view text) { err_ += text; };
+    shell_.owner_of = [](const std::string&) { return std::string{"user root, group netops"}; };
+    // The daemon's own API answers.
+    shell_.exchange = [this](const std::string&, const control::Request& request,
+                             std::chrono::seconds) -> std::expected<Reply, ClientError> {
+      if (fault_) return std::unexpected(ClientError{*fault_, "the system's words"});
+      if (raw_) return *raw_;
+      const auto answer = control::handle(request, control::testing::full_snapshot());
+      if (const auto* reply = std::get_if<Reply>(&answer)) return *reply;
+      return control::reply_for(std::get<GatewayCommand>(answer), result_);
+    };
+    shell_.read_file = [this](const std::string& path) -> Result<std::string> {
+      if (files_.contains(path)) return files_[path];
+      return fail(ErrorKind::Resource, path, path + " is not there");
+    };
+    shell_.key_reader = [this](const std::string&) -> config::FileReader {
+      return [this](const std::string& path) -> Result<SecretBytes> {
+        if (files_.contains(path)) return SecretBytes::copy_of(to_bytes(std::string_view{files_[path]}));
+        return fail(ErrorKind::Resource, path, path + " is not there");
+      };
+    };
+    shell_.write_new_file = [this](const std::string& path, ByteView content) -> Status {
+      if (files_.contains(path)) return fail(ErrorKind::Resource, path, path + " is there already");
+      files_[path] = std::string{reinterpret_cast<const char*>(content.data()), content.size()};
+      return {};
+    };
+  }
+
+  int go(std::vector<std::string> args) {
+    out_.clear();
+    err_.clear();
+    const auto parsed = parse_command_line(std::move(args));
+    if (const auto* end = std::get_if<Stop>(&parsed)) return stop(*end, shell_);
+    return run(std::get<CommandLine>(parsed), shell_);
+  }
+
+  SeededRng rng_{1};
+  Shell shell_;
+  std::map<std::string, std::string> files_;
+  std::optional<ClientFault> fault_;
+  std::optional<Reply> raw_;
+  control::CommandResult result_{true, "berlin is up: hybrid x25519+mlkem768"};
+  std::string out_;
+  std::string err_;
+};
+
+TEST_F(Run, Status) {
+  EXPECT_EQ(go({"status"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("NAME"), HasSubstr("berlin  up")));
+  EXPECT_THAT(err_, IsEmpty());
+  EXPECT_EQ(go({"status", "berlin"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("Handshake"));
+  EXPECT_EQ(go({"status", "--json"}), kOk);
+  EXPECT_EQ(out_, control::to_json(control::testing::full_snapshot()));
+  EXPECT_EQ(go({"status", "berlin", "--json"}), kOk);
+  EXPECT_EQ(out_, control::to_json(control::testing::berlin()));
+}
+
+TEST_F(Run, UnknownTunnel) {
+  EXPECT_EQ(go({"status", "berlim"}), kFailed);
+  EXPECT_EQ(err_, "qanat: there is no tunnel 'berlim'; did you mean 'berlin'?\n");
+  EXPECT_THAT(out_, IsEmpty());
+  EXPECT_EQ(go({"up", "a/b?x=1"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("there is no tunnel 'a/b?x=1'"));
+  EXPECT_EQ(go({"status", "berlim", "--json"}), kFailed);
+  EXPECT_EQ(control::error_from_json(out_)->code, "not_found");
+  EXPECT_THAT(err_, IsEmpty());
+}
+
+TEST_F(Run, UpAndDown) {
+  EXPECT_EQ(go({"up", "berlin"}), kOk);
+  EXPECT_EQ(out_, "berlin is up: hybrid x25519+mlkem768\n");
+  EXPECT_EQ(go({"up", "berlin", "--json"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"ok\": true"), HasSubstr("\"tunnel\": \"berlin\"")));
+  result_ = {false, "the peer does not answer: is UDP port 500 open?"};
+  EXPECT_EQ(go({"down", "berlin"}), kFailed);
+  EXPECT_EQ(err_, "qanat: the peer does not answer: is UDP port 500 open?\n");
+  EXPECT_EQ(go({"up", "berlin", "--json"}), kFailed);
+  EXPECT_EQ(control::error_from_json(out_)->code, "up_failed");
+}
+
+TEST_F(Run, DaemonThatCannotBeReached) {
+  const std::pair<ClientFault, const char*> cases[] = {
+      {ClientFault::NoSocket, "systemctl start qanatd"},    {ClientFault::NobodyListens, "journalctl -u qanatd"},
+      {ClientFault::NotAllowed, "user root, group netops"}, {ClientFault::NoAnswer, "does not answer"},
+      {ClientFault::NoHttp, "does not speak HTTP"},         {ClientFault::Other, "the system's words"}};
+  for (const auto& [fault, message] : cases) {
+    fault_ = fault;
+    EXPECT_EQ(go({"status", "--socket", "/tmp/q.sock"}), kUnreachable);
+    EXPECT_THAT(err_, AllOf(HasSubstr(message), HasSubstr("/tmp/q.sock")));
+    EXPECT_EQ(go({"up", "berlin", "--json"}), kUnreachable);
+    EXPECT_EQ(control::error_from_json(out_)->code, "unreachable");
+    EXPECT_THAT(err_, IsEmpty());
+  }
+}
+
+TEST_F(Run, AnswersThatCannotBeRead) {
+  for (const Reply& reply : {Reply{200, {}, "<html>"}, Reply{200, {}, ""}, Reply{500, {}, "oops"}, Reply{302, {}, "{}"},
+                             Reply{200, {}, "[1]"}}) {
+    raw_ = reply;
+    for (const char* command : {"status", "purge"}) {
+      EXPECT_EQ(go({command}), kFailed);
+      EXPECT_THAT(err_, Not(IsEmpty()));
+      EXPECT_EQ(go({command, "--json"}), kFailed);
+      EXPECT_EQ(control::error_from_json(out_)->code, "bad_reply");
+    }
+    EXPECT_EQ(go({"status", "berlin"}), kFailed);
+  }
+}
+
+TEST_F(Run, Check) {
+  files_["good.toml"] =
+      "[gateway]\naddress = \"203.0.113.1\"\n[[tunnel]]\nname = \"berlin\"\npeer = \"198.51.100.7\"\npsk_file = "
+      "\"b.psk\"\n";
+  files_["b.psk"] = "0123456789abcdef0123456789\n";
+  EXPECT_EQ(go({"check", "good.toml"}), kOk);
+  EXPECT_EQ(out_, "good.toml is fine: 1 tunnel (1 with pq = prefer)\n");
+  EXPECT_THAT(err_, IsEmpty());
+  EXPECT_EQ(go({"check", "good.toml", "--json"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"ok\": true"), HasSubstr("\"tunnels\": 1"), HasSubstr("\"problems\": []")));
+
+  files_["bad.toml"] = "[gateway]\naddres = \"203.0.113.1\"\n";
+  EXPECT_EQ(go({"check", "bad.toml"}), kFailed);
+  EXPECT_THAT(err_,
+              AllOf(HasSubstr("bad.toml:2:1: error: unknown key 'addres' in [gateway]; did you mean 'address'?\n"),
+                    HasSubstr("bad.toml: 2 errors; the daemon would not start\n")));
+  EXPECT_THAT(out_, IsEmpty());
+  EXPECT_EQ(go({"check", "bad.toml", "--json"}), kFailed);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"ok\": false"), HasSubstr("\"line\": 2"), HasSubstr("\"severity\": \"error\"")));
+  EXPECT_EQ(go({"check", "none.toml"}), kFailed);
+  EXPECT_EQ(err_, "qanat: none.toml is not there\n");
+}
+
+TEST_F(Run, GenPsk) {
+  EXPECT_EQ(go({"genpsk"}), kOk);
+  EXPECT_TRUE(model::PresharedKey{SecretBytes::copy_of(to_bytes(std::string_view{out_}.substr(0, out_.size() - 1)))}
+                  .is_generated())
+      << out_;
+  const std::string first = out_;
+  EXPECT_EQ(go({"genpsk"}), kOk);
+  EXPECT_NE(out_, first);
+  EXPECT_EQ(go({"genpsk", "--json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("\"psk\": \"qpsk1-"));
+  EXPECT_EQ(go({"genpsk", "-o", "new.psk"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("wrote new.psk"), Not(HasSubstr("qpsk1-"))));
+  EXPECT_EQ(files_["new.psk"].size(), 50U);
+  EXPECT_EQ(go({"genpsk", "-o", "new.psk"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("there already"));
+  EXPECT_EQ(go({"genpsk", "-o", "other.psk", "--json"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"file\": \"other.psk\""), Not(HasSubstr("qpsk1-"))));
+}
+
+TEST_F(Run, Purge) {
+  result_ = {true, "removed 3 routes and 2 rules"};
+  EXPECT_EQ(go({"purge"}), kOk);
+  EXPECT_EQ(out_, "removed 3 routes and 2 rules\n");
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"purge"}), kUnreachable);
+  EXPECT_THAT(err_, AllOf(HasSubstr("Nothing was removed"), HasSubstr("systemctl start qanatd")));
+}
+
+TEST_F(Run, Version) {
+  EXPECT_EQ(go({"version"}), kOk);
+  EXPECT_EQ(out_, "qanat 0.1.0\nqanatd 0.1.0 (OpenSSL 3.5.4, packets by ipsec-mb 1.3)\n");
+  EXPECT_EQ(go({"version", "--json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("\"crypto\": \"OpenSSL"));
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"version"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("qanatd was not reached"));
+  EXPECT_EQ(go({"version", "--json"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("\"daemon\": null"));
+}
+
+TEST_F(Run, UsageErrorsInBothForms) {
+  EXPECT_EQ(go({"stauts"}), kUsage);
+  EXPECT_EQ(err_, "qanat: unknown command 'stauts'; did you mean 'status'?\n");
+  EXPECT_EQ(go({"stauts", "--json"}), kUsage);
+  EXPECT_EQ(control::error_from_json(out_)->code, "usage");
+  EXPECT_EQ(go({"--help"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("Exit codes"));
+}
+
+}  // namespace
+}  // namespace qanat::cli

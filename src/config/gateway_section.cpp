@@ -1,0 +1,198 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "config/readers.hpp"
+
+namespace qanat::config {
+
+namespace {
+
+constexpr std::size_t kInterfaceNameSize = 15;  // the kernel's IFNAMSIZ without its zero
+constexpr std::size_t kSocketPathSize = 107;    // sun_path without its zero
+constexpr std::int64_t kMaxPort = 65535;
+constexpr std::int64_t kMaxU32 = 4294967295;
+
+constexpr auto kLevels = std::to_array<std::pair<std::string_view, std::string_view>>(
+    {{"trace", "trace"}, {"debug", "debug"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}});
+
+bool is_lower_or_digit(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+}
+
+// useradd's rule.
+bool is_account_name(std::string_view name) {
+  if (name.empty() || name.size() > 32 || !(is_lower_or_digit(name[0]) || name[0] == '_')) return false;
+  return std::all_of(name.begin(), name.end(), [](char c) { return is_lower_or_digit(c) || c == '_' || c == '-'; });
+}
+
+bool is_interface_name(std::string_view name) {
+  if (name.empty() || name.size() > kInterfaceNameSize || name == "." || name == ".." || name == "all" ||
+      name == "default")
+    return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
+  });
+}
+
+void add_address(Section& section, const Placed<std::string>& text, model::Gateway& gateway) {
+  const auto address = host_address(section, "address", text);
+  if (!address) return;
+  auto& slot = address->is_v4() ? gateway.address4 : gateway.address6;
+  if (slot) {
+    section.refuse_text(
+        "address", text,
+        fmt::format("there is an {} address already, {}", address->is_v4() ? "IPv4" : "IPv6", slot->to_string()),
+        "one IPv4 and one IPv6 address at most; a tunnel can use another one with its key 'local'");
+    return;
+  }
+  slot = *address;
+}
+
+void read_address(Section& section, model::Gateway& gateway) {
+  const Entry* entry = section.find("address");
+  if (!entry) {
+    section.problems().error(
+        section.at(), "[gateway]: address is missing",
+        "give the address that peers reach this gateway by, for example address = \"203.0.113.1\"");
+    return;
+  }
+  if (std::holds_alternative<Array>(entry->value.data)) {
+    const auto list = section.texts("address", "");
+    if (list && list->empty()) {
+      section.problems().error(entry->value.at,
+                               "[gateway]: address = []: must hold an address, or one IPv4 and one IPv6 address");
+    }
+    for (const auto& text : *list) add_address(section, text, gateway);
+  } else if (const auto text =
+                 section.text("address", "an address in double quotes, or an array of one IPv4 and one IPv6 address")) {
+    add_address(section, *text, gateway);
+  }
+}
+
+void read_path(Section& section, std::string_view key, std::size_t max_size, std::string& path) {
+  const auto text = section.text(key, "an absolute path in double quotes");
+  if (!text) return;
+  if (!text->value.starts_with('/') || text->value.find('\0') != std::string::npos) {
+    section.refuse_text(key, *text, "must be an absolute path, beginning with '/'");
+  } else if (text->value.size() > max_size) {
+    section.refuse_text(key, *text, fmt::format("must not be longer than {} characters", max_size));
+  } else {
+    path = text->value;
+  }
+}
+
+void read_ports(Section& section, model::Gateway& gateway) {
+  if (const auto port = section.integer("ike_port", 1, kMaxPort))
+    gateway.ike_port = static_cast<std::uint16_t>(port->value);
+  if (const auto port = section.integer("nat_port", 1, kMaxPort))
+    gateway.nat_port = static_cast<std::uint16_t>(port->value);
+  if (gateway.ike_port == gateway.nat_port) {
+    section.problems().error(section.place(section.find("nat_port") ? "nat_port" : "ike_port"),
+                             fmt::format("[gateway]: nat_port = {}: must differ from ike_port", gateway.nat_port),
+                             "the defaults are ike_port = 500 and nat_port = 4500");
+  }
+}
+
+void read_routing(Section& section, model::Gateway& gateway) {
+  if (const auto name = section.text("tun", "the name of a network interface in double quotes")) {
+    if (is_interface_name(name->value)) {
+      gateway.tun_name = name->value;
+    } else {
+      section.refuse_text("tun", *name, "must be an interface name: 1 to 15 letters, digits, '-', '_' and '.'",
+                          "the default is tun = \"qanat0\"");
+    }
+  }
+  if (const auto mtu = section.integer("outer_mtu", 576, 65535)) {
+    gateway.outer_mtu = static_cast<std::uint16_t>(mtu->value);
+    if (gateway.address6 && mtu->value < 1280) {
+      section.problems().error(
+          mtu->at, fmt::format("[gateway]: outer_mtu = {}: must be at least 1280, since address has an IPv6 address",
+                               mtu->value));
+    }
+  }
+  if (const auto table = section.integer("route_table", 1, kMaxU32)) {
+    if (table->value >= 253 && table->value <= 255) {
+      section.problems().error(
+          table->at,
+          fmt::format("[gateway]: route_table = {}: the tables 253, 254 and 255 are the system's own", table->value),
+          "take a table that nothing else uses; the default is 220");
+    } else {
+      gateway.route_table = static_cast<std::uint32_t>(table->value);
+    }
+  }
+  if (const auto mark = section.integer("fwmark", 1, kMaxU32)) gateway.fwmark = static_cast<std::uint32_t>(mark->value);
+}
+
+void read_rights(Section& section, model::Gateway& gateway) {
+  if (const auto user = section.text("user", "a user name in double quotes")) {
+    if (!is_account_name(user->value)) {
+      section.refuse_text("user", *user, "is not a user name: lower-case letters, digits, '-' and '_', at most 32");
+    } else {
+      gateway.user = user->value;
+      if (user->value == "root") {
+        section.problems().warn(user->at,
+                                "[gateway]: user = \"root\": the daemon will keep root's rights over files while it "
+                                "parses what the network sends",
+                                "make a user for it (useradd --system qanat) and leave this key out");
+      }
+    }
+  }
+  if (const auto group = section.text("control_group", "a group name in double quotes")) {
+    if (group->value.empty() || is_account_name(group->value)) {
+      gateway.control_group = group->value;
+    } else {
+      section.refuse_text("control_group", *group,
+                          "is not a group name: lower-case letters, digits, '-' and '_', at most 32");
+    }
+  }
+}
+
+}  // namespace
+
+void read_gateway(Section& section, model::Gateway& gateway) {
+  read_address(section, gateway);
+  read_ports(section, gateway);
+  read_routing(section, gateway);
+  read_path(section, "control_socket", kSocketPathSize, gateway.control_socket);
+  read_path(section, "state_dir", 4000, gateway.state_dir);
+  read_rights(section, gateway);
+  if (const auto limit = section.integer("half_open_limit", 1, 1'000'000))
+    gateway.half_open_limit = static_cast<std::uint32_t>(limit->value);
+  if (const auto limit = section.integer("cookie_threshold", 0, 1'000'000))
+    gateway.cookie_threshold = static_cast<std::uint32_t>(limit->value);
+  if (gateway.cookie_threshold > gateway.half_open_limit) {
+    section.problems().warn(
+        section.place("cookie_threshold"),
+        fmt::format("[gateway]: cookie_threshold = {} is above half_open_limit = {}: cookies will never be demanded",
+                    gateway.cookie_threshold, gateway.half_open_limit),
+        "set cookie_threshold to a tenth of half_open_limit");
+  }
+  section.finish();
+}
+
+void read_log(Section& section, model::Gateway& gateway) {
+  if (const auto level = section.choice("level", kLevels)) gateway.log_level = level->value;
+  if (const auto json = section.boolean("json")) gateway.log_json = json->value;
+  section.finish();
+}
+
+std::optional<IpAddress> host_address(Section& section, std::string_view key, const Placed<std::string>& text) {
+  const auto address = IpAddress::parse(text.value);
+  if (!address) {
+    section.refuse_text(key, text, "is neither an IPv4 address like 192.0.2.1 nor an IPv6 address like 2001:db8::1",
+                        text.value.find('/') != std::string::npos
+                            ? "write the address alone, without '/' and a length"
+                            : "names are not looked up: write the address itself");
+    return std::nullopt;
+  }
+  if (address->is_unspecified() || address->is_multicast()) {
+    section.refuse_text(key, text,
+                        address->is_multicast() ? "is a multicast address, not one of a host" : "stands for no address",
+                        key == "peer" ? "for a peer that calls in from anywhere write peer = \"any\"" : "");
+    return std::nullopt;
+  }
+  return *address;
+}
+
+}  // namespace qanat::config

@@ -1,0 +1,191 @@
+// What goes through a tunnel: its interface addresses, routes and selectors.
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/format.h>
+
+#include "config/readers.hpp"
+
+namespace qanat::config {
+
+namespace {
+
+using model::SelectorMode;
+
+// A Traffic Selector payload counts its selectors in one octet (RFC 7296 3.13).
+constexpr std::size_t kMaxSelectors = 255;
+
+struct Pair {
+  IpAddress ours;
+  IpAddress theirs;
+  unsigned length = 0;
+};
+
+// "10.255.0.0/31" and the other host of it.
+Result<Pair> parse_pair(std::string_view text, bool v6) {
+  const std::string_view must = v6 ? "must be our IPv6 address and /127 or /126, like fd00::/127"
+                                   : "must be our IPv4 address and /31 or /30, like 10.255.0.0/31";
+  const auto wrong = [&](std::string detail) { return fail(ErrorKind::LocalPolicy, "interface", std::move(detail)); };
+  const std::size_t slash = text.find('/');
+  if (slash == std::string_view::npos) return wrong(std::string{must});
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  const std::string_view digits = text.substr(slash + 1);
+  unsigned length = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
+  if (!address || error != std::errc{} || end != digits.data() + digits.size() || address->is_v6() != v6)
+    return wrong(std::string{must});
+  const unsigned pair_length = address->bits() - 1;
+  if (length != pair_length && length != pair_length - 1) return wrong(std::string{must});
+  if (address->is_unspecified() || address->is_multicast()) return wrong("is no address that a host can have");
+
+  Bytes other = to_bytes(address->bytes());
+  std::uint8_t& last = other.back();
+  if (length == pair_length) {
+    last = static_cast<std::uint8_t>(last ^ 1U);
+  } else {
+    const unsigned host = last & 3U;
+    if (host == 0 || host == 3) {
+      const Prefix net = Prefix::masked(*address, length);
+      return wrong(fmt::format("is the {} of {}; ours must be one of its two hosts",
+                               host == 0 ? "network address" : "last address", net.to_string()));
+    }
+    last = static_cast<std::uint8_t>((last & ~3U) | (3U - host));
+  }
+  const IpAddress theirs = IpAddress::from_bytes(other);
+  if (theirs.is_unspecified()) return wrong("leaves no address for the peer");
+  return Pair{*address, theirs, length};
+}
+
+std::optional<Pair> read_pair(Section& section, std::string_view key, bool v6, Position& at) {
+  at = section.place(key);
+  const auto text = section.text(key, v6 ? "an IPv6 address with /127 or /126 in double quotes"
+                                         : "an IPv4 address with /31 or /30 in double quotes");
+  if (!text) return std::nullopt;
+  auto pair = parse_pair(text->value, v6);
+  if (!pair) {
+    section.refuse_text(key, *text, pair.error().detail, "the other host of the pair is the peer's");
+    return std::nullopt;
+  }
+  return *pair;
+}
+
+std::optional<Prefix> read_prefix(Section& section, std::string_view key, const Placed<std::string>& text) {
+  auto prefix = Prefix::parse(text.value);
+  if (!prefix) {
+    section.refuse_text(key, text, "is not a prefix: " + prefix.error().detail,
+                        "a prefix is written like 10.1.0.0/16 or 2001:db8::/32");
+    return std::nullopt;
+  }
+  return *prefix;
+}
+
+void read_routes(Section& section, ParsedTunnel& parsed) {
+  const auto list = section.texts("routes", "an array of prefixes, like [\"10.1.0.0/16\"]");
+  if (!list) return;
+  for (const auto& text : *list) {
+    const auto prefix = read_prefix(section, "routes", text);
+    if (!prefix) continue;
+    if (prefix->address().is_multicast()) {
+      section.refuse_text("routes", text, "is a multicast prefix, and only unicast is routed");
+      continue;
+    }
+    parsed.tunnel.routes.push_back(*prefix);
+    parsed.routes_at.push_back(text.at);
+  }
+}
+
+std::optional<Prefix> selector_side(Section& pair, std::string_view key) {
+  const auto text = pair.text(key, "a prefix in double quotes, like \"10.1.0.0/16\"");
+  if (!pair.find(key)) {
+    pair.problems().error(pair.at(), fmt::format("{}: {} is missing", pair.title(), key),
+                          "write { local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }");
+  }
+  return text ? read_prefix(pair, key, *text) : std::nullopt;
+}
+
+void read_selector_list(Section& section, const Array& array, Position at, model::Tunnel& tunnel) {
+  tunnel.selectors = SelectorMode::List;
+  if (array.items.empty() || array.items.size() > kMaxSelectors) {
+    section.problems().error(at,
+                             fmt::format("{}: selectors has {} pairs, and 1 to {} are allowed", section.title(),
+                                         array.items.size(), kMaxSelectors),
+                             "for everything write selectors = \"any\", or leave it out");
+    return;
+  }
+  for (const Value& item : array.items) {
+    const auto* table = std::get_if<Table>(&item.data);
+    if (!table) {
+      section.problems().error(item.at,
+                               fmt::format("{}: selectors: the entry {} must be a table", section.title(), shown(item)),
+                               "write { local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }");
+      continue;
+    }
+    Section pair{*table, item.at, "selectors of [[tunnel]]", section.title() + ": selectors", section.problems()};
+    const auto local = selector_side(pair, "local");
+    const auto remote = selector_side(pair, "remote");
+    pair.finish();
+    if (!local || !remote) continue;
+    if (local->is_v4() != remote->is_v4()) {
+      section.problems().error(item.at, fmt::format("{}: selectors: {} and {} are of different address families",
+                                                    section.title(), local->to_string(), remote->to_string()));
+      continue;
+    }
+    tunnel.selector_list.push_back({*local, *remote});
+  }
+}
+
+void read_selectors(Section& section, ParsedTunnel& parsed) {
+  model::Tunnel& tunnel = parsed.tunnel;
+  parsed.selectors_at = section.place("selectors");
+  const Entry* entry = section.find("selectors");
+  if (!entry) return;
+  const auto* word = std::get_if<std::string>(&entry->value.data);
+  if (const auto* array = std::get_if<Array>(&entry->value.data)) {
+    read_selector_list(section, *array, entry->value.at, tunnel);
+  } else if (word && *word == "any") {
+    tunnel.selectors = SelectorMode::Any;
+  } else if (word && *word == "routes") {
+    tunnel.selectors = SelectorMode::Routes;
+    if (!section.find("routes") || tunnel.routes.empty()) {
+      section.problems().error(entry->value.at,
+                               fmt::format("{}: selectors = \"routes\": the tunnel has no routes", section.title()),
+                               "list the peer's prefixes in routes, or write selectors = \"any\"");
+    } else if (tunnel.routes.size() > kMaxSelectors) {
+      section.problems().error(
+          entry->value.at,
+          fmt::format("{}: selectors = \"routes\": there are {} routes, and a selector payload holds {}",
+                      section.title(), tunnel.routes.size(), kMaxSelectors),
+          "write selectors = \"any\"");
+    }
+  } else {
+    section.refuse("selectors", entry->value,
+                   "\"any\", \"routes\", or an array of { local = \"PREFIX\", remote = \"PREFIX\" }");
+  }
+}
+
+}  // namespace
+
+void read_inside(Section& section, ParsedTunnel& parsed) {
+  model::Tunnel& tunnel = parsed.tunnel;
+  if (const auto pair = read_pair(section, "interface", false, parsed.interface4_at)) {
+    tunnel.interface4 = pair->ours;
+    tunnel.peer_interface4 = pair->theirs;
+    tunnel.interface4_length = pair->length;
+  }
+  if (const auto pair = read_pair(section, "interface6", true, parsed.interface6_at)) {
+    tunnel.interface6 = pair->ours;
+    tunnel.peer_interface6 = pair->theirs;
+    tunnel.interface6_length = pair->length;
+  }
+  read_routes(section, parsed);
+  read_selectors(section, parsed);
+}
+
+bool has_inner_v6(const model::Tunnel& tunnel) {
+  const auto v6 = [](const Prefix& prefix) { return !prefix.is_v4(); };
+  return tunnel.interface6 || std::any_of(tunnel.routes.begin(), tunnel.routes.end(), v6) ||
+         std::any_of(tunnel.selector_list.begin(), tunnel.selector_list.end(),
+                     [&](const auto& pair) { return v6(pair.local); });
+}
+
+}  // namespace qanat::config

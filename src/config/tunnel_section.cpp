@@ -1,0 +1,174 @@
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "base/text.hpp"
+#include "config/readers.hpp"
+
+namespace qanat::config {
+
+namespace {
+
+using model::DfMode;
+using model::EncapMode;
+using model::EsnMode;
+using model::SourceCheck;
+using model::StartMode;
+using namespace std::chrono_literals;
+
+constexpr auto kSourceChecks = std::to_array<std::pair<std::string_view, SourceCheck>>(
+    {{"strict", SourceCheck::Strict}, {"off", SourceCheck::Off}});
+constexpr auto kEncapModes =
+    std::to_array<std::pair<std::string_view, EncapMode>>({{"auto", EncapMode::Auto}, {"force", EncapMode::Force}});
+constexpr auto kEsnModes =
+    std::to_array<std::pair<std::string_view, EsnMode>>({{"auto", EsnMode::Auto}, {"off", EsnMode::Off}});
+constexpr auto kDfModes = std::to_array<std::pair<std::string_view, DfMode>>(
+    {{"copy", DfMode::Copy}, {"set", DfMode::Set}, {"clear", DfMode::Clear}});
+constexpr auto kMssModes = std::to_array<std::pair<std::string_view, bool>>({{"clamp", true}, {"off", false}});
+constexpr auto kStartModes = std::to_array<std::pair<std::string_view, StartMode>>(
+    {{"initiate", StartMode::Initiate}, {"respond", StartMode::Respond}});
+
+constexpr std::size_t kMaxName = 63;
+
+bool is_tunnel_name(std::string_view name) {
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (name.empty() || name.size() > kMaxName || !plain(name[0])) return false;
+  return std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-' || c == '_'; });
+}
+
+void read_name(Section& section, ParsedTunnel& parsed) {
+  parsed.name_at = section.place("name");
+  const auto name = section.text("name", "text in double quotes");
+  if (name && is_tunnel_name(name->value)) {
+    parsed.tunnel.name = name->value;
+  } else if (name) {
+    section.refuse_text("name", *name,
+                        "must be 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit");
+  } else if (!section.find("name")) {
+    section.problems().error(section.at(), fmt::format("{}: name is missing", section.title()),
+                             "for example name = \"berlin\"");
+  }
+}
+
+void read_peer(Section& section, ParsedTunnel& parsed) {
+  model::Tunnel& tunnel = parsed.tunnel;
+  parsed.peer_at = section.place("peer");
+  const auto peer = section.text("peer", "an address in double quotes, or \"any\"");
+  if (!section.find("peer")) {
+    section.problems().error(
+        section.at(), fmt::format("{}: peer is missing", section.title()),
+        "give the peer's address, peer = \"198.51.100.7\", or peer = \"any\" for one that calls in");
+  } else if (peer && peer->value == "any") {
+    parsed.peer_known = true;
+  } else if (peer) {
+    // "198.51.100.7:4500": one colon, and an address before it.
+    const std::string_view whole = peer->value;
+    const std::size_t colon = whole.find(':');
+    if (colon != std::string_view::npos && IpAddress::parse(whole.substr(0, colon))) {
+      section.refuse_text(
+          "peer", *peer, "must be the address alone",
+          fmt::format("the port has a key of its own: peer_port = {}", printable(whole.substr(colon + 1), 8)));
+    } else {
+      tunnel.peer = host_address(section, "peer", *peer);
+      parsed.peer_known = tunnel.peer.has_value();
+    }
+  }
+  if (const auto port = section.integer("peer_port", 1, 65535))
+    tunnel.peer_port = static_cast<std::uint16_t>(port->value);
+  parsed.local_at = section.place("local");
+  if (const auto local = section.text("local", "an address in double quotes"))
+    tunnel.local = host_address(section, "local", *local);
+}
+
+void read_start(Section& section, ParsedTunnel& parsed) {
+  const bool calls_in = parsed.peer_known && !parsed.tunnel.peer;
+  const auto start = section.choice("start", kStartModes);
+  parsed.tunnel.start = start ? start->value : calls_in ? StartMode::Respond : StartMode::Initiate;
+  if (start && calls_in && start->value == StartMode::Initiate) {
+    section.problems().error(
+        start->at,
+        fmt::format("{}: start = \"initiate\": cannot call a peer whose address is \"any\"", section.title()),
+        "leave start out, or give the peer's address");
+  }
+}
+
+void read_packets(Section& section, ParsedTunnel& parsed) {
+  model::Tunnel& tunnel = parsed.tunnel;
+  if (const auto mode = section.choice("source_check", kSourceChecks)) tunnel.source_check = mode->value;
+  if (const auto mode = section.choice("encap", kEncapModes)) tunnel.encap = mode->value;
+  if (const auto mode = section.choice("esn", kEsnModes)) tunnel.esn = mode->value;
+  if (const auto window = section.integer("replay_window", 32, 8192, Section::Zero::Also)) {
+    tunnel.replay_window = static_cast<std::uint32_t>(window->value);
+    if (tunnel.replay_window == 0) {
+      tunnel.esn = EsnMode::Off;
+      section.problems().warn(
+          window->at,
+          fmt::format(
+              "{}: replay_window = 0: recorded packets can be played back, extended sequence numbers are off, and the "
+              "peer's address is never learnt from its packets",
+              section.title()),
+          "leave it out (1024), unless the peer cannot number its packets in order");
+    }
+  }
+  const Entry* dscp = section.find("dscp");
+  const auto* word = dscp ? std::get_if<std::string>(&dscp->value.data) : nullptr;
+  if (dscp && !(word && *word == "copy")) {
+    const auto* number = std::get_if<std::int64_t>(&dscp->value.data);
+    if (number && *number >= 0 && *number <= 63) {
+      tunnel.dscp = static_cast<std::uint8_t>(*number);
+    } else {
+      section.refuse("dscp", dscp->value, "\"copy\", or a whole number from 0 to 63");
+    }
+  }
+  if (const auto mode = section.choice("df", kDfModes)) tunnel.df = mode->value;
+  if (const auto mode = section.choice("mss", kMssModes)) tunnel.clamp_mss = mode->value;
+  parsed.mtu_at = section.place("mtu");
+  if (const auto mtu = section.integer("mtu", 576, 9000, Section::Zero::Also)) {
+    tunnel.mtu = static_cast<std::uint16_t>(mtu->value);
+    if (tunnel.mtu != 0 && tunnel.mtu < 1280 && has_inner_v6(tunnel)) {
+      section.problems().error(mtu->at,
+                               fmt::format("{}: mtu = {}: must be at least 1280, since the tunnel carries IPv6",
+                                           section.title(), tunnel.mtu),
+                               "leave mtu out to have it worked out from the path and the algorithms");
+    }
+  }
+}
+
+void read_times(Section& section, ParsedTunnel& parsed) {
+  model::Tunnel& tunnel = parsed.tunnel;
+  if (const auto time = section.duration("ike_lifetime", 60s, 7 * 24h)) tunnel.ike_lifetime = time->value;
+  if (const auto time = section.duration("child_lifetime", 30s, 7 * 24h)) tunnel.child_lifetime = time->value;
+  if (const Entry* entry = section.find("dpd")) {
+    if (const auto* table = std::get_if<Table>(&entry->value.data)) {
+      Section dpd{*table, entry->value.at, "dpd of [[tunnel]]", section.title() + ": dpd", section.problems()};
+      if (const auto time = dpd.duration("idle", 1s, 24h)) tunnel.dpd_idle = time->value;
+      if (const auto time = dpd.duration("timeout", 1s, 24h)) tunnel.dpd_timeout = time->value;
+      dpd.finish();
+    } else {
+      section.refuse("dpd", entry->value, "a table of seconds: dpd = { idle = 10, timeout = 30 }");
+    }
+  }
+  parsed.fragment_at = section.place("ike_fragment_size");
+  if (const auto size = section.integer("ike_fragment_size", 576, 65000, Section::Zero::Also))
+    tunnel.ike_fragment_size = static_cast<std::uint16_t>(size->value);
+}
+
+}  // namespace
+
+ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
+  ParsedTunnel parsed;
+  parsed.header = section.at();
+  read_name(section, parsed);
+  read_peer(section, parsed);
+  read_identities(section, parsed);
+  read_psk(section, parsed.tunnel, read_file);
+  read_proposals(section, parsed.tunnel);
+  read_inside(section, parsed);
+  read_start(section, parsed);
+  read_packets(section, parsed);
+  read_times(section, parsed);
+  section.finish();
+  return parsed;
+}
+
+}  // namespace qanat::config

@@ -1,0 +1,247 @@
+#include "control/api.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "base/text.hpp"
+#include "control/status_json.hpp"
+
+namespace qanat::control {
+
+namespace {
+
+using Answer = std::variant<Reply, GatewayCommand>;
+using Verb = GatewayCommand::Verb;
+
+Reply json_reply(int status, std::string body) {
+  return {status, {{"Content-Type", "application/json"}}, std::move(body)};
+}
+
+const char* word(Verb verb) {
+  switch (verb) {
+    case Verb::Up:
+      return "up";
+    case Verb::Down:
+      return "down";
+    case Verb::Purge:
+      return "purge";
+  }
+  return "unknown";
+}
+
+struct Target {
+  std::vector<std::string> path;  // decoded segments
+  std::vector<std::pair<std::string, std::string>> query;
+};
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t next = text.find(at);
+    parts.push_back(text.substr(0, next));
+    if (next == std::string_view::npos) return parts;
+    text.remove_prefix(next + 1);
+  }
+}
+
+// Splits first and decodes then, so that an encoded '/' or '&' stays part of a name.
+std::optional<Target> parse_target(std::string_view text) {
+  if (!text.starts_with('/')) return std::nullopt;
+  Target target;
+  const std::size_t mark = text.find('?');
+  for (const std::string_view part : split(text.substr(1, mark == std::string_view::npos ? mark : mark - 1), '/')) {
+    auto decoded = percent_decoded(part);
+    if (!decoded) return std::nullopt;
+    target.path.push_back(std::move(*decoded));
+  }
+  if (target.path.back().empty()) target.path.pop_back();  // "/v1/status/" is "/v1/status"
+  if (mark == std::string_view::npos || mark + 1 == text.size()) return target;
+  for (const std::string_view part : split(text.substr(mark + 1), '&')) {
+    const std::size_t equals = part.find('=');
+    auto name = percent_decoded(part.substr(0, equals));
+    auto value = percent_decoded(equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1));
+    if (!name || !value) return std::nullopt;
+    target.query.emplace_back(std::move(*name), std::move(*value));
+  }
+  return target;
+}
+
+// What a path needs to be answered.
+struct Context {
+  const Target& target;
+  const Snapshot& snapshot;
+  bool wait;
+};
+
+struct Route {
+  const char* method;
+  const char* pattern;  // segments between slashes; "{name}" matches any one
+  const char* does;
+  Answer (*answer)(const Context&);
+};
+
+Reply no_such_tunnel(const std::string& name, const Snapshot& snapshot) {
+  std::vector<std::string_view> names;
+  for (const TunnelStatus& tunnel : snapshot.tunnels) names.push_back(tunnel.name);
+  const std::string_view guess = name.size() <= 64 ? nearest(name, names) : std::string_view{};
+  return error_reply(404, "not_found",
+                     guess.empty()
+                         ? fmt::format("there is no tunnel '{}'; `qanat status` lists the tunnels", printable(name, 64))
+                         : fmt::format("there is no tunnel '{}'; did you mean '{}'?", printable(name, 64), guess));
+}
+
+const TunnelStatus* find_tunnel(const Snapshot& snapshot, std::string_view name) {
+  const auto it = std::find_if(snapshot.tunnels.begin(), snapshot.tunnels.end(),
+                               [&](const TunnelStatus& t) { return t.name == name; });
+  return it == snapshot.tunnels.end() ? nullptr : &*it;
+}
+
+// Whether to wait: the only parameter there is, and only of commands. A reply when the query holds anything else.
+std::variant<bool, Reply> read_query(const Target& target, bool takes_wait) {
+  bool wait = true;
+  for (const auto& [name, value] : target.query) {
+    if (!takes_wait || name != "wait") {
+      return error_reply(400, "bad_request",
+                         fmt::format("unknown parameter '{}'; {}", printable(name, 64),
+                                     takes_wait ? "known is wait=0 or wait=1" : "this path takes none"));
+    }
+    if (value != "0" && value != "1") {
+      return error_reply(
+          400, "bad_request",
+          fmt::format("wait = '{}': must be 0 (answer at once) or 1 (answer when it is done)", printable(value, 64)));
+    }
+    wait = value == "1";
+  }
+  return wait;
+}
+
+Answer tunnel_command(const Context& context, Verb verb) {
+  const std::string& name = context.target.path[2];
+  if (!find_tunnel(context.snapshot, name)) return no_such_tunnel(name, context.snapshot);
+  return GatewayCommand{verb, name, context.wait};
+}
+
+Answer answer_paths(const Context&);
+
+constexpr auto kRoutes = std::to_array<Route>({
+    {"GET", "/", "what there is", answer_paths},
+    {"GET", "/v1/status", "every configured tunnel, wanted and actual",
+     [](const Context& c) -> Answer { return json_reply(200, to_json(c.snapshot)); }},
+    {"GET", "/v1/status/{name}", "one tunnel",
+     [](const Context& c) -> Answer {
+       const TunnelStatus* tunnel = find_tunnel(c.snapshot, c.target.path[2]);
+       return tunnel ? json_reply(200, to_json(*tunnel)) : no_such_tunnel(c.target.path[2], c.snapshot);
+     }},
+    {"GET", "/v1/version", "versions of the daemon and of its cryptography",
+     [](const Context& c) -> Answer {
+       return json_reply(200, to_json(Version{c.snapshot.version, c.snapshot.crypto}));
+     }},
+    {"POST", "/v1/tunnels/{name}/up", "bring a tunnel up; ?wait=0 answers at once",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }},
+    {"POST", "/v1/tunnels/{name}/down", "take a tunnel down and keep it down; ?wait=0 answers at once",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Down); }},
+    {"POST", "/v1/purge", "remove the routes and rules that protect against plaintext leaks",
+     [](const Context&) -> Answer { return GatewayCommand{Verb::Purge, "", true}; }},
+});
+
+Answer answer_paths(const Context&) {
+  std::vector<PathHelp> paths;
+  for (const Route& route : kRoutes) paths.push_back({route.method, route.pattern, route.does});
+  return json_reply(200, to_json(paths));
+}
+
+bool matches(const Route& route, const std::vector<std::string>& path) {
+  std::vector<std::string_view> pattern = split(std::string_view{route.pattern}.substr(1), '/');
+  if (pattern.back().empty()) pattern.pop_back();
+  return std::equal(pattern.begin(), pattern.end(), path.begin(), path.end(),
+                    [](std::string_view want, const std::string& have) {
+                      return want == have || (want == "{name}" && !have.empty());
+                    });
+}
+
+bool takes_wait(const Route& route) {
+  return std::string_view{route.pattern}.starts_with("/v1/tunnels/");
+}
+
+}  // namespace
+
+Answer handle(const Request& request, const Snapshot& snapshot) {
+  if (request.target.size() > kMaxTarget)
+    return error_reply(414, "target_too_long", fmt::format("the path has more than {} characters", kMaxTarget));
+  if (request.body.size() > kMaxBody)
+    return error_reply(413, "body_too_large", fmt::format("the body has more than {} octets", kMaxBody));
+  const auto target = parse_target(request.target);
+  if (!target) {
+    return error_reply(400, "bad_request",
+                       fmt::format("'{}' is no path of this API; GET / lists them", printable(request.target, 128)));
+  }
+  std::string allowed;
+  for (const Route& route : kRoutes) {
+    if (!matches(route, target->path)) continue;
+    if (request.method != route.method) {
+      allowed = route.method;
+      continue;
+    }
+    if (!request.body.empty() && request.body != "{}")
+      return error_reply(400, "bad_request", "this path takes no body");
+    const auto wait = read_query(*target, takes_wait(route));
+    if (const Reply* refusal = std::get_if<Reply>(&wait)) return *refusal;
+    return route.answer({*target, snapshot, std::get<bool>(wait)});
+  }
+  if (!allowed.empty()) {
+    Reply reply =
+        error_reply(405, "method_not_allowed",
+                    fmt::format("{} is not allowed on this path; use {}", printable(request.method, 16), allowed));
+    reply.headers.emplace_back("Allow", allowed);
+    return reply;
+  }
+  return error_reply(404, "not_found",
+                     fmt::format("there is no path '{}'; GET / lists them", printable(request.target, 128)));
+}
+
+Reply reply_for(const GatewayCommand& command, const CommandResult& result) {
+  if (!result.ok) return error_reply(409, fmt::format("{}_failed", word(command.verb)), result.message);
+  return json_reply(command.wait ? 200 : 202, to_json(Outcome{word(command.verb), command.tunnel, result.message}));
+}
+
+Reply error_reply(int status, std::string code, std::string message) {
+  return json_reply(status, to_json(ApiError{std::move(code), std::move(message)}));
+}
+
+std::optional<std::string> percent_decoded(std::string_view text) {
+  const auto digit = [](char c) -> int {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+  };
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      out.push_back(text[i]);
+      continue;
+    }
+    if (text.size() - i < 3 || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
+    out.push_back(static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])));
+    i += 2;
+  }
+  return out;
+}
+
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
+                       c == '_' || c == '.' || c == '~';
+    if (plain) {
+      out.push_back(c);
+    } else {
+      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
+    }
+  }
+  return out;
+}
+
+}  // namespace qanat::control

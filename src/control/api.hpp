@@ -1,0 +1,51 @@
+// The API as functions: a request and the published snapshot in, a reply or a command for the gateway out. No
+// sockets: the shell parses HTTP, calls handle(), and for a command waits for its result and calls reply_for().
+//
+//   GET  /                          what there is
+//   GET  /v1/status                 the whole snapshot            (JSON: status_json.hpp)
+//   GET  /v1/status/{name}          one tunnel
+//   GET  /v1/version
+//   POST /v1/tunnels/{name}/up      bring it up; answers when it is up or has failed, with ?wait=0 at once
+//   POST /v1/tunnels/{name}/down    take it down and keep it down
+//   POST /v1/purge                  remove routes and rules that protect against plaintext leaks
+// Errors are { "error": { "code", "message" } }: 400 bad_request, 404 not_found, 405 method_not_allowed,
+// 409 up_failed | down_failed | purge_failed, 413 body_too_large, 414 target_too_long.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "control/snapshot.hpp"
+
+namespace qanat::control {
+
+struct Request {
+  std::string method;  // "GET"
+  std::string target;  // as it came: "/v1/tunnels/berlin/up?wait=0"
+  std::string body;
+};
+
+struct Reply {
+  int status = 200;
+  std::vector<std::pair<std::string, std::string>> headers;  // Content-Type is among them, Content-Length is not
+  std::string body;
+};
+
+// The shell may refuse more than this before it calls handle().
+inline constexpr std::size_t kMaxTarget = 2048;
+inline constexpr std::size_t kMaxBody = 64 * 1024;
+
+[[nodiscard]] std::variant<Reply, GatewayCommand> handle(const Request& request, const Snapshot& snapshot);
+[[nodiscard]] Reply reply_for(const GatewayCommand& command, const CommandResult& result);
+// For what the shell itself finds wrong (a request that is no HTTP, a gateway that does not answer).
+[[nodiscard]] Reply error_reply(int status, std::string code, std::string message);
+
+// "%41%2f" -> "A/"; nullopt when a '%' is not followed by two hexadecimal digits.
+[[nodiscard]] std::optional<std::string> percent_decoded(std::string_view text);
+[[nodiscard]] std::string percent_encoded(std::string_view text);
+
+}  // namespace qanat::control

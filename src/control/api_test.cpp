@@ -1,0 +1,142 @@
+#include "control/api.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/rng.hpp"
+#include "control/control_testing.hpp"
+#include "control/status_json.hpp"
+
+namespace qanat::control {
+namespace {
+
+using ::testing::Contains;
+using testing::full_snapshot;
+using ::testing::HasSubstr;
+using ::testing::Pair;
+using Verb = GatewayCommand::Verb;
+
+Reply reply(const std::string& method, const std::string& target, const std::string& body = "") {
+  const auto answer = handle({method, target, body}, full_snapshot());
+  const Reply* out = std::get_if<Reply>(&answer);
+  EXPECT_NE(out, nullptr) << method << " " << target << " is a command";
+  return out ? *out : Reply{};
+}
+
+GatewayCommand command(const std::string& target, const std::string& body = "") {
+  const auto answer = handle({"POST", target, body}, full_snapshot());
+  const GatewayCommand* out = std::get_if<GatewayCommand>(&answer);
+  EXPECT_NE(out, nullptr) << target << " is no command";
+  return out ? *out : GatewayCommand{};
+}
+
+void expect_error(const Reply& reply, int status, std::string_view code, const std::string& part) {
+  EXPECT_EQ(reply.status, status);
+  EXPECT_THAT(reply.headers, Contains(Pair("Content-Type", "application/json")));
+  const auto error = error_from_json(reply.body);
+  ASSERT_TRUE(error.has_value()) << reply.body;
+  EXPECT_EQ(error->code, code);
+  EXPECT_THAT(error->message, HasSubstr(part));
+}
+
+TEST(Api, Status) {
+  for (const char* path : {"/v1/status", "/v1/status/"}) {
+    const Reply all = reply("GET", path);
+    EXPECT_EQ(all.status, 200);
+    EXPECT_THAT(all.headers, Contains(Pair("Content-Type", "application/json")));
+    EXPECT_EQ(all.body, to_json(full_snapshot()));
+  }
+  EXPECT_EQ(reply("GET", "/v1/status/berlin").body, to_json(testing::berlin()));
+  EXPECT_EQ(reply("GET", "/v1/status/%62erlin").body, to_json(testing::berlin()));
+}
+
+TEST(Api, VersionAndPaths) {
+  EXPECT_THAT(reply("GET", "/v1/version").body, HasSubstr("ipsec-mb"));
+  const Reply paths = reply("GET", "/");
+  EXPECT_EQ(paths.status, 200);
+  for (const char* path : {"/v1/status", "/v1/status/{name}", "/v1/version", "/v1/tunnels/{name}/up",
+                           "/v1/tunnels/{name}/down", "/v1/purge"})
+    EXPECT_THAT(paths.body, HasSubstr(path));
+}
+
+TEST(Api, Commands) {
+  const GatewayCommand up = command("/v1/tunnels/berlin/up");
+  EXPECT_EQ(up.verb, Verb::Up);
+  EXPECT_EQ(up.tunnel, "berlin");
+  EXPECT_TRUE(up.wait);
+  EXPECT_FALSE(command("/v1/tunnels/berlin/up?wait=0").wait);
+  EXPECT_TRUE(command("/v1/tunnels/berlin/up?wait=1", "{}").wait);
+  EXPECT_EQ(command("/v1/tunnels/oslo/down").verb, Verb::Down);
+  EXPECT_EQ(command("/v1/purge").verb, Verb::Purge);
+}
+
+TEST(Api, RepliesToCommands) {
+  const Reply done = reply_for({Verb::Up, "berlin", true}, {true, "berlin is up, hybrid"});
+  EXPECT_EQ(done.status, 200);
+  EXPECT_EQ(outcome_from_json(done.body)->message, "berlin is up, hybrid");
+  EXPECT_EQ(outcome_from_json(done.body)->command, "up");
+  EXPECT_EQ(reply_for({Verb::Down, "berlin", false}, {true, "begun"}).status, 202);
+  expect_error(reply_for({Verb::Up, "berlin", true}, {false, "the peer does not answer"}), 409, "up_failed",
+               "does not answer");
+  expect_error(reply_for({Verb::Purge, "", true}, {false, "no right"}), 409, "purge_failed", "no right");
+}
+
+TEST(Api, WhatIsNotThere) {
+  expect_error(reply("GET", "/v2"), 404, "not_found", "GET / lists them");
+  expect_error(reply("GET", "/v1/status/berlin/more"), 404, "not_found", "there is no path");
+  expect_error(reply("GET", "/v1/status/berlim"), 404, "not_found", "did you mean 'berlin'?");
+  expect_error(reply("POST", "/v1/tunnels/nowhere-near/up"), 404, "not_found", "there is no tunnel 'nowhere-near'");
+  expect_error(reply("POST", "/v1/tunnels//up"), 404, "not_found", "there is no path");
+  expect_error(reply("GET", "/v1/status/a%2Fb"), 404, "not_found", "there is no tunnel 'a/b'");
+  expect_error(reply("GET", "/v1/status/%1b%00"), 404, "not_found", "\\x1b\\x00");
+}
+
+TEST(Api, WrongMethod) {
+  const Reply post = reply("POST", "/v1/status");
+  expect_error(post, 405, "method_not_allowed", "use GET");
+  EXPECT_THAT(post.headers, Contains(Pair("Allow", "GET")));
+  const Reply get = reply("GET", "/v1/tunnels/berlin/up");
+  expect_error(get, 405, "method_not_allowed", "use POST");
+  EXPECT_THAT(get.headers, Contains(Pair("Allow", "POST")));
+  expect_error(reply("", "/"), 405, "method_not_allowed", "use GET");
+}
+
+TEST(Api, BadRequests) {
+  expect_error(reply("GET", ""), 400, "bad_request", "no path");
+  expect_error(reply("GET", "v1/status"), 400, "bad_request", "no path");
+  expect_error(reply("GET", "http://x/v1/status"), 400, "bad_request", "no path");
+  expect_error(reply("GET", "/v1/status/%zz"), 400, "bad_request", "no path");
+  expect_error(reply("GET", "/v1/status/%4"), 400, "bad_request", "no path");
+  expect_error(reply("GET", "/v1/status?x=1"), 400, "bad_request", "unknown parameter 'x'");
+  expect_error(reply("POST", "/v1/tunnels/berlin/up?wait=soon"), 400, "bad_request", "wait = 'soon'");
+  expect_error(reply("POST", "/v1/tunnels/berlin/up?wait"), 400, "bad_request", "wait = ''");
+  expect_error(reply("POST", "/v1/purge", "yes"), 400, "bad_request", "no body");
+  expect_error(reply("POST", "/v1/purge", std::string(kMaxBody + 1, 'x')), 413, "body_too_large", "octets");
+  expect_error(reply("GET", "/" + std::string(kMaxTarget, 'x')), 414, "target_too_long", "characters");
+}
+
+TEST(Api, PercentCoding) {
+  EXPECT_EQ(percent_decoded("a%2Fb%2f%41"), "a/b/A");
+  EXPECT_EQ(percent_decoded("%"), std::nullopt);
+  EXPECT_EQ(percent_decoded("%g0"), std::nullopt);
+  EXPECT_EQ(percent_encoded("a/b c~\xff"), "a%2Fb%20c~%FF");
+  EXPECT_EQ(percent_decoded(percent_encoded("\x01%?&=#")), "\x01%?&=#");
+}
+
+TEST(Api, AnyTargetIsAnswered) {
+  SeededRng rng{9};
+  const Snapshot snapshot = full_snapshot();
+  const std::string_view alphabet = "/v1statuberlinp?=&%0aF.\x01\xff ";
+  for (int i = 0; i < 20000; ++i) {
+    std::string target = rng.below(2) == 0 ? "/v1/tunnels/berlin/up" : "";
+    for (std::uint64_t n = rng.below(12); n > 0; --n)
+      target.insert(rng.below(target.size() + 1), 1, alphabet[rng.below(alphabet.size())]);
+    const auto answer = handle({rng.below(2) == 0 ? "GET" : "POST", target, ""}, snapshot);
+    if (const Reply* r = std::get_if<Reply>(&answer)) {
+      EXPECT_GE(r->status, 200);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qanat::control

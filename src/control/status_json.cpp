@@ -1,0 +1,288 @@
+#include "control/status_json.hpp"
+
+#include <charconv>
+#include <concepts>
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+namespace qanat::control {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr int kIndent = 2;
+
+std::string text_of(const Json& json) {
+  return json.dump(kIndent, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+template <typename T, typename Struct>
+concept Of = std::same_as<std::remove_const_t<T>, Struct>;
+
+// One list of fields serves both directions: `describe(io, value)` calls io("name", field) for each.
+class Writer {
+ public:
+  template <typename T>
+  void operator()(const char* name, const T& field) {
+    out_[name] = write(field);
+  }
+  void spi(const char* name, std::uint32_t value) { out_[name] = fmt::format("0x{:08x}", value); }
+  void spi(const char* name, std::uint64_t value) { out_[name] = fmt::format("0x{:016x}", value); }
+
+  template <typename T>
+  static Json write(const T& field);
+  template <typename T>
+  static Json write(const std::vector<T>& list) {
+    Json out = Json::array();
+    for (const T& item : list) out.push_back(write(item));
+    return out;
+  }
+  template <typename T>
+  static Json write(const std::optional<T>& field) {
+    return field ? write(*field) : Json(nullptr);
+  }
+  static Json write(const NamedCounters& counters) {
+    Json out = Json::object();
+    for (const auto& [name, count] : counters) out[name] = count;
+    return out;
+  }
+
+  [[nodiscard]] Json take() && { return std::move(out_); }
+
+ private:
+  Json out_ = Json::object();
+};
+
+class Reader {
+ public:
+  explicit Reader(const Json& in) : in_(in) {}
+
+  template <typename T>
+  void operator()(const char* name, T& field) {
+    if (const Json* found = find(name)) read(*found, field);
+  }
+  template <typename Spi>
+  void spi(const char* name, Spi& value) {
+    const Json* found = find(name);
+    if (!found) return;
+    const std::string text = found->get<std::string>();
+    if (text.starts_with("0x")) std::from_chars(text.data() + 2, text.data() + text.size(), value, 16);
+  }
+
+  template <typename T>
+  static void read(const Json& in, T& field);
+  template <typename T>
+  static void read(const Json& in, std::vector<T>& list) {
+    for (const Json& item : in) read(item, list.emplace_back());
+  }
+  template <typename T>
+  static void read(const Json& in, std::optional<T>& field) {
+    read(in, field.emplace());
+  }
+  static void read(const Json& in, NamedCounters& counters) {
+    for (const auto& [name, count] : in.items()) counters.emplace_back(name, count.get<std::uint64_t>());
+  }
+
+ private:
+  [[nodiscard]] const Json* find(const char* name) const {
+    const auto it = in_.find(name);
+    return it == in_.end() || it->is_null() ? nullptr : &*it;
+  }
+  const Json& in_;
+};
+
+template <Of<ExchangeStep> T>
+void describe(auto& io, T& step) {
+  io("exchange", step.exchange);
+  io("request_bytes", step.request_bytes);
+  io("response_bytes", step.response_bytes);
+  io("request_fragments", step.request_fragments);
+  io("response_fragments", step.response_fragments);
+  io("retransmissions", step.retransmissions);
+  io("milliseconds", step.milliseconds);
+}
+
+template <Of<Verdict> T>
+void describe(auto& io, T& verdict) {
+  io("keys", verdict.keys);
+  io("reason", verdict.reason);
+}
+
+template <Of<ChildStatus> T>
+void describe(auto& io, T& child) {
+  io.spi("spi_in", child.spi_in);
+  io.spi("spi_out", child.spi_out);
+  io("suite", child.suite);
+  io("esn", child.esn);
+  io("encapsulation", child.encapsulation);
+  io("local_ts", child.local_ts);
+  io("remote_ts", child.remote_ts);
+  io("replay_window", child.replay_window);
+  io("inner_mtu", child.inner_mtu);
+  io("packets_in", child.packets_in);
+  io("bytes_in", child.bytes_in);
+  io("packets_out", child.packets_out);
+  io("bytes_out", child.bytes_out);
+  io("seconds_up", child.seconds_up);
+  io("seconds_to_rekey", child.seconds_to_rekey);
+  io("verdict", child.verdict);
+}
+
+template <Of<IkeStatus> T>
+void describe(auto& io, T& ike) {
+  io.spi("spi_i", ike.spi_i);
+  io.spi("spi_r", ike.spi_r);
+  io("role", ike.role);
+  io("local", ike.local);
+  io("remote", ike.remote);
+  io("local_id", ike.local_id);
+  io("remote_id", ike.remote_id);
+  io("suite", ike.suite);
+  io("key_exchanges", ike.key_exchanges);
+  io("verdict", ike.verdict);
+  io("authentication", ike.authentication);
+  io("authentication_verdict", ike.authentication_verdict);
+  io("nat_local", ike.nat_local);
+  io("nat_remote", ike.nat_remote);
+  io("fragmentation", ike.fragmentation);
+  io("seconds_up", ike.seconds_up);
+  io("seconds_to_rekey", ike.seconds_to_rekey);
+  io("handshake", ike.handshake);
+}
+
+template <Of<TunnelStatus> T>
+void describe(auto& io, T& tunnel) {
+  io("name", tunnel.name);
+  io("wanted", tunnel.wanted);
+  io("actual", tunnel.actual);
+  io("reason", tunnel.reason);
+  io("local", tunnel.local);
+  io("peer", tunnel.peer);
+  io("pq", tunnel.pq);
+  io("routes", tunnel.routes);
+  io("ike", tunnel.ike);
+  io("children", tunnel.children);
+  io("packets_in", tunnel.packets_in);
+  io("bytes_in", tunnel.bytes_in);
+  io("packets_out", tunnel.packets_out);
+  io("bytes_out", tunnel.bytes_out);
+  io("drops", tunnel.drops);
+}
+
+template <Of<Snapshot> T>
+void describe(auto& io, T& snapshot) {
+  io("version", snapshot.version);
+  io("crypto", snapshot.crypto);
+  io("seconds_up", snapshot.seconds_up);
+  io("tunnels", snapshot.tunnels);
+  io("drops", snapshot.drops);
+  io("ike_counters", snapshot.ike_counters);
+}
+
+template <typename T>
+concept Described = std::is_class_v<T> && !std::same_as<T, std::string>;
+
+template <typename T>
+Json Writer::write(const T& field) {
+  if constexpr (Described<T>) {
+    Writer writer;
+    describe(writer, field);
+    return std::move(writer).take();
+  } else {
+    return Json(field);
+  }
+}
+
+template <typename T>
+void Reader::read(const Json& in, T& field) {
+  if constexpr (Described<T>) {
+    if (!in.is_object()) throw Json::type_error::create(302, "a JSON object was expected", &in);
+    Reader reader{in};
+    describe(reader, field);
+  } else {
+    in.get_to(field);
+  }
+}
+
+template <typename T>
+Result<T> from_json(std::string_view text) {
+  try {
+    T out;
+    Reader::read(Json::parse(text), out);
+    return out;
+  } catch (const Json::exception& e) {
+    return fail(ErrorKind::Malformed, "JSON reply", e.what());
+  }
+}
+
+std::string text_member(const Json& object, const char* name) {
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
+}
+
+// The reply as an object; null when it is none.
+Json parse_object(std::string_view text) {
+  Json json = Json::parse(text, nullptr, false);
+  return json.is_object() ? json : Json(nullptr);
+}
+
+}  // namespace
+
+std::string to_json(const Snapshot& snapshot) {
+  return text_of(Writer::write(snapshot));
+}
+std::string to_json(const TunnelStatus& tunnel) {
+  return text_of(Writer::write(tunnel));
+}
+Result<Snapshot> snapshot_from_json(std::string_view text) {
+  return from_json<Snapshot>(text);
+}
+Result<TunnelStatus> tunnel_from_json(std::string_view text) {
+  return from_json<TunnelStatus>(text);
+}
+
+std::string to_json(const ApiError& error) {
+  return text_of({{"error", {{"code", error.code}, {"message", error.message}}}});
+}
+
+std::optional<ApiError> error_from_json(std::string_view text) {
+  const Json json = parse_object(text);
+  const auto it = json.find("error");
+  if (it == json.end() || !it->is_object()) return std::nullopt;
+  return ApiError{text_member(*it, "code"), text_member(*it, "message")};
+}
+
+std::string to_json(const Outcome& outcome) {
+  Json json = {{"ok", true}, {"command", outcome.command}};
+  if (!outcome.tunnel.empty()) json["tunnel"] = outcome.tunnel;
+  json["message"] = outcome.message;
+  return text_of(json);
+}
+
+std::optional<Outcome> outcome_from_json(std::string_view text) {
+  const Json json = parse_object(text);
+  if (json.is_null() || !json.contains("message")) return std::nullopt;
+  return Outcome{text_member(json, "command"), text_member(json, "tunnel"), text_member(json, "message")};
+}
+
+std::string to_json(const Version& version) {
+  return text_of({{"version", version.version}, {"crypto", version.crypto}});
+}
+
+std::optional<Version> version_from_json(std::string_view text) {
+  const Json json = parse_object(text);
+  if (json.is_null() || !json.contains("version")) return std::nullopt;
+  return Version{text_member(json, "version"), text_member(json, "crypto")};
+}
+
+std::string to_json(const std::vector<PathHelp>& paths) {
+  Json list = Json::array();
+  for (const PathHelp& path : paths)
+    list.push_back({{"method", path.method}, {"path", path.path}, {"does", path.does}});
+  return text_of({{"paths", std::move(list)}});
+}
+
+}  // namespace qanat::control

@@ -1,0 +1,64 @@
+// Snapshot as JSON, and back: what GET /v1/status answers and what `qanat` reads. nlohmann's header is seen only by
+// status_json.cpp.
+//
+// The names of the fields are those of the structs in snapshot.hpp, in their order; they are part of the API and do
+// not change. Beyond that:
+//   counters ("drops", "ike_counters")   one object: name of the reason -> number
+//   SPIs                                 text: "0x1a2b3c4d" of ESP, "0x0011223344556677" of IKE
+//   "ike" of a tunnel                    null while there is no IKE SA
+//   "verdict"                            { "keys": "hybrid" | "inherited" | "ppk" | "classical", "reason": "..." }
+// Text of a peer was escaped before it came into the snapshot; octets that are no UTF-8 become U+FFFD.
+// A reader ignores fields that it does not know and takes the default for those that are missing, so that a command
+// and a daemon of different versions understand each other.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "control/snapshot.hpp"
+
+namespace qanat::control {
+
+[[nodiscard]] std::string to_json(const Snapshot& snapshot);
+[[nodiscard]] std::string to_json(const TunnelStatus& tunnel);
+// Error{Malformed} with what is wrong.
+[[nodiscard]] Result<Snapshot> snapshot_from_json(std::string_view text);
+[[nodiscard]] Result<TunnelStatus> tunnel_from_json(std::string_view text);
+
+// { "error": { "code": "not_found", "message": "..." } }
+struct ApiError {
+  std::string code;     // one word for programs
+  std::string message;  // one line for people: what is wrong and what to do
+};
+[[nodiscard]] std::string to_json(const ApiError& error);
+[[nodiscard]] std::optional<ApiError> error_from_json(std::string_view text);  // nullopt: it is something else
+
+// { "ok": true, "command": "up", "tunnel": "berlin", "message": "..." }; "tunnel" only where there is one.
+struct Outcome {
+  std::string command;
+  std::string tunnel;
+  std::string message;
+};
+[[nodiscard]] std::string to_json(const Outcome& outcome);
+[[nodiscard]] std::optional<Outcome> outcome_from_json(std::string_view text);
+
+// { "version": "0.1.0", "crypto": "..." }
+struct Version {
+  std::string version;
+  std::string crypto;
+};
+[[nodiscard]] std::string to_json(const Version& version);
+[[nodiscard]] std::optional<Version> version_from_json(std::string_view text);
+
+// { "paths": [ { "method": "GET", "path": "/v1/status", "does": "..." } ] }
+struct PathHelp {
+  std::string method;
+  std::string path;
+  std::string does;
+};
+[[nodiscard]] std::string to_json(const std::vector<PathHelp>& paths);
+
+}  // namespace qanat::control
