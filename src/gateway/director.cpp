@@ -1,0 +1,250 @@
+#include "gateway/director.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "gateway/translate.hpp"
+
+namespace qanat::gateway {
+
+namespace {
+
+constexpr Duration kCountersInterval = 1s;
+constexpr Duration kMaxBackoff = 60s;
+constexpr Duration kUpPatience = 60s;  // how long `qanat up` waits for a result
+
+}  // namespace
+
+Director::Tunnel* Director::find(TunnelId id) {
+  const auto found = std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.id == id; });
+  return found == tunnels_.end() ? nullptr : &*found;
+}
+
+Director::Tunnel* Director::find(const std::string& name) {
+  const auto found = std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.config.name == name; });
+  return found == tunnels_.end() ? nullptr : &*found;
+}
+
+void Director::log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields) {
+  outputs_.emplace_back(LogEvent{level, std::move(name), std::move(fields)});
+}
+
+std::optional<DirectorOutput> Director::poll() {
+  if (outputs_.empty()) return std::nullopt;
+  std::optional<DirectorOutput> out{std::move(outputs_.front())};
+  outputs_.pop_front();
+  return out;
+}
+
+Status Director::apply(Instant now, const model::Config& config) {
+  started_ = now;
+  config_ = config;
+  std::uint32_t next_id = 1;
+  for (const model::Tunnel& t : config.tunnels) {
+    Tunnel tunnel;
+    tunnel.config = t;
+    tunnel.id = TunnelId{next_id++};
+    QANAT_ASSIGN(tunnel.ike, ike_tunnel(config.gateway, t, tunnel.id));
+    tunnel.wanted = t.start == model::StartMode::Initiate && t.peer ? Wanted::Up : Wanted::OnCall;
+    tunnels_.push_back(std::move(tunnel));
+  }
+  // The barrier against plaintext stands before anything else moves.
+  outputs_.emplace_back(HostOut{RequestId{next_request_++}, protection(config)});
+  for (Tunnel& t : tunnels_) {
+    outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config.gateway, t.config, t.id)}});
+    outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
+    if (t.wanted == Wanted::Up) begin(now, t);
+  }
+  counters_at_ = now + kCountersInterval;
+  return {};
+}
+
+void Director::begin(Instant, Tunnel& t) {
+  t.retry_at.reset();
+  outputs_.emplace_back(ToIkeShard{Initiate{t.id}});
+}
+
+void Director::retry_later(Instant now, Tunnel& t) {
+  if (stopping_ || t.wanted != Wanted::Up) return;
+  const unsigned doublings = std::min(t.failures, 6U);
+  ++t.failures;
+  const Duration base = std::min<Duration>(kMaxBackoff, Duration{1s} * (1U << doublings));
+  t.retry_at = now + base + Duration{static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(base.count()) / 4 + 1))};
+}
+
+void Director::answer_waiting(Tunnel& t, bool ok, const std::string& message) {
+  for (const std::uint64_t ticket : t.waiting) outputs_.emplace_back(CommandDone{ticket, {ok, message}});
+  t.waiting.clear();
+  t.wait_until.reset();
+}
+
+void Director::command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command) {
+  const auto done = [&](bool ok, std::string message) { outputs_.emplace_back(CommandDone{ticket, {ok, std::move(message)}}); };
+  if (command.verb == control::GatewayCommand::Verb::Purge) {
+    const RequestId request{next_request_++};
+    host_tickets_[request] = ticket;
+    outputs_.emplace_back(HostOut{request, PurgeProtection{config_.gateway.route_table, config_.gateway.fwmark}});
+    log(EventLevel::Warning, "purge", {{"detail", "routes and rules that keep protected traffic inside the tunnels are being removed"}});
+    return;
+  }
+  Tunnel* t = find(command.tunnel);
+  if (t == nullptr) return done(false, fmt::format("there is no tunnel named {}", command.tunnel));
+  if (command.verb == control::GatewayCommand::Verb::Down) {
+    if (t->wanted == Wanted::Down) return done(true, fmt::format("{} is down already", t->config.name));
+    t->wanted = Wanted::Down;
+    t->retry_at.reset();
+    t->failures = 0;
+    t->reason.clear();
+    t->live = 0;
+    answer_waiting(*t, false, "the tunnel was taken down");
+    // Forgotten by IKE, so that the peer cannot bring it up again; the routes stay, and with them the barrier.
+    outputs_.emplace_back(ToIkeShard{RemoveIkeTunnel{t->id}});
+    log(EventLevel::Info, "tunnel-down", {{"tunnel", t->config.name}, {"reason", "taken down by qanat down"}});
+    return done(true, fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
+  }
+  if (t->live > 0) return done(true, fmt::format("{} is up already", t->config.name));
+  if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});
+  if (!t->config.peer) {
+    t->wanted = Wanted::OnCall;
+    return done(true, fmt::format("{} waits for its peer to call: peer = \"any\"", t->config.name));
+  }
+  t->wanted = Wanted::Up;
+  t->failures = 0;
+  begin(now, *t);
+  if (!command.wait) return done(true, fmt::format("{} is being brought up", t->config.name));
+  t->waiting.push_back(ticket);
+  t->wait_until = now + kUpPatience;
+}
+
+void Director::handle_report(Instant now, const ike::Report& report) {
+  Tunnel* t = find(report.tunnel);
+  const std::string name = t != nullptr ? t->config.name : "";
+  using What = ike::Report::What;
+  switch (report.what) {
+    case What::IkeUp: log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}}); return;
+    case What::PeerMoved: log(EventLevel::Info, "peer-moved", {{"tunnel", name}, {"detail", report.detail}}); return;
+    case What::PeerRefused: {
+      log(EventLevel::Warning, "peer-refused", name.empty() ? std::vector<std::pair<std::string, std::string>>{{"reason", report.detail}}
+                                                            : std::vector<std::pair<std::string, std::string>>{{"tunnel", name}, {"reason", report.detail}});
+      // A tunnel that waits for its peer shows why the peer did not get in.
+      for (Tunnel& other : tunnels_) {
+        const bool concerns = t != nullptr ? &other == t : other.live == 0 && other.wanted != Wanted::Down && (!other.config.peer || report.detail.find(other.config.peer->to_string()) != std::string::npos);
+        if (concerns && other.live == 0) other.reason = "refused the peer: " + report.detail;
+      }
+      return;
+    }
+    default: break;
+  }
+  if (t == nullptr) return;
+  switch (report.what) {
+    case What::ChildUp:
+      ++t->live;
+      t->failures = 0;
+      t->retry_at.reset();
+      t->reason.clear();
+      log(EventLevel::Info, "tunnel-up", {{"tunnel", name}, {"detail", report.detail}});
+      answer_waiting(*t, true, fmt::format("{} is up: {}", name, report.detail));
+      break;
+    case What::Hint:
+      t->reason = report.detail;
+      log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});
+      answer_waiting(*t, false, report.detail);
+      break;
+    case What::AttemptFailed:
+      if (t->live == 0) t->reason = report.detail;
+      log(EventLevel::Warning, "attempt-failed", {{"tunnel", name}, {"reason", report.detail}});
+      answer_waiting(*t, false, report.detail);
+      retry_later(now, *t);
+      break;
+    case What::ChildGone:
+      if (t->live > 0) --t->live;
+      break;
+    case What::Down:
+      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down", {{"tunnel", name}, {"reason", report.detail}});
+      if (t->live == 0) {
+        t->reason = report.detail;
+        answer_waiting(*t, false, report.detail);
+        retry_later(now, *t);
+      }
+      break;
+    case What::RenewWanted:
+      log(EventLevel::Debug, "renew", {{"tunnel", name}, {"reason", report.detail}});
+      if (!stopping_ && t->wanted != Wanted::Down && t->config.peer) begin(now, *t);
+      break;
+    default: break;
+  }
+}
+
+void Director::handle_cannot_initiate(Instant now, const CannotInitiate& failure) {
+  Tunnel* t = find(failure.tunnel);
+  if (t == nullptr) return;
+  t->reason = fmt::format("{}: {}", failure.error.where, failure.error.detail);
+  log(EventLevel::Error, "attempt-failed", {{"tunnel", t->config.name}, {"reason", t->reason}});
+  answer_waiting(*t, false, t->reason);
+  retry_later(now, *t);
+}
+
+void Director::note_counters(const ipsec::Counters& counters) {
+  sa_counters_.clear();
+  for (const ipsec::SaCounters& c : counters.sas) sa_counters_[c.child] = c;
+  for (const ipsec::TunnelCounters& c : counters.tunnels) {
+    if (Tunnel* t = find(c.tunnel)) t->counters = c;
+  }
+  plane_drops_ = counters.drops;
+}
+
+void Director::handle_plane(Instant now, const ipsec::Event& event) {
+  if (const auto* counters = std::get_if<ipsec::Counters>(&event)) {
+    note_counters(*counters);
+  } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
+    Tunnel* t = find(acquire->tunnel);
+    // Traffic wants the tunnel: the backoff need not be waited for.
+    if (t != nullptr && t->live == 0 && t->wanted == Wanted::Up && t->retry_at && t->failures < 4) begin(now, *t);
+  }
+}
+
+void Director::handle_host(Instant, const HostResult& result) {
+  if (!result.status) {
+    log(EventLevel::Error, "host-refused", {{"where", result.status.error().where}, {"reason", result.status.error().detail}});
+  }
+  const auto ticket = host_tickets_.find(result.request);
+  if (ticket == host_tickets_.end()) return;
+  outputs_.emplace_back(CommandDone{ticket->second, {result.status.has_value(), result.status ? "routes, rules and filter are removed: protected traffic may now leave in the clear" : result.status.error().detail}});
+  host_tickets_.erase(ticket);
+}
+
+std::optional<Instant> Director::next_timeout() const {
+  std::optional<Instant> next = counters_at_;
+  const auto earlier = [&](const std::optional<Instant>& at) {
+    if (at && (!next || *at < *next)) next = at;
+  };
+  for (const Tunnel& t : tunnels_) {
+    earlier(t.retry_at);
+    earlier(t.wait_until);
+  }
+  return next;
+}
+
+void Director::handle_timeout(Instant now) {
+  if (counters_at_ && *counters_at_ <= now) {
+    counters_at_ = now + kCountersInterval;
+    outputs_.emplace_back(ipsec::Command{ipsec::ReadCounters{RequestId{next_request_++}}});
+  }
+  for (Tunnel& t : tunnels_) {
+    if (t.retry_at && *t.retry_at <= now) begin(now, t);
+    if (t.wait_until && *t.wait_until <= now) {
+      answer_waiting(t, false, t.reason.empty() ? fmt::format("no answer from {} yet; qanatd keeps trying: see qanat status {}", t.config.peer->to_string(), t.config.name) : t.reason);
+    }
+  }
+}
+
+void Director::shut_down(Instant) {
+  stopping_ = true;
+  for (Tunnel& t : tunnels_) {
+    t.retry_at.reset();
+    outputs_.emplace_back(ToIkeShard{Terminate{t.id, "qanatd stops"}});
+  }
+}
+
+}  // namespace qanat::gateway

@@ -1,0 +1,98 @@
+// Director: the objects of a gateway and what is wanted of them. It decides when a tunnel begins, tries again or stays
+// down, what the host's routing must look like, and what everybody is told.
+//
+// Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(), handle_timeout().
+// Output: poll(), until empty after every call.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+
+#include "base/rng.hpp"
+#include "control/snapshot.hpp"
+#include "gateway/host_command.hpp"
+#include "gateway/messages.hpp"
+#include "model/tunnel.hpp"
+
+namespace qanat::gateway {
+
+enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
+
+// One line for the log; docs/events.md lists the names.
+struct LogEvent {
+  EventLevel level{};
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> fields;
+};
+struct HostOut {
+  RequestId request;
+  HostCommand command;
+};
+struct CommandDone {
+  std::uint64_t ticket = 0;
+  control::CommandResult result;
+};
+using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, CommandDone, LogEvent>;
+
+class Director {
+ public:
+  explicit Director(Rng& rng) : rng_(rng) {}
+
+  // The first configuration: tunnels are made, protection is asked for, and what is to be up begins.
+  [[nodiscard]] Status apply(Instant now, const model::Config& config);
+  // `ticket` comes back in one CommandDone.
+  void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
+  void handle_report(Instant now, const ike::Report& report);
+  void handle_cannot_initiate(Instant now, const CannotInitiate& failure);
+  void handle_plane(Instant now, const ipsec::Event& event);
+  void handle_host(Instant now, const HostResult& result);
+  void handle_timeout(Instant now);
+  // Every tunnel says Delete; nothing begins again.
+  void shut_down(Instant now);
+
+  [[nodiscard]] std::optional<DirectorOutput> poll();
+  [[nodiscard]] std::optional<Instant> next_timeout() const;
+  // `sas` and `ike_counters` are of all shards.
+  [[nodiscard]] control::Snapshot snapshot(Instant now, std::span<const ike::SaInfo> sas, const control::NamedCounters& ike_counters) const;
+
+ private:
+  enum class Wanted : std::uint8_t { Up, OnCall, Down };
+  struct Tunnel {
+    model::Tunnel config;
+    TunnelId id;
+    ike::TunnelRef ike;
+    Wanted wanted = Wanted::Up;
+    unsigned live = 0;                 // how many IKE SAs with a Child SA are up
+    std::string reason;                // of the last failure, empty when up
+    unsigned failures = 0;
+    std::optional<Instant> retry_at;
+    std::vector<std::uint64_t> waiting;  // tickets of `up` commands
+    std::optional<Instant> wait_until;
+    ipsec::TunnelCounters counters;
+  };
+
+  void begin(Instant now, Tunnel& tunnel);
+  void retry_later(Instant now, Tunnel& tunnel);
+  void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
+  void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields);
+  [[nodiscard]] Tunnel* find(TunnelId id);
+  [[nodiscard]] Tunnel* find(const std::string& name);
+  void note_counters(const ipsec::Counters& counters);
+  [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel, std::span<const ike::SaInfo> sas) const;
+
+  Rng& rng_;
+  model::Config config_;
+  std::vector<Tunnel> tunnels_;  // in the order of the config
+  std::map<ChildSaId, ipsec::SaCounters> sa_counters_;
+  control::NamedCounters plane_drops_;
+  std::deque<DirectorOutput> outputs_;
+  std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
+  std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
+  std::optional<Instant> counters_at_;
+  std::optional<Instant> started_;
+  bool stopping_ = false;
+};
+
+}  // namespace qanat::gateway

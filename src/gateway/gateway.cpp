@@ -1,0 +1,127 @@
+#include "gateway/gateway.hpp"
+
+#include <algorithm>
+
+namespace qanat::gateway {
+
+Gateway::Gateway(const ike::EndpointConfig& ike, Rng& rng) : director_(rng) { shards_.push_back(std::make_unique<IkeShard>(ike, rng)); }
+
+// Carries messages between the Director and the shards until both are silent. One page, one order: it is what the
+// daemon's queues do, too.
+void Gateway::pump(Instant now) {
+  bool moved = true;
+  while (moved) {
+    moved = false;
+    while (auto out = director_.poll()) {
+      moved = true;
+      if (auto* to_shard = std::get_if<ToIkeShard>(&*out)) {
+        shards_.front()->handle(now, std::move(*to_shard));
+      } else if (auto* command = std::get_if<ipsec::Command>(&*out)) {
+        outputs_.emplace_back(PlaneOut{std::move(*command)});
+      } else if (auto* host = std::get_if<HostOut>(&*out)) {
+        outputs_.emplace_back(std::move(*host));
+      } else if (auto* done = std::get_if<CommandDone>(&*out)) {
+        outputs_.emplace_back(std::move(*done));
+      } else if (auto* event = std::get_if<LogEvent>(&*out)) {
+        outputs_.emplace_back(std::move(*event));
+      }
+    }
+    for (const auto& shard : shards_) {
+      while (auto out = shard->poll()) {
+        moved = true;
+        if (const auto* failure = std::get_if<CannotInitiate>(&*out)) {
+          director_.handle_cannot_initiate(now, *failure);
+          continue;
+        }
+        auto& action = std::get<ike::Action>(*out);
+        if (auto* transmit = std::get_if<ike::Transmit>(&action)) {
+          outputs_.emplace_back(std::move(*transmit));
+        } else if (auto* plane = std::get_if<ike::PlaneCommand>(&action)) {
+          outputs_.emplace_back(PlaneOut{std::move(plane->command)});
+        } else if (const auto* report = std::get_if<ike::Report>(&action)) {
+          director_.handle_report(now, *report);
+        } else if (auto* key_log = std::get_if<ike::KeyLog>(&action)) {
+          outputs_.emplace_back(std::move(*key_log));
+        } else if (auto* esp_log = std::get_if<ike::EspKeyLog>(&action)) {
+          outputs_.emplace_back(std::move(*esp_log));
+        }
+      }
+    }
+  }
+}
+
+Status Gateway::apply(Instant now, const model::Config& config) {
+  QANAT_TRY(director_.apply(now, config));
+  pump(now);
+  return {};
+}
+
+void Gateway::command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command) {
+  director_.command(now, ticket, command);
+  pump(now);
+}
+
+void Gateway::handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) {
+  shards_.front()->handle_datagram(now, arrived, payload);
+  pump(now);
+}
+
+void Gateway::handle_plane(Instant now, const ipsec::Event& event) {
+  director_.handle_plane(now, event);
+  for (const auto& shard : shards_) shard->handle(now, event);
+  pump(now);
+}
+
+void Gateway::handle_host(Instant now, const HostResult& result) {
+  director_.handle_host(now, result);
+  pump(now);
+}
+
+void Gateway::handle_timeout(Instant now) {
+  director_.handle_timeout(now);
+  for (const auto& shard : shards_) shard->handle_timeout(now);
+  pump(now);
+}
+
+void Gateway::shut_down(Instant now) {
+  director_.shut_down(now);
+  pump(now);
+}
+
+std::optional<Output> Gateway::poll() {
+  if (outputs_.empty()) return std::nullopt;
+  std::optional<Output> out{std::move(outputs_.front())};
+  outputs_.pop_front();
+  return out;
+}
+
+std::optional<Instant> Gateway::next_timeout() const {
+  std::optional<Instant> next = director_.next_timeout();
+  for (const auto& shard : shards_) {
+    const auto at = shard->next_timeout();
+    if (at && (!next || *at < *next)) next = at;
+  }
+  return next;
+}
+
+control::Snapshot Gateway::snapshot(Instant now) const {
+  std::vector<ike::SaInfo> sas;
+  control::NamedCounters counters;
+  for (const auto& info : ike::kCounterInfo) counters.emplace_back(std::string{info.name}, 0);
+  for (const auto& shard : shards_) {
+    for (ike::SaInfo& sa : shard->sas()) sas.push_back(std::move(sa));
+    const auto& values = shard->counters().all();
+    for (std::size_t i = 0; i < values.size(); ++i) counters[i].second += values[i];
+  }
+  std::erase_if(counters, [](const auto& c) { return c.second == 0; });
+  return director_.snapshot(now, sas, counters);
+}
+
+bool Gateway::is_quiet() const {
+  return std::all_of(shards_.begin(), shards_.end(), [](const auto& shard) {
+    const auto sas = shard->sas();
+    return std::all_of(sas.begin(), sas.end(), [](const ike::SaInfo& sa) { return sa.state == ike::SaState::Closed; });
+  });
+}
+
+}  // namespace qanat::gateway

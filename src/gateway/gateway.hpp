@@ -1,0 +1,50 @@
+// Gateway: the control side of a gateway, Director and IKE shards, as one pure machine. The daemon runs it on its
+// control thread; tests and the simulator run the same one in virtual time. The packet path stands behind the command
+// and event queues of ipsec/data_plane.hpp.
+//
+// Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_timeout, shut_down. Output: poll(), until
+// empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "gateway/director.hpp"
+#include "gateway/ike_shard.hpp"
+
+namespace qanat::gateway {
+
+struct PlaneOut {
+  ipsec::Command command;
+};
+using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, LogEvent, ike::KeyLog, ike::EspKeyLog>;
+
+class Gateway {
+ public:
+  Gateway(const ike::EndpointConfig& ike, Rng& rng);
+
+  [[nodiscard]] Status apply(Instant now, const model::Config& config);
+  void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
+  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload);
+  void handle_plane(Instant now, const ipsec::Event& event);
+  void handle_host(Instant now, const HostResult& result);
+  void handle_timeout(Instant now);
+  void shut_down(Instant now);
+
+  [[nodiscard]] std::optional<Output> poll();
+  [[nodiscard]] std::optional<Instant> next_timeout() const;
+  [[nodiscard]] control::Snapshot snapshot(Instant now) const;
+  // After shut_down(): every Delete has been answered or given up.
+  [[nodiscard]] bool is_quiet() const;
+
+ private:
+  void pump(Instant now);
+
+  Director director_;
+  std::vector<std::unique_ptr<IkeShard>> shards_;
+  std::deque<Output> outputs_;
+};
+
+}  // namespace qanat::gateway

@@ -1,0 +1,33 @@
+#include "gateway/ike_shard.hpp"
+
+namespace qanat::gateway {
+
+void IkeShard::handle(Instant now, ToIkeShard message) {
+  if (auto* set = std::get_if<SetIkeTunnel>(&message)) {
+    endpoint_.set_tunnel(std::move(set->tunnel));
+  } else if (const auto* remove = std::get_if<RemoveIkeTunnel>(&message)) {
+    endpoint_.remove_tunnel(now, remove->tunnel);
+  } else if (const auto* initiate = std::get_if<Initiate>(&message)) {
+    if (Status begun = endpoint_.initiate(now, initiate->tunnel); !begun) {
+      outbox_.emplace_back(CannotInitiate{initiate->tunnel, std::move(begun).error()});
+    }
+  } else if (const auto* terminate = std::get_if<Terminate>(&message)) {
+    endpoint_.terminate(now, terminate->tunnel, terminate->why);
+  } else if (const auto* event = std::get_if<ipsec::Event>(&message)) {
+    endpoint_.handle_plane(now, *event);
+  }
+  drain();
+}
+
+void IkeShard::drain() {
+  while (auto action = endpoint_.poll_action()) outbox_.emplace_back(std::move(*action));
+}
+
+std::optional<FromIkeShard> IkeShard::poll() {
+  if (outbox_.empty()) return std::nullopt;
+  std::optional<FromIkeShard> out{std::move(outbox_.front())};
+  outbox_.pop_front();
+  return out;
+}
+
+}  // namespace qanat::gateway

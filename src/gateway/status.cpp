@@ -1,0 +1,132 @@
+// The snapshot: what everybody who looks is shown.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "crypto/packet_cipher.hpp"
+#include "crypto/self_test.hpp"
+#include "esp/overhead.hpp"
+#include "gateway/director.hpp"
+
+#ifndef QANAT_VERSION
+#error "QANAT_VERSION comes from the build"
+#endif
+
+namespace qanat::gateway {
+
+namespace {
+
+double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+control::Verdict verdict_of(const ike::SafetyVerdict& v) { return {v.hybrid ? "hybrid" : "classical", v.reason}; }
+
+control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
+  control::ExchangeStep out;
+  out.exchange = r.note.empty() ? wire::to_string(r.exchange) : fmt::format("{} ({})", wire::to_string(r.exchange), r.note);
+  out.request_bytes = r.request_octets;
+  out.response_bytes = r.response_octets;
+  out.request_fragments = r.request_datagrams;
+  out.response_fragments = r.response_datagrams;
+  out.retransmissions = r.retransmissions;
+  out.milliseconds = std::chrono::duration<double, std::milli>(r.took).count();
+  return out;
+}
+
+control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
+  control::IkeStatus out;
+  out.spi_i = sa.spi_i;
+  out.spi_r = sa.spi_r;
+  out.role = sa.initiator ? "initiator" : "responder";
+  out.local = sa.path.local.to_string();
+  out.remote = sa.path.remote.to_string();
+  out.local_id = sa.local_id.to_string();
+  out.remote_id = sa.remote_id.data.empty() ? "" : sa.remote_id.to_string();
+  if (sa.chosen) out.suite = fmt::format("{}-{}", to_string(sa.chosen->suite), to_string(sa.chosen->prf));
+  for (const KeId id : sa.key_exchanges) out.key_exchanges.push_back(to_string(id));
+  out.verdict = verdict_of(sa.verdict);
+  out.authentication = "PSK";
+  out.authentication_verdict = sa.psk_generated ? "quantum-safe: a generated PSK of 256 bits" : "depends on the PSK: a typed one can be guessed from a recorded handshake; qanat genpsk makes a safe one";
+  out.nat_local = sa.nat_local;
+  out.nat_remote = sa.nat_remote;
+  out.fragmentation = sa.fragmentation;
+  out.seconds_up = seconds(now - sa.since);
+  out.seconds_to_rekey = sa.renew_at > now ? seconds(sa.renew_at - now) : 0;
+  for (const ike::ExchangeRecord& r : sa.handshake) out.handshake.push_back(step_of(r));
+  return out;
+}
+
+}  // namespace
+
+control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std::span<const ike::SaInfo> sas) const {
+  control::TunnelStatus out;
+  out.name = t.config.name;
+  out.wanted = t.wanted == Wanted::Up ? "up" : t.wanted == Wanted::OnCall ? "on call" : "down";
+  out.local = t.ike->local.to_string();
+  out.peer = t.config.peer ? t.config.peer->to_string() : "any";
+  out.pq = model::to_string(t.config.pq);
+  for (const Prefix& p : t.config.routes) out.routes.push_back(p.to_string());
+  bool trying = false;
+  const ike::SaInfo* shown = nullptr;
+  for (const ike::SaInfo& sa : sas) {
+    if (sa.tunnel != t.id) continue;
+    if (sa.state == ike::SaState::Handshake || sa.state == ike::SaState::Installing) trying = true;
+    if (sa.state != ike::SaState::Established) continue;
+    shown = &sa;  // the newest: ids grow
+    if (!sa.child) continue;
+    control::ChildStatus c;
+    c.spi_in = sa.child->spi_in;
+    c.spi_out = sa.child->spi_out;
+    c.suite = to_string(sa.child->suite);
+    c.esn = sa.child->esn;
+    c.encapsulation = sa.child->encapsulation == ipsec::Encapsulation::Udp ? "udp" : "native";
+    c.local_ts = ipsec::to_strings(sa.child->local_ts);
+    c.remote_ts = ipsec::to_strings(sa.child->remote_ts);
+    c.replay_window = sa.child->replay_window;
+    c.inner_mtu = t.config.mtu != 0 ? t.config.mtu
+                                    : esp::inner_mtu(sa.child->suite, sa.child->encapsulation, sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4, config_.gateway.outer_mtu);
+    if (const auto counters = sa_counters_.find(sa.child->id); counters != sa_counters_.end()) {
+      c.packets_in = counters->second.packets_in;
+      c.bytes_in = counters->second.bytes_in;
+      c.packets_out = counters->second.packets_out;
+      c.bytes_out = counters->second.bytes_out;
+    }
+    c.seconds_up = seconds(now - sa.child->since);
+    c.seconds_to_rekey = sa.child->renew_at > now ? seconds(sa.child->renew_at - now) : 0;
+    c.verdict = verdict_of(sa.child->verdict);
+    out.children.push_back(std::move(c));
+  }
+  if (shown != nullptr) out.ike = ike_status(now, *shown);
+  const bool up = !out.children.empty();
+  if (up) {
+    out.actual = "up";
+  } else if (t.wanted == Wanted::Up) {
+    out.actual = trying ? "connecting" : "down";
+    out.reason = t.reason.empty() ? (trying ? fmt::format("waiting for an answer from {}", out.peer) : "not begun yet") : t.reason;
+    if (!trying && t.retry_at && *t.retry_at > now) out.reason += fmt::format("; next try in {:.0f} s", std::max(1.0, seconds(*t.retry_at - now)));
+  } else if (t.wanted == Wanted::OnCall) {
+    out.actual = "waiting";
+    out.reason = t.reason.empty() ? "waits for the peer to begin" : t.reason;
+  } else {
+    out.actual = "down";
+    out.reason = fmt::format("taken down by an operator: qanat up {} brings it back", out.name);
+  }
+  out.packets_in = t.counters.packets_in;
+  out.bytes_in = t.counters.bytes_in;
+  out.packets_out = t.counters.packets_out;
+  out.bytes_out = t.counters.bytes_out;
+  out.drops = t.counters.drops;
+  return out;
+}
+
+control::Snapshot Director::snapshot(Instant now, std::span<const ike::SaInfo> sas, const control::NamedCounters& ike_counters) const {
+  control::Snapshot out;
+  out.version = QANAT_VERSION;
+  out.crypto = fmt::format("{}, packets by {}", crypto::library_version(), crypto::packet_backend_name());
+  out.seconds_up = started_ ? seconds(now - *started_) : 0;
+  for (const Tunnel& t : tunnels_) out.tunnels.push_back(tunnel_status(now, t, sas));
+  out.drops = plane_drops_;
+  out.ike_counters = ike_counters;
+  return out;
+}
+
+}  // namespace qanat::gateway

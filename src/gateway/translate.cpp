@@ -1,0 +1,138 @@
+#include "gateway/translate.hpp"
+
+#include <algorithm>
+
+#include "esp/overhead.hpp"
+
+namespace qanat::gateway {
+
+namespace {
+
+// What the host's TUN carries at most: the best case of the default algorithms over IPv4; the packet path tells
+// senders by ICMP where a tunnel takes less.
+std::uint16_t tun_mtu(const model::Config& config) {
+  std::uint16_t mtu = 0;
+  for (const model::Tunnel& t : config.tunnels) mtu = std::max(mtu, t.mtu);
+  if (mtu != 0) return mtu;
+  return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, ipsec::Encapsulation::Udp, esp::OuterFamily::V4, config.gateway.outer_mtu);
+}
+
+void add(ipsec::Selectors& to, const Prefix& prefix) {
+  const ipsec::TrafficSelector s = ipsec::selector_of(prefix);
+  if (std::find(to.begin(), to.end(), s) == to.end()) to.push_back(s);
+}
+
+bool has_inner_v6(const model::Tunnel& t) {
+  return t.interface6.has_value() || std::any_of(t.routes.begin(), t.routes.end(), [](const Prefix& p) { return !p.is_v4(); });
+}
+
+}  // namespace
+
+Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tunnel& t, TunnelId id) {
+  auto out = std::make_shared<ike::TunnelConfig>();
+  out->id = id;
+  out->vrf = t.vrf;
+  out->name = t.name;
+  const bool v6 = t.peer && t.peer->is_v6();
+  const std::optional<IpAddress>& ours = v6 ? gateway.address6 : gateway.address4;
+  if (t.local) {
+    out->local = *t.local;
+  } else if (ours) {
+    out->local = *ours;
+  } else if (!t.peer && gateway.address6) {
+    out->local = *gateway.address6;
+  } else {
+    return fail(ErrorKind::LocalPolicy, "tunnel " + t.name, "has no local address of the peer's family: set [gateway] address");
+  }
+  out->peer = t.peer;
+  out->peer_port = t.peer_port;
+  out->local_id = t.local_id ? *t.local_id : wire::Identity::of_address(out->local);
+  if (!t.remote_id && !t.peer) {
+    return fail(ErrorKind::LocalPolicy, "tunnel " + t.name, "needs remote_id because its peer is \"any\"");
+  }
+  out->remote_id = t.remote_id ? *t.remote_id : wire::Identity::of_address(*t.peer);
+  out->psk = t.psk;
+  out->pq = t.pq;
+  for (const std::string& text : t.ike_proposals) {
+    QANAT_ASSIGN(ipsec::IkeProposal p, ipsec::parse_ike_proposal(text));
+    out->ike.push_back(std::move(p));
+  }
+  if (out->ike.empty()) {
+    if (t.pq != model::PqPolicy::Off) out->ike = ipsec::default_hybrid_proposals();
+    if (t.pq != model::PqPolicy::Require) {
+      for (ipsec::IkeProposal& p : ipsec::default_classical_proposals()) out->ike.push_back(std::move(p));
+    }
+  }
+  for (const std::string& text : t.esp_proposals) {
+    QANAT_ASSIGN(ipsec::EspProposal p, ipsec::parse_esp_proposal(text));
+    out->esp.push_back(std::move(p));
+  }
+  if (out->esp.empty()) out->esp = ipsec::default_esp_proposals();
+  // Without a replay window ESN cannot be kept in step (RFC 4303 3.3.3): only "no ESN" then.
+  out->esn = t.esn == model::EsnMode::Off || t.replay_window == 0 ? std::vector{EsnId::NO_ESN} : std::vector{EsnId::ESN, EsnId::NO_ESN};
+  switch (t.selectors) {
+    case model::SelectorMode::Any:
+      out->local_ts = {ipsec::any_selector_v4()};
+      if (has_inner_v6(t)) out->local_ts.push_back(ipsec::any_selector_v6());
+      out->remote_ts = out->local_ts;
+      break;
+    case model::SelectorMode::Routes:
+      out->local_ts = {ipsec::any_selector_v4()};
+      if (has_inner_v6(t)) out->local_ts.push_back(ipsec::any_selector_v6());
+      for (const Prefix& p : t.routes) add(out->remote_ts, p);
+      if (t.peer_interface4) add(out->remote_ts, Prefix::masked(*t.peer_interface4, 32));
+      if (t.peer_interface6) add(out->remote_ts, Prefix::masked(*t.peer_interface6, 128));
+      break;
+    case model::SelectorMode::List:
+      for (const model::SelectorPair& pair : t.selector_list) {
+        add(out->local_ts, pair.local);
+        add(out->remote_ts, pair.remote);
+      }
+      break;
+  }
+  out->force_encap = t.encap == model::EncapMode::Force;
+  out->replay_window = t.replay_window;
+  out->ike_lifetime = t.ike_lifetime;
+  out->child_lifetime = t.child_lifetime;
+  out->dpd_idle = t.dpd_idle;
+  out->dpd_timeout = t.dpd_timeout;
+  out->fragment_size = t.ike_fragment_size;
+  return out;
+}
+
+ipsec::TunnelPlan tunnel_plan(const model::Gateway& gateway, const model::Tunnel& t, TunnelId id) {
+  ipsec::TunnelPlan plan;
+  plan.tunnel = id;
+  plan.vrf = t.vrf;
+  plan.name = t.name;
+  plan.routes = t.routes;
+  plan.interface4 = t.interface4;
+  plan.peer_interface4 = t.peer_interface4;
+  plan.interface6 = t.interface6;
+  plan.peer_interface6 = t.peer_interface6;
+  plan.source_check = t.source_check == model::SourceCheck::Strict;
+  plan.dscp = t.dscp;
+  plan.df = t.df == model::DfMode::Set ? ipsec::TunnelPlan::Df::Set : t.df == model::DfMode::Clear ? ipsec::TunnelPlan::Df::Clear : ipsec::TunnelPlan::Df::Copy;
+  plan.inner_mtu = t.mtu;
+  plan.outer_mtu = gateway.outer_mtu;
+  plan.clamp_mss = t.clamp_mss;
+  return plan;
+}
+
+SetProtection protection(const model::Config& config) {
+  SetProtection out;
+  out.tun = config.gateway.tun_name;
+  out.route_table = config.gateway.route_table;
+  out.fwmark = config.gateway.fwmark;
+  out.tun_mtu = tun_mtu(config);
+  for (const model::Tunnel& t : config.tunnels) {
+    out.prefixes.insert(out.prefixes.end(), t.routes.begin(), t.routes.end());
+    if (t.peer_interface4) out.prefixes.push_back(Prefix::masked(*t.peer_interface4, 32));
+    if (t.peer_interface6) out.prefixes.push_back(Prefix::masked(*t.peer_interface6, 128));
+  }
+  std::sort(out.prefixes.begin(), out.prefixes.end());
+  out.prefixes.erase(std::unique(out.prefixes.begin(), out.prefixes.end()), out.prefixes.end());
+  return out;
+}
+
+}  // namespace qanat::gateway
