@@ -1,0 +1,59 @@
+#include "daemon/config_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "io/fd.hpp"
+
+namespace qanat::daemon {
+
+namespace {
+
+Result<SecretBytes> read_file(const std::string& path, std::size_t limit) {
+  const io::UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (!fd.valid()) return io::system_failure(path, "cannot be opened");
+  SecretBytes out(limit + 1);
+  std::size_t size = 0;
+  while (size < out.size()) {
+    const ssize_t n = ::read(fd.get(), out.expose_mutable().data() + size, out.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return io::system_failure(path, "cannot be read");
+    if (n == 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  if (size > limit) return fail(ErrorKind::LocalPolicy, path, fmt::format("is larger than {} octets", limit));
+  return SecretBytes::copy_of(out.expose().first(size));
+}
+
+Result<SecretBytes> read_secret(const std::string& path) {
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return io::system_failure(path, "cannot be opened");
+  if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
+    return fail(ErrorKind::LocalPolicy, path, fmt::format("can be read by every user: chmod 600 {}", path));
+  }
+  return read_file(path, config::kMaxPskSize);
+}
+
+}  // namespace
+
+Result<model::Config> read_config(const std::string& file) {
+  auto text = read_file(file, config::kMaxConfigSize);
+  if (!text) return fail(ErrorKind::LocalPolicy, text.error().where, fmt::format("{}; name another with -c, docs/config.md shows how to write one", text.error().detail));
+  const std::size_t slash = file.rfind('/');
+  const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
+  const ByteView octets = text->expose();
+  const std::string_view view{reinterpret_cast<const char*>(octets.data()), octets.size()};
+  auto loaded = config::load(view, file, [&](const std::string& path) { return read_secret(path.starts_with('/') ? path : folder + path); });
+  const auto& problems = loaded ? loaded->warnings : loaded.error();
+  if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
+  if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");
+  return std::move(loaded->config);
+}
+
+}  // namespace qanat::daemon

@@ -1,0 +1,72 @@
+// DataWorker: the thread that moves packets. It owns the packet path, the TUN, its socket of port 4500 and the raw ESP
+// sockets; it hears commands and tells events through mailboxes, and shares nothing.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "base/rng.hpp"
+#include "io/esp_socket.hpp"
+#include "io/event_loop.hpp"
+#include "io/log.hpp"
+#include "io/mailbox.hpp"
+#include "io/tun_device.hpp"
+#include "io/udp_socket.hpp"
+#include "ipsec/data_plane.hpp"
+#include "wan/packet_path.hpp"
+
+namespace qanat::daemon {
+
+// A datagram that reached the other thread's socket of port 4500 (before steering stood, or by a short packet).
+struct StrayDatagram {
+  IpAddress local;
+  Endpoint remote;
+  std::uint8_t tos = 0;
+  Bytes data;
+};
+using ToDataWorker = std::variant<ipsec::Command, StrayDatagram>;
+using FromDataWorker = std::variant<ipsec::Event, StrayDatagram>;
+
+struct DataSockets {
+  io::TunDevice tun;
+  std::vector<io::UdpSocket> udp;  // port 4500, one a family
+  std::vector<io::EspSocket> esp;
+};
+
+class DataWorker {
+ public:
+  // `events` is told what happens; it outlives the worker.
+  DataWorker(DataSockets sockets, std::uint16_t nat_port, io::Mailbox<FromDataWorker>& events, const io::Log& log);
+  ~DataWorker();  // stops and joins
+  DataWorker(const DataWorker&) = delete;
+  DataWorker& operator=(const DataWorker&) = delete;
+
+  [[nodiscard]] Status start();
+  io::Mailbox<ToDataWorker>& inbox() { return inbox_; }
+
+ private:
+  class Sink;
+  void run();
+  void on_commands();
+  void on_tun();
+  void on_udp(io::UdpSocket& socket);
+  void on_esp(io::EspSocket& socket);
+  void end_of_turn();
+
+  DataSockets sockets_;
+  std::uint16_t nat_port_;
+  io::Mailbox<FromDataWorker>& events_;
+  const io::Log& log_;
+  io::Mailbox<ToDataWorker> inbox_;
+  std::unique_ptr<Rng> rng_;
+  std::unique_ptr<wan::PacketPath> path_;
+  std::unique_ptr<Sink> sink_;
+  std::unique_ptr<io::EventLoop> loop_;
+  std::vector<ByteView> views_;
+  std::thread thread_;
+};
+
+}  // namespace qanat::daemon

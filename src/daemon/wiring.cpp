@@ -1,0 +1,201 @@
+#include "daemon/wiring.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "io/clock.hpp"
+
+namespace qanat::daemon {
+
+namespace {
+
+constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
+
+ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
+  ike::EndpointConfig out;
+  out.ike_port = g.ike_port;
+  out.nat_port = g.nat_port;
+  out.half_open_limit = g.half_open_limit;
+  out.cookie_threshold = g.cookie_threshold;
+  out.native_esp = native_esp;
+  out.key_log = key_log;
+  return out;
+}
+
+}  // namespace
+
+Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener, io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log)
+    : log_(log), control_(std::move(control)), api_listener_(std::move(api_listener)), netd_(std::move(netd)), key_log_(std::move(key_log)), ike_port_(config.gateway.ike_port),
+      nat_port_(config.gateway.nat_port), gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_), data_(std::move(data), nat_port_, data_events_, log) {}
+
+Wiring::~Wiring() = default;
+
+Status Wiring::start(const model::Config& config) {
+  QANAT_ASSIGN(loop_, io::EventLoop::create());
+  QANAT_TRY(loop_->on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
+  for (io::UdpSocket& s : control_.ike) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, ike_port_); }));
+  for (io::UdpSocket& s : control_.nat) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, nat_port_); }));
+  QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
+  QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
+  QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
+  loop_->on_timer([this] {
+    const Instant now = io::boot_now();
+    gateway_.handle_timeout(now);
+    publish();
+    end_of_turn();
+  });
+  QANAT_TRY(data_.start());
+  QANAT_TRY(gateway_.apply(io::boot_now(), config));
+  publish();
+  QANAT_ASSIGN(http_, io::HttpServer::start(std::move(api_listener_), [this](control::Request request, const io::HttpServer::Peer&, io::HttpServer::Reply reply) {
+    const std::shared_ptr<const control::Snapshot> snapshot = snapshot_.load();
+    auto outcome = control::handle(request, *snapshot);
+    if (auto* ready = std::get_if<control::Reply>(&outcome)) {
+      reply(std::move(*ready));
+    } else {
+      api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
+    }
+  }));
+  end_of_turn();
+  return {};
+}
+
+int Wiring::run(const model::Config& config) {
+  if (const Status started = start(config); !started) {
+    log_.error("start-failed", started.error());
+    return 1;
+  }
+  log_.info("ready", {{"tunnels", config.tunnels.size()}, {"crypto", snapshot_.load()->crypto}});
+  if (const Status ended = loop_->run(); !ended) {
+    log_.error("control-loop-failed", ended.error());
+    exit_code_ = 1;
+  }
+  http_.reset();
+  log_.info("stopped");
+  return exit_code_;
+}
+
+void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
+  const Instant now = io::boot_now();
+  for (const io::ReceivedDatagram& d : socket.receive()) {
+    if (port == nat_port_ && d.data.size() >= 4 && load_be32(d.data.data()) != 0) {
+      data_.inbox().post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
+      continue;
+    }
+    gateway_.handle_datagram(now, {{d.local, port}, d.remote}, d.data);
+  }
+  end_of_turn();
+}
+
+void Wiring::on_data_events() {
+  const Instant now = io::boot_now();
+  for (FromDataWorker& message : data_events_.take_all()) {
+    if (const auto* event = std::get_if<ipsec::Event>(&message)) {
+      gateway_.handle_plane(now, *event);
+      if (std::holds_alternative<ipsec::Counters>(*event)) publish();
+    } else {
+      const auto& stray = std::get<StrayDatagram>(message);
+      gateway_.handle_datagram(now, {{stray.local, nat_port_}, stray.remote}, stray.data);
+    }
+  }
+  end_of_turn();
+}
+
+void Wiring::on_api_calls() {
+  const Instant now = io::boot_now();
+  for (ApiCall& call : api_calls_.take_all()) {
+    const std::uint64_t ticket = next_ticket_++;
+    const control::GatewayCommand command = call.command;
+    open_calls_.emplace(ticket, std::move(call));
+    gateway_.command(now, ticket, command);
+  }
+  publish();
+  end_of_turn();
+}
+
+void Wiring::on_netd() {
+  while (auto result = netd_.poll()) gateway_.handle_host(io::boot_now(), *result);
+  if (netd_.closed()) {
+    // Without its helper the gateway cannot keep its promises about routes; what stands in the kernel fails closed.
+    log_.error("helper-gone", {{"detail", "qanat-netd has ended: qanatd stops, protected traffic stays blocked"}});
+    exit_code_ = 1;
+    loop_->stop();
+    return;
+  }
+  end_of_turn();
+}
+
+void Wiring::on_signal(int signal) {
+  if (signal == SIGHUP) {
+    log_.warning("reload-ignored", {{"detail", "this version reads its configuration at start: restart qanatd to change it"}});
+    return;
+  }
+  if (stop_at_) return loop_->stop();  // asked twice
+  log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});
+  stop_at_ = io::boot_now() + kStopPatience;
+  gateway_.shut_down(io::boot_now());
+  end_of_turn();
+}
+
+void Wiring::transmit(const ike::Transmit& out) {
+  std::vector<io::UdpSocket>& sockets = out.path.local.port == nat_port_ ? control_.nat : control_.ike;
+  for (io::UdpSocket& s : sockets) {
+    if (s.local().address.is_v6() == out.path.remote.address.is_v6()) {
+      s.send(out.path.local.address, out.path.remote, 0, io::Df::Clear, out.datagram);
+    }
+  }
+}
+
+void Wiring::write_log(const gateway::LogEvent& event) {
+  std::vector<io::LogField> fields;
+  fields.reserve(event.fields.size());
+  for (const auto& [key, value] : event.fields) fields.emplace_back(key, value);
+  const io::LogLevel level = event.level == gateway::EventLevel::Debug     ? io::LogLevel::Debug
+                             : event.level == gateway::EventLevel::Info    ? io::LogLevel::Info
+                             : event.level == gateway::EventLevel::Warning ? io::LogLevel::Warning
+                                                                           : io::LogLevel::Error;
+  log_.log(level, event.name, fields);
+}
+
+void Wiring::publish() { snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now()))); }
+
+void Wiring::end_of_turn() {
+  bool changed = false;
+  std::vector<gateway::CommandDone> done;
+  while (auto out = gateway_.poll()) {
+    if (const auto* datagram = std::get_if<ike::Transmit>(&*out)) {
+      transmit(*datagram);
+    } else if (auto* plane = std::get_if<gateway::PlaneOut>(&*out)) {
+      data_.inbox().post(std::move(plane->command));
+    } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
+      netd_.post(host->request, std::move(host->command));
+    } else if (auto* finished = std::get_if<gateway::CommandDone>(&*out)) {
+      done.push_back(std::move(*finished));
+      changed = true;
+    } else if (const auto* event = std::get_if<gateway::LogEvent>(&*out)) {
+      write_log(*event);
+      changed = true;
+    } else if (key_log_) {
+      const Status written = std::holds_alternative<ike::KeyLog>(*out) ? key_log_->write(std::get<ike::KeyLog>(*out)) : key_log_->write(std::get<ike::EspKeyLog>(*out));
+      if (!written) log_.error("key-log-failed", written.error());
+    }
+  }
+  // Whoever asked sees in the next status what the answer says.
+  if (changed) publish();
+  for (const gateway::CommandDone& d : done) {
+    const auto call = open_calls_.find(d.ticket);
+    if (call == open_calls_.end()) continue;
+    call->second.reply(control::reply_for(call->second.command, d.result));
+    open_calls_.erase(call);
+  }
+  const Instant now = io::boot_now();
+  if (stop_at_ && (gateway_.is_quiet() || now >= *stop_at_)) return loop_->stop();
+  std::optional<Instant> next = gateway_.next_timeout();
+  if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
+  if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
+  if (netd_.wants_write()) netd_.flush();
+}
+
+}  // namespace qanat::daemon

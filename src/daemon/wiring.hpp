@@ -1,0 +1,76 @@
+// The one page where queues, threads and rooms are wired.
+//
+//   control thread: IKE sockets, timers, signals, the helper's answers, API commands -> gateway::Gateway
+//   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
+//   API thread:     HTTP on the Unix socket -> control::handle over the published snapshot
+//
+// They speak through mailboxes only. The snapshot is the one thing that is read from another thread: immutable, replaced
+// as a whole.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+
+#include "crypto/rng.hpp"
+#include "daemon/data_worker.hpp"
+#include "daemon/key_log.hpp"
+#include "gateway/gateway.hpp"
+#include "io/http_server.hpp"
+#include "io/netd_client.hpp"
+
+namespace qanat::daemon {
+
+struct ControlSockets {
+  std::vector<io::UdpSocket> ike;  // port 500, one a family
+  std::vector<io::UdpSocket> nat;  // port 4500: the control socket of its steering group, one a family
+};
+
+class Wiring {
+ public:
+  Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener, io::NetdClient netd,
+         std::optional<KeyLogWriter> key_log, const io::Log& log);
+  ~Wiring();
+  // Until a signal asks to stop and the peers have been told. The process's exit code.
+  [[nodiscard]] int run(const model::Config& config);
+
+ private:
+  struct ApiCall {
+    control::GatewayCommand command;
+    io::HttpServer::Reply reply;
+  };
+
+  [[nodiscard]] Status start(const model::Config& config);
+  void on_ike(io::UdpSocket& socket, std::uint16_t port);
+  void on_data_events();
+  void on_api_calls();
+  void on_netd();
+  void on_signal(int signal);
+  void end_of_turn();
+  void transmit(const ike::Transmit& out);
+  void write_log(const gateway::LogEvent& event);
+  void publish();
+
+  const io::Log& log_;
+  ControlSockets control_;
+  io::UniqueFd api_listener_;
+  io::NetdClient netd_;
+  std::optional<KeyLogWriter> key_log_;
+  std::uint16_t ike_port_;
+  std::uint16_t nat_port_;
+  crypto::SystemRng rng_;
+  gateway::Gateway gateway_;
+  io::Mailbox<FromDataWorker> data_events_;
+  DataWorker data_;
+  io::Mailbox<ApiCall> api_calls_;
+  std::map<std::uint64_t, ApiCall> open_calls_;
+  std::uint64_t next_ticket_ = 1;
+  std::atomic<std::shared_ptr<const control::Snapshot>> snapshot_;
+  std::unique_ptr<io::EventLoop> loop_;
+  std::unique_ptr<io::HttpServer> http_;
+  std::optional<Instant> stop_at_;  // when waiting for peers ends
+  int exit_code_ = 0;
+};
+
+}  // namespace qanat::daemon

@@ -1,0 +1,28 @@
+#include "io/clock.hpp"
+
+#include <time.h>
+
+#include "base/result.hpp"
+
+namespace qanat::io {
+
+namespace {
+
+timespec read_clock(clockid_t clock) {
+  timespec now{};
+  ensure(::clock_gettime(clock, &now) == 0, "clock_gettime");
+  return now;
+}
+
+}  // namespace
+
+Instant boot_now() {
+  const timespec now = read_clock(CLOCK_BOOTTIME);
+  return Instant::from_ns(std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
+}
+
+WallTime wall_now() {
+  return WallTime{read_clock(CLOCK_REALTIME).tv_sec};
+}
+
+}  // namespace qanat::io

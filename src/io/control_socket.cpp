@@ -1,0 +1,75 @@
+// The file of the control socket: stale ones, mode and group. Apart from http_server.cpp, which takes long to compile.
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include <grp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+
+#include "io/http_server.hpp"
+
+namespace qanat::io {
+
+namespace {
+
+std::optional<gid_t> find_group(const std::string& name) {
+  if (name.empty()) return std::nullopt;
+  std::vector<char> buffer(16 * 1024);
+  group entry{};
+  group* found = nullptr;
+  if (::getgrnam_r(name.c_str(), &entry, buffer.data(), buffer.size(), &found) != 0 || found == nullptr) {
+    return std::nullopt;
+  }
+  return entry.gr_gid;
+}
+
+// Removes a socket that nobody listens on.
+Status remove_stale(const std::string& path, const sockaddr_un& address) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0) {
+    if (errno == ENOENT) return {};
+    return system_failure(path, "lstat");
+  }
+  if (!S_ISSOCK(info.st_mode)) {
+    return fail(ErrorKind::LocalPolicy, path, "it exists and is no socket: it is left alone");
+  }
+  const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!probe.valid()) return system_failure(path, "socket");
+  const int connected = ::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  if (connected == 0 || errno == EAGAIN || errno == EINPROGRESS) {
+    return fail(ErrorKind::Resource, path, "another qanatd is listening on it");
+  }
+  if (errno != ECONNREFUSED) return system_failure(path, "connect");
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return system_failure(path, "unlink");
+  return {};
+}
+
+}  // namespace
+
+Result<UniqueFd> open_control_socket(const std::string& path, const std::string& control_group) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (path.empty() || path.front() != '/' || path.size() >= sizeof address.sun_path) {
+    return fail(ErrorKind::LocalPolicy, path, "a control socket needs an absolute path of at most 107 characters");
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  QANAT_TRY(remove_stale(path, address));
+
+  UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return system_failure(path, "socket");
+  const mode_t before = ::umask(0177);  // nobody else until the group is set
+  const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  const int error = errno;
+  ::umask(before);
+  if (bound != 0) return system_failure(path, error == ENOENT ? "its directory does not exist" : "bind", error);
+  if (const auto gid = find_group(control_group); gid && ::lchown(path.c_str(), static_cast<uid_t>(-1), *gid) != 0) {
+    return system_failure(path, "chown to group " + control_group);
+  }
+  if (::chmod(path.c_str(), 0660) != 0) return system_failure(path, "chmod");
+  if (::listen(fd.get(), 64) != 0) return system_failure(path, "listen");
+  return fd;
+}
+
+}  // namespace qanat::io

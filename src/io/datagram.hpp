@@ -1,0 +1,53 @@
+// What the UDP and the raw ESP socket have in common: a datagram with its addresses and its TOS octet, and how sending
+// can end. Nothing a network does to a datagram is an error of the process: each ending is a counter.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/address.hpp"
+#include "base/bytes.hpp"
+
+namespace qanat::io {
+
+inline constexpr std::size_t kBatch = 64;  // datagrams in one recvmmsg or sendmmsg
+
+// A view into the socket's slab: valid, and the reader's to change, until the next receive().
+struct ReceivedDatagram {
+  IpAddress local;       // where it was sent to
+  Endpoint remote;       // port 0 for raw ESP
+  std::uint8_t tos = 0;  // TOS or Traffic Class: DSCP and ECN
+  MutableByteView data;  // UDP payload, or the ESP packet without its IP header
+};
+
+// The don't-fragment bit of IPv4. With IPv6: Set refuses what is longer than the interface's MTU, Clear lets our own
+// kernel fragment it.
+enum class Df : std::uint8_t { Clear, Set };
+
+struct OutgoingDatagram {
+  IpAddress local;  // source address; unspecified lets the kernel choose
+  Endpoint remote;
+  std::uint8_t tos = 0;
+  Df df = Df::Clear;
+  ByteView data;
+};
+
+enum class SendOutcome : std::uint8_t {
+  Sent,
+  Busy,     // EAGAIN, ENOBUFS: the queue is full, dropped
+  TooBig,   // EMSGSIZE: longer than the interface (with Df::Set), dropped
+  Refused,  // everything else: no route, an ICMP error that was waiting, a rule of the host; dropped
+};
+
+struct SocketCounters {
+  std::uint64_t received = 0;
+  std::uint64_t sent = 0;
+  std::uint64_t receive_truncated = 0;  // longer than a slot: dropped
+  std::uint64_t receive_malformed = 0;  // raw: shorter than its IP header; or no address came with it
+  std::uint64_t receive_errors = 0;     // an ICMP error or another that receiving reported
+  std::uint64_t send_busy = 0;
+  std::uint64_t send_too_big = 0;
+  std::uint64_t send_refused = 0;
+};
+
+}  // namespace qanat::io

@@ -1,0 +1,275 @@
+#include "io/message_batch.hpp"
+
+#include <cstring>
+
+#include <fcntl.h>
+#include <netinet/ip.h>
+
+#include "base/result.hpp"
+#include "io/fd.hpp"
+
+namespace qanat::io {
+
+namespace {
+
+template <typename T>
+T* as(sockaddr_storage& storage) {
+  return reinterpret_cast<T*>(&storage);
+}
+template <typename T>
+const T* as(const sockaddr_storage& storage) {
+  return reinterpret_cast<const T*>(&storage);
+}
+
+IpAddress from_in_addr(const in_addr& a) {
+  return IpAddress::v4(ntohl(a.s_addr));
+}
+IpAddress from_in6_addr(const in6_addr& a) {
+  return IpAddress::from_bytes(ByteView{a.s6_addr, 16});
+}
+in_addr to_in_addr(const IpAddress& a) {
+  return in_addr{htonl(a.v4_host_order())};
+}
+in6_addr to_in6_addr(const IpAddress& a) {
+  in6_addr out{};
+  std::memcpy(out.s6_addr, a.bytes().data(), 16);
+  return out;
+}
+
+// The first control message; the next one is found with CMSG_NXTHDR.
+template <typename T>
+void put_control(msghdr& header, cmsghdr*& at, int level, int type, const T& value) {
+  at->cmsg_level = level;
+  at->cmsg_type = type;
+  at->cmsg_len = CMSG_LEN(sizeof(T));
+  std::memcpy(CMSG_DATA(at), &value, sizeof(T));
+  header.msg_controllen += CMSG_SPACE(sizeof(T));
+  at = reinterpret_cast<cmsghdr*>(static_cast<std::uint8_t*>(header.msg_control) + header.msg_controllen);
+}
+
+}  // namespace
+
+SocketAddress to_socket_address(const Endpoint& endpoint) {
+  SocketAddress out;
+  if (endpoint.address.is_v4()) {
+    auto* in = as<sockaddr_in>(out.storage);
+    in->sin_family = AF_INET;
+    in->sin_port = htons(endpoint.port);
+    in->sin_addr = to_in_addr(endpoint.address);
+    out.size = sizeof(sockaddr_in);
+  } else {
+    auto* in = as<sockaddr_in6>(out.storage);
+    in->sin6_family = AF_INET6;
+    in->sin6_port = htons(endpoint.port);
+    in->sin6_addr = to_in6_addr(endpoint.address);
+    out.size = sizeof(sockaddr_in6);
+  }
+  return out;
+}
+
+Endpoint from_socket_address(const sockaddr_storage& storage) {
+  if (storage.ss_family == AF_INET6) {
+    const auto* in = as<sockaddr_in6>(storage);
+    return {from_in6_addr(in->sin6_addr), ntohs(in->sin6_port)};
+  }
+  const auto* in = as<sockaddr_in>(storage);
+  return {from_in_addr(in->sin_addr), ntohs(in->sin_port)};
+}
+
+Status prepare_datagram_socket(int fd, bool v6, const char* where) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return system_failure(where, "O_NONBLOCK");
+  const int on = 1;
+  const int level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
+  if (::setsockopt(fd, level, v6 ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof on) != 0) {
+    return system_failure(where, "asking for packet information");
+  }
+  if (::setsockopt(fd, level, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &on, sizeof on) != 0) {
+    return system_failure(where, "asking for the TOS octet");
+  }
+  return {};
+}
+
+MessageBatch::MessageBatch(bool v6, std::size_t slot_size, Header header)
+    : v6_(v6),
+      header_(header),
+      slot_size_(slot_size),
+      // Slots begin 128 octets apart modulo a page, so that their first lines do not all fall into one cache set.
+      stride_((slot_size + 63) / 64 * 64 + 128),
+      slab_(std::make_unique_for_overwrite<std::uint8_t[]>(stride_ * kBatch)) {
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    in_iov_[i] = {slab_.get() + i * stride_, slot_size_};
+    msghdr& in = in_[i].msg_hdr;
+    in.msg_name = &in_from_[i];
+    in.msg_iov = &in_iov_[i];
+    in.msg_iovlen = 1;
+    in.msg_control = in_control_[i].data();
+    msghdr& out = out_[i].msg_hdr;
+    out.msg_name = &out_to_[i].storage;
+    out.msg_iov = &out_iov_[i];
+    out.msg_iovlen = 1;
+    out.msg_control = out_control_[i].data();
+  }
+}
+
+std::span<ReceivedDatagram> MessageBatch::receive(int fd, SocketCounters& counters) {
+  for (mmsghdr& message : in_) {
+    message.msg_hdr.msg_namelen = sizeof(sockaddr_storage);
+    message.msg_hdr.msg_controllen = kControlSize;
+    message.msg_hdr.msg_flags = 0;
+  }
+  const int count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
+  if (count < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) ++counters.receive_errors;
+    return {};
+  }
+  std::size_t good = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+    if (parse(i, received_[good], counters)) ++good;
+  }
+  counters.received += good;
+  return std::span(received_).first(good);
+}
+
+bool MessageBatch::parse(std::size_t index, ReceivedDatagram& out, SocketCounters& counters) {
+  msghdr& header = in_[index].msg_hdr;
+  if ((header.msg_flags & MSG_TRUNC) != 0) {
+    ++counters.receive_truncated;
+    return false;
+  }
+  out.remote = from_socket_address(in_from_[index]);
+  out.data = MutableByteView{slab_.get() + index * stride_, in_[index].msg_len};
+  out.tos = 0;
+  bool has_local = false;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+    if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = from_in_addr(info.ipi_addr);
+      has_local = true;
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info{};
+      std::memcpy(&info, CMSG_DATA(c), sizeof info);
+      out.local = from_in6_addr(info.ipi6_addr);
+      has_local = true;
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
+      out.tos = *CMSG_DATA(c);
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_TCLASS) {
+      int tclass = 0;
+      std::memcpy(&tclass, CMSG_DATA(c), sizeof tclass);
+      out.tos = static_cast<std::uint8_t>(tclass);
+    }
+  }
+  bool whole = has_local;
+  if (whole && header_ == Header::StripIpv4) {
+    const std::size_t ip_header = out.data.empty() ? 0 : std::size_t{out.data[0] & 0x0fU} * 4;
+    whole = ip_header >= sizeof(iphdr) && ip_header <= out.data.size();
+    if (whole) out.data = out.data.subspan(ip_header);
+  }
+  if (!whole) ++counters.receive_malformed;
+  return whole;
+}
+
+void MessageBatch::fill(std::size_t index, const OutgoingDatagram& datagram) {
+  // sendmmsg reads only; iovec has no const.
+  out_iov_[index] = {const_cast<std::uint8_t*>(datagram.data.data()), datagram.data.size()};
+  out_to_[index] = to_socket_address(datagram.remote);
+  msghdr& header = out_[index].msg_hdr;
+  header.msg_namelen = out_to_[index].size;
+  header.msg_controllen = 0;
+  out_control_[index].fill(0);
+  auto* at = reinterpret_cast<cmsghdr*>(out_control_[index].data());
+  const int tos = datagram.tos;
+  if (v6_) {
+    if (!datagram.local.is_unspecified()) {
+      in6_pktinfo info{};
+      info.ipi6_addr = to_in6_addr(datagram.local);
+      put_control(header, at, IPPROTO_IPV6, IPV6_PKTINFO, info);
+    }
+    put_control(header, at, IPPROTO_IPV6, IPV6_TCLASS, tos);
+  } else {
+    if (!datagram.local.is_unspecified()) {
+      in_pktinfo info{};
+      info.ipi_spec_dst = to_in_addr(datagram.local);
+      put_control(header, at, IPPROTO_IP, IP_PKTINFO, info);
+    }
+    put_control(header, at, IPPROTO_IP, IP_TOS, tos);
+  }
+}
+
+bool MessageBatch::select_df(int fd, Df df) {
+  const DfState wanted = df == Df::Set ? DfState::Set : DfState::Clear;
+  if (df_ == wanted) return true;
+  static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE && IP_PMTUDISC_OMIT == IPV6_PMTUDISC_OMIT);
+  const int mode = df == Df::Set ? IP_PMTUDISC_PROBE : IP_PMTUDISC_OMIT;
+  const int level = v6_ ? IPPROTO_IPV6 : IPPROTO_IP;
+  if (::setsockopt(fd, level, v6_ ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &mode, sizeof mode) != 0) return false;
+  df_ = wanted;
+  return true;
+}
+
+SendOutcome MessageBatch::count_failure(int error, SocketCounters& counters) {
+  switch (error) {
+    case EAGAIN:
+    case ENOBUFS:
+    case ENOMEM:
+    case EINTR:
+      ++counters.send_busy;
+      return SendOutcome::Busy;
+    case EMSGSIZE:
+      ++counters.send_too_big;
+      return SendOutcome::TooBig;
+    default:
+      ++counters.send_refused;
+      return SendOutcome::Refused;
+  }
+}
+
+SendOutcome MessageBatch::send(int fd, const OutgoingDatagram& datagram, SocketCounters& counters) {
+  SendOutcome outcome = SendOutcome::Refused;
+  send_batch(fd, std::span(&datagram, 1), std::span(&outcome, 1), counters);
+  return outcome;
+}
+
+std::size_t MessageBatch::send_batch(int fd, std::span<const OutgoingDatagram> datagrams,
+                                     std::span<SendOutcome> outcomes, SocketCounters& counters) {
+  std::size_t sent = 0;
+  std::size_t at = 0;
+  const auto note = [&](std::size_t index, SendOutcome outcome) {
+    if (index < outcomes.size()) outcomes[index] = outcome;
+  };
+  while (at < datagrams.size()) {
+    const OutgoingDatagram& first = datagrams[at];
+    const bool right_family =
+        first.remote.address.is_v6() == v6_ && (first.local.is_unspecified() || first.local.is_v6() == v6_);
+    if (!right_family || !select_df(fd, first.df)) {
+      ++counters.send_refused;
+      note(at++, SendOutcome::Refused);
+      continue;
+    }
+    // One system call for as many as share the don't-fragment bit.
+    std::size_t run = 0;
+    while (run < kBatch && at + run < datagrams.size()) {
+      const OutgoingDatagram& next = datagrams[at + run];
+      if (next.df != first.df || next.remote.address.is_v6() != v6_ ||
+          (!next.local.is_unspecified() && next.local.is_v6() != v6_)) {
+        break;
+      }
+      fill(run++, next);
+    }
+    const int count = ::sendmmsg(fd, out_.data(), static_cast<unsigned>(run), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count <= 0) {
+      // The error belongs to the first of the run (sendmmsg reports it only when nothing was sent).
+      note(at++, count_failure(errno, counters));
+      continue;
+    }
+    const auto done = static_cast<std::size_t>(count);
+    for (std::size_t i = 0; i < done; ++i) note(at + i, SendOutcome::Sent);
+    counters.sent += done;
+    sent += done;
+    at += done;
+  }
+  return sent;
+}
+
+}  // namespace qanat::io
