@@ -400,6 +400,11 @@ def _check(roots: tuple[str, str], prefix: str, work: pathlib.Path, ike: str, es
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL)
 
 
+def _cached_root(peer: str) -> str:
+    tool = pathlib.Path(__file__).resolve().parents[2] / "tools" / "peer-root.sh"
+    return subprocess.run([tool, "--check", peer], stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 def main() -> int:
     import argparse
     import os
@@ -409,13 +414,13 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="every ESP algorithm, IPv6 and native ESP too")
     parser.add_argument("--prefix", default=f"qs{os.getpid()}", help="the namespaces' names begin with it")
     options = parser.parse_args()
-    if os.geteuid() != 0:
-        print("skip: needs root, for network namespaces")
-        return 77
-    tools = pathlib.Path(__file__).resolve().parents[2] / "tools"
-    forky, bookworm = (os.environ.get(f"QANAT_PEER_{peer.upper()}") or
-                       subprocess.run([tools / "peer-root.sh", peer], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
-                       for peer in ("forky", "bookworm"))
+    roots = {peer: os.environ.get(f"QANAT_PEER_{peer.upper()}") or _cached_root(peer) for peer in ("forky", "bookworm")}
+    missing = [peer for peer, root in roots.items() if not root]
+    if os.geteuid() != 0 or missing:
+        reason = "needs root, for network namespaces" if os.geteuid() != 0 else f"no peer root: make it with tools/peer-root.sh {missing[0]}"
+        print(f"{'FAILED' if os.environ.get('QANAT_CI') else 'skipped'}: {reason}")
+        return 1 if os.environ.get("QANAT_CI") else 77
+    forky, bookworm = roots["forky"], roots["bookworm"]
     hybrid, classical = "aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-prfsha384-x25519"
     work = pathlib.Path(tempfile.mkdtemp(prefix="qanat-swan-"))
     try:

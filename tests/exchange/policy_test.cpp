@@ -1,0 +1,164 @@
+// pq = require | prefer | off, against peers of every kind, in both roles.
+#include "exchange/peers.hpp"
+
+namespace qanat::exchange {
+namespace {
+
+void classical_only(Side& s) {
+  s.tunnel.pq = model::PqPolicy::Off;
+  s.tunnel.ike = ipsec::default_classical_proposals();
+}
+void hybrid_only(Side& s) {
+  s.tunnel.pq = model::PqPolicy::Require;
+  s.tunnel.ike = ipsec::default_hybrid_proposals();
+}
+// A peer that has never heard of RFC 9242: its notification does not reach the other side.
+Bytes without_notify(const Flight& flight, NotifyType type) {
+  auto message = wire::parse_message(flight.bytes);
+  std::erase_if(message->payloads, [&](const wire::Payload& p) {
+    const auto* n = std::get_if<wire::NotifyPayload>(&p);
+    return n != nullptr && n->type == type;
+  });
+  return wire::write_clear_message(message->header, message->payloads);
+}
+
+TEST_F(Peers, RequireMeetsRequire) {
+  hybrid_only(a);
+  hybrid_only(b);
+  handshake();
+  expect_tunnel();
+  EXPECT_TRUE(a.sa().verdict.hybrid);
+}
+
+TEST_F(Peers, AResponderThatRequiresPqRefusesAClassicalInitiatorAndSaysWhichSetting) {
+  classical_only(a);
+  hybrid_only(b);
+  begin();
+  a_sends("IKE_SA_INIT request 0");
+  b_sends("IKE_SA_INIT response 0");
+  run_for(15s);
+  EXPECT_TRUE(b.has(Report::What::PeerRefused, "pq = \"prefer\"")) << b.said();
+  EXPECT_TRUE(a.has(Report::What::Hint, "NO_PROPOSAL_CHOSEN"));
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "NO_PROPOSAL_CHOSEN"));
+  EXPECT_GE(b.count(Counter::no_proposal), 1U);
+  expect_nothing_installed();
+}
+
+TEST_F(Peers, AnInitiatorThatRequiresPqIsRefusedByAClassicalResponder) {
+  hybrid_only(a);
+  classical_only(b);
+  handshake();
+  run_for(15s);
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "NO_PROPOSAL_CHOSEN")) << a.said();
+  expect_nothing_installed();
+}
+
+// The proposals would allow it, the policy does not: somebody on the way has rewritten the answer's offer.
+TEST_F(Peers, AnInitiatorThatRequiresPqDoesNotTakeAClassicalChoice) {
+  a.tunnel.pq = model::PqPolicy::Require;  // with the classical twins still in its list
+  classical_only(b);
+  handshake();
+  run_for(15s);
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "pq = \"require\"")) << a.said();
+  expect_nothing_installed();
+}
+
+TEST_F(Peers, PreferMeetsAClassicalResponderAndNamesTheReason) {
+  classical_only(b);
+  begin();
+  a_sends("IKE_SA_INIT request 0");
+  b_sends("IKE_SA_INIT response 0");
+  a_sends("IKE_AUTH request 1");
+  b_sends("IKE_AUTH response 1");
+  expect_tunnel();
+  EXPECT_FALSE(a.sa().verdict.hybrid);
+  EXPECT_EQ(a.sa().verdict.reason, "the peer does not support IKE_INTERMEDIATE (RFC 9242)");
+  EXPECT_EQ(b.sa().verdict.reason, "local policy: pq = \"off\"");
+}
+
+TEST_F(Peers, PreferMeetsAClassicalInitiatorAndNamesTheReason) {
+  classical_only(a);
+  handshake();
+  expect_tunnel();
+  EXPECT_FALSE(b.sa().verdict.hybrid);
+  EXPECT_EQ(b.sa().verdict.reason, "the peer does not support IKE_INTERMEDIATE (RFC 9242)");
+  EXPECT_EQ(a.sa().verdict.reason, "local policy: pq = \"off\"");
+}
+
+TEST_F(Peers, PreferMeetsAPeerWithIntermediateButWithoutMlKem) {
+  a.tunnel.ike = ipsec::default_classical_proposals();
+  handshake();
+  expect_tunnel();
+  EXPECT_EQ(b.sa().verdict.reason, "the peer offered no additional key exchange");
+}
+
+// Pitfall 4: INTERMEDIATE negotiated, no round took place: AUTH has no IntAuth.
+TEST_F(Peers, IntermediateThatIsNegotiatedAndNotUsedLeavesAuthPlain) {
+  a.tunnel.ike = b.tunnel.ike = ipsec::default_classical_proposals();
+  begin();
+  EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED), nullptr);
+  a_sends("IKE_SA_INIT request 0");
+  EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED), nullptr);
+  b_sends("IKE_SA_INIT response 0");
+  a_sends("IKE_AUTH request 1");
+  b_sends("IKE_AUTH response 1");
+  expect_tunnel();
+  EXPECT_EQ(a.sa().verdict.reason, "the peer chose a proposal without an additional key exchange");
+}
+
+TEST_F(Peers, OffMeetsOff) {
+  classical_only(a);
+  classical_only(b);
+  begin();
+  EXPECT_EQ(wire::find_notify(look(wire.front()).payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED), nullptr);
+  run();
+  expect_tunnel();
+  EXPECT_EQ(a.sa().verdict.reason, "local policy: pq = \"off\"");
+}
+
+// Rewriting IKE_SA_INIT does not get a downgrade past AUTH: each side signs what it sent or received.
+TEST_F(Peers, StrippingIntermediateFromTheRequestEndsInAuthenticationFailed) {
+  begin();
+  wire.front().bytes = without_notify(wire.front(), NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
+  run();
+  run_for(60s);
+  EXPECT_EQ(b.count(Counter::authentication_failed), 1U);
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "AUTHENTICATION_FAILED")) << a.said();
+  expect_nothing_installed();
+}
+
+TEST_F(Peers, StrippingIntermediateFromTheResponseEndsInATimeoutOrAuthenticationFailed) {
+  for (const auto policy : {model::PqPolicy::Prefer, model::PqPolicy::Require}) {
+    Conversation w{3};
+    w.a.tunnel.pq = policy;
+    w.begin();
+    w.deliver();
+    w.wire.front().bytes = without_notify(w.wire.front(), NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
+    w.run();
+    w.run_for(400s);
+    EXPECT_TRUE(w.a.has(Report::What::AttemptFailed)) << w.a.said();
+    w.expect_nothing_installed();
+  }
+}
+
+TEST_F(Peers, StrippingMlKemFromTheOfferNeverEstablishes) {
+  for (const auto policy : {model::PqPolicy::Prefer, model::PqPolicy::Require}) {
+    Conversation w{3};
+    w.a.tunnel.pq = w.b.tunnel.pq = policy;
+    w.begin();
+    auto message = wire::parse_message(w.wire.front().bytes);
+    for (wire::Payload& p : message->payloads) {
+      if (auto* sa = std::get_if<wire::SaPayload>(&p)) {
+        for (auto& proposal : sa->proposals) std::erase_if(proposal.transforms, [](const wire::Transform& t) { return t.type >= wire::TransformType::ADDKE1; });
+      }
+    }
+    w.wire.front().bytes = wire::write_clear_message(message->header, message->payloads);
+    w.run();
+    w.run_for(400s);
+    w.expect_nothing_installed();
+    EXPECT_TRUE(w.a.has(Report::What::AttemptFailed)) << w.a.said();
+  }
+}
+
+}  // namespace
+}  // namespace qanat::exchange
