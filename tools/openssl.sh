@@ -14,7 +14,10 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$here/common.sh"
 
 readonly source_suite=trixie
-readonly options=(no-tests no-apps no-docs no-legacy no-engine no-shared no-module no-makedepend)
+# ec_nistp_64_gcc_128: P-256, P-384 and P-521 in constant time on 128-bit integers, several times faster (64-bit only).
+options=(no-tests no-apps no-docs no-legacy no-engine no-shared no-module no-makedepend)
+[[ $(getconf LONG_BIT) != 64 ]] || options+=(enable-ec_nistp_64_gcc_128)
+readonly options
 readonly cflags=(-O2 -fPIC -fvisibility=hidden -fstack-protector-strong -D_FORTIFY_SOURCE=2)
 
 if [[ ${QANAT_OPENSSL_SYSTEM:-} != never ]] && pkg-config --atleast-version=3.5 openssl 2>/dev/null; then

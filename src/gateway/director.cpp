@@ -153,7 +153,7 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       break;
     case What::AttemptFailed:
       if (t->live == 0) t->reason = report.detail;
-      log(EventLevel::Warning, "attempt-failed", {{"tunnel", name}, {"reason", report.detail}});
+      log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed", {{"tunnel", name}, {"reason", report.detail}});
       answer_waiting(*t, false, report.detail);
       retry_later(now, *t);
       break;
@@ -161,12 +161,14 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       if (t->live > 0) --t->live;
       break;
     case What::Down:
-      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down", {{"tunnel", name}, {"reason", report.detail}});
-      if (t->live == 0) {
-        t->reason = report.detail;
-        answer_waiting(*t, false, report.detail);
-        retry_later(now, *t);
+      if (t->live > 0) {
+        log(EventLevel::Debug, "sa-replaced", {{"tunnel", name}, {"reason", report.detail}});
+        break;
       }
+      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down", {{"tunnel", name}, {"reason", report.detail}});
+      t->reason = report.detail;
+      answer_waiting(*t, false, report.detail);
+      retry_later(now, *t);
       break;
     case What::RenewWanted:
       log(EventLevel::Debug, "renew", {{"tunnel", name}, {"reason", report.detail}});
