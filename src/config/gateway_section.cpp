@@ -10,11 +10,10 @@ namespace {
 
 constexpr std::size_t kInterfaceNameSize = 15;  // the kernel's IFNAMSIZ without its zero
 constexpr std::size_t kSocketPathSize = 107;    // sun_path without its zero
-constexpr std::int64_t kMaxPort = 65535;
 constexpr std::int64_t kMaxU32 = 4294967295;
 
 constexpr auto kLevels = std::to_array<std::pair<std::string_view, std::string_view>>(
-    {{"trace", "trace"}, {"debug", "debug"}, {"info", "info"}, {"warn", "warn"}, {"error", "error"}});
+    {{"debug", "debug"}, {"info", "info"}, {"warning", "warning"}, {"error", "error"}});
 
 bool is_lower_or_digit(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -82,18 +81,6 @@ void read_path(Section& section, std::string_view key, std::size_t max_size, std
   }
 }
 
-void read_ports(Section& section, model::Gateway& gateway) {
-  if (const auto port = section.integer("ike_port", 1, kMaxPort))
-    gateway.ike_port = static_cast<std::uint16_t>(port->value);
-  if (const auto port = section.integer("nat_port", 1, kMaxPort))
-    gateway.nat_port = static_cast<std::uint16_t>(port->value);
-  if (gateway.ike_port == gateway.nat_port) {
-    section.problems().error(section.place(section.find("nat_port") ? "nat_port" : "ike_port"),
-                             fmt::format("[gateway]: nat_port = {}: must differ from ike_port", gateway.nat_port),
-                             "the defaults are ike_port = 500 and nat_port = 4500");
-  }
-}
-
 void read_routing(Section& section, model::Gateway& gateway) {
   if (const auto name = section.text("tun", "the name of a network interface in double quotes")) {
     if (is_interface_name(name->value)) {
@@ -111,16 +98,8 @@ void read_routing(Section& section, model::Gateway& gateway) {
                                mtu->value));
     }
   }
-  if (const auto table = section.integer("route_table", 1, kMaxU32)) {
-    if (table->value >= 253 && table->value <= 255) {
-      section.problems().error(
-          table->at,
-          fmt::format("[gateway]: route_table = {}: the tables 253, 254 and 255 are the system's own", table->value),
-          "take a table that nothing else uses; the default is 220");
-    } else {
-      gateway.route_table = static_cast<std::uint32_t>(table->value);
-    }
-  }
+  // The one after it is ours as well (a default route's); below 256 the numbers belong to the host.
+  if (const auto table = section.integer("route_table", 256, kMaxU32 - 1)) gateway.route_table = static_cast<std::uint32_t>(table->value);
   if (const auto mark = section.integer("fwmark", 1, kMaxU32)) gateway.fwmark = static_cast<std::uint32_t>(mark->value);
 }
 
@@ -152,7 +131,6 @@ void read_rights(Section& section, model::Gateway& gateway) {
 
 void read_gateway(Section& section, model::Gateway& gateway) {
   read_address(section, gateway);
-  read_ports(section, gateway);
   read_routing(section, gateway);
   read_path(section, "control_socket", kSocketPathSize, gateway.control_socket);
   read_path(section, "state_dir", 4000, gateway.state_dir);

@@ -71,8 +71,8 @@ class DataWorker::Sink final : public wan::PacketSink {
   Batch esp6_{ipsec::Encapsulation::Native, io::Family::V6, {}, {}, 0};
 };
 
-DataWorker::DataWorker(DataSockets sockets, std::uint16_t nat_port, io::Mailbox<FromDataWorker>& events, const io::Log& log)
-    : sockets_(std::move(sockets)), nat_port_(nat_port), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
+DataWorker::DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log)
+    : sockets_(std::move(sockets)), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
   wan::PacketPathConfig config;
   config.capabilities.native_esp = !sockets_.esp.empty();
   path_ = std::make_unique<wan::PacketPath>(config, *rng_);
@@ -111,7 +111,7 @@ void DataWorker::on_commands() {
       path_->post(now, std::move(*command));
     } else {
       auto& stray = std::get<StrayDatagram>(message);
-      const ipsec::OuterPath arrived{{stray.local, nat_port_}, stray.remote, ipsec::Encapsulation::Udp};
+      const ipsec::OuterPath arrived{{stray.local, io::kNatPort}, stray.remote, ipsec::Encapsulation::Udp};
       const MutableByteView view{stray.data};
       path_->handle_esp(now, arrived, stray.tos, {&view, 1}, *sink_);
     }
@@ -133,7 +133,7 @@ void DataWorker::on_udp(io::UdpSocket& socket) {
       events_.post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
       continue;
     }
-    const ipsec::OuterPath arrived{{d.local, nat_port_}, d.remote, ipsec::Encapsulation::Udp};
+    const ipsec::OuterPath arrived{{d.local, io::kNatPort}, d.remote, ipsec::Encapsulation::Udp};
     path_->handle_esp(now, arrived, d.tos, {&d.data, 1}, *sink_);
   }
   end_of_turn();

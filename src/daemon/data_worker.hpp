@@ -39,7 +39,7 @@ struct DataSockets {
 class DataWorker {
  public:
   // `events` is told what happens; it outlives the worker.
-  DataWorker(DataSockets sockets, std::uint16_t nat_port, io::Mailbox<FromDataWorker>& events, const io::Log& log);
+  DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log);
   ~DataWorker();  // stops and joins
   DataWorker(const DataWorker&) = delete;
   DataWorker& operator=(const DataWorker&) = delete;
@@ -57,7 +57,6 @@ class DataWorker {
   void end_of_turn();
 
   DataSockets sockets_;
-  std::uint16_t nat_port_;
   io::Mailbox<FromDataWorker>& events_;
   const io::Log& log_;
   io::Mailbox<ToDataWorker> inbox_;

@@ -16,6 +16,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.hpp"
+#include "io/datagram.hpp"
 #include "io/fd.hpp"
 
 namespace qanat::daemon {
@@ -64,6 +65,9 @@ Json to_us() {
 }
 Json counted() {
   return {{"counter", nullptr}};
+}
+Json mark(std::uint32_t value) {
+  return {{"mangle", {{"key", meta("mark")}, {"value", value}}}};
 }
 Json accept() {
   return {{"accept", nullptr}};
@@ -119,11 +123,12 @@ bool has_default(const gateway::SetProtection& p, bool v6) {
 
 // What belongs to the outer network and may come from anywhere, also from inside a protected prefix: IKE and ESP
 // addressed to this host, their fragments (useless without a first one, which must have passed), and the link's own
-// packets, which routers do not forward.
-void add_outer_exemptions(Json& commands) {
-  commands.push_back(
-      rule(kIn, "IKE and ESP in UDP", {match("==", payload("udp", "dport"), any_of({500, 4500})), to_us(), accept()}));
-  commands.push_back(rule(kIn, "ESP", {match("==", meta("l4proto"), "esp"), to_us(), accept()}));
+// packets, which routers do not forward. IKE and ESP get our mark: the reverse path filter (with src_valid_mark) then looks
+// the peer up where our answers go, past our own tables, and a route that covers the peer does not make it a martian.
+void add_outer_exemptions(Json& commands, std::uint32_t fwmark) {
+  commands.push_back(rule(kIn, "IKE and ESP in UDP",
+                          {match("==", payload("udp", "dport"), any_of({io::kIkePort, io::kNatPort})), to_us(), mark(fwmark), accept()}));
+  commands.push_back(rule(kIn, "ESP", {match("==", meta("l4proto"), "esp"), to_us(), mark(fwmark), accept()}));
   const Json offset = {{"&", {payload("ip", "frag-off"), 0x1fff}}};
   commands.push_back(rule(kIn, "later fragments", {match("!=", offset, 0), to_us(), accept()}));
   const Json offset6 = {{"exthdr", {{"name", "frag"}, {"field", "frag-off"}}}};
@@ -248,7 +253,7 @@ std::string filter_json(const gateway::SetProtection& protection) {
   commands.push_back(chain(kOut, "postrouting"));
   commands.push_back(
       rule(kIn, "from inside", {match("==", meta("iifname"), any_of({protection.tun, "lo"})), accept()}));
-  add_outer_exemptions(commands);
+  add_outer_exemptions(commands, protection.fwmark);
   commands.push_back(
       rule(kIn, "protected source", {match("==", payload("ip", "saddr"), "@protected4"), counted(), drop()}));
   commands.push_back(

@@ -38,14 +38,20 @@ void add_link_local_bypass(std::vector<HostRoute>& routes, const gateway::SetPro
   }
 }
 
-// The reverse path filter would judge inner packets by the outer interface's routes.
-Status switch_off_reverse_path_filter(const std::string& tun) {
-  const std::string path = "/proc/sys/net/ipv4/conf/" + tun + "/rp_filter";
+Status write_sysctl(const std::string& path, std::string_view value) {
   const io::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return io::system_failure(path, "open");
-  if (::write(fd.get(), "0\n", 2) != 2) return io::system_failure(path, "write");
+  if (::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) return io::system_failure(path, "write");
   return {};
 }
+
+// The reverse path filter would judge inner packets by the outer interface's routes.
+Status switch_off_reverse_path_filter(const std::string& tun) {
+  return write_sysctl("/proc/sys/net/ipv4/conf/" + tun + "/rp_filter", "0\n");
+}
+
+// And outer packets by the tunnels' routes, unless it heeds the mark that the filter gives them (netd_nft.cpp).
+Status let_reverse_path_filter_heed_marks() { return write_sysctl("/proc/sys/net/ipv4/conf/all/src_valid_mark", "1\n"); }
 
 // Devices first: what they leave behind runs into the barrier, never past it.
 Status remove_in_order(RouteSocket& kernel, const std::vector<HostRoute>& routes) {
@@ -114,6 +120,7 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
   QANAT_TRY(kernel.add_routes(without(plan.barriers, routes)));
   QANAT_TRY(kernel.add_rules(without(plan.rules, rules)));
   QANAT_TRY(run_nft(filter_json(protection)));
+  QANAT_TRY(let_reverse_path_filter_heed_marks());
 
   QANAT_ASSIGN(const std::optional<LinkInfo> link, kernel.find_link(protection.tun));
   Status tun_status;

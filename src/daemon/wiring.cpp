@@ -15,8 +15,8 @@ constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
   ike::EndpointConfig out;
-  out.ike_port = g.ike_port;
-  out.nat_port = g.nat_port;
+  out.ike_port = io::kIkePort;
+  out.nat_port = io::kNatPort;
   out.half_open_limit = g.half_open_limit;
   out.cookie_threshold = g.cookie_threshold;
   out.native_esp = native_esp;
@@ -27,16 +27,16 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
 }  // namespace
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener, io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log)
-    : log_(log), control_(std::move(control)), api_listener_(std::move(api_listener)), netd_(std::move(netd)), key_log_(std::move(key_log)), ike_port_(config.gateway.ike_port),
-      nat_port_(config.gateway.nat_port), gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_), data_(std::move(data), nat_port_, data_events_, log) {}
+    : log_(log), control_(std::move(control)), api_listener_(std::move(api_listener)), netd_(std::move(netd)), key_log_(std::move(key_log)),
+       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_), data_(std::move(data), data_events_, log) {}
 
 Wiring::~Wiring() = default;
 
 Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
-  for (io::UdpSocket& s : control_.ike) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, ike_port_); }));
-  for (io::UdpSocket& s : control_.nat) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, nat_port_); }));
+  for (io::UdpSocket& s : control_.ike) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kIkePort); }));
+  for (io::UdpSocket& s : control_.nat) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
@@ -80,7 +80,7 @@ int Wiring::run(const model::Config& config) {
 void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
   const Instant now = io::boot_now();
   for (const io::ReceivedDatagram& d : socket.receive()) {
-    if (port == nat_port_ && d.data.size() >= 4 && load_be32(d.data.data()) != 0) {
+    if (port == io::kNatPort && d.data.size() >= 4 && load_be32(d.data.data()) != 0) {
       data_.inbox().post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
       continue;
     }
@@ -97,7 +97,7 @@ void Wiring::on_data_events() {
       if (std::holds_alternative<ipsec::Counters>(*event)) publish();
     } else {
       const auto& stray = std::get<StrayDatagram>(message);
-      gateway_.handle_datagram(now, {{stray.local, nat_port_}, stray.remote}, stray.data);
+      gateway_.handle_datagram(now, {{stray.local, io::kNatPort}, stray.remote}, stray.data);
     }
   }
   end_of_turn();
@@ -140,7 +140,7 @@ void Wiring::on_signal(int signal) {
 }
 
 void Wiring::transmit(const ike::Transmit& out) {
-  std::vector<io::UdpSocket>& sockets = out.path.local.port == nat_port_ ? control_.nat : control_.ike;
+  std::vector<io::UdpSocket>& sockets = out.path.local.port == io::kNatPort ? control_.nat : control_.ike;
   for (io::UdpSocket& s : sockets) {
     if (s.local().address.is_v6() == out.path.remote.address.is_v6()) {
       s.send(out.path.local.address, out.path.remote, 0, io::Df::Clear, out.datagram);

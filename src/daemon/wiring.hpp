@@ -57,8 +57,6 @@ class Wiring {
   io::UniqueFd api_listener_;
   io::NetdClient netd_;
   std::optional<KeyLogWriter> key_log_;
-  std::uint16_t ike_port_;
-  std::uint16_t nat_port_;
   crypto::SystemRng rng_;
   gateway::Gateway gateway_;
   io::Mailbox<FromDataWorker> data_events_;

@@ -46,7 +46,7 @@ bool clamp_mss(MutableByteView packet, const InnerPacket& p, std::uint16_t mtu) 
   const MutableByteView tcp = packet.subspan(p.transport_offset, static_cast<std::size_t>(p.size - p.transport_offset));
   if (mtu <= fixed || tcp.size() < 20 || (tcp[13] & kTcpSyn) == 0) return false;
   const auto limit = static_cast<std::uint16_t>(mtu - fixed);
-  const std::size_t header = std::min<std::size_t>((tcp[12] >> 4) * 4U, tcp.size());
+  const std::size_t header = std::min<std::size_t>(std::size_t{4} * (tcp[12] >> 4U), tcp.size());
   for (std::size_t at = 20; at < header;) {
     const std::uint8_t kind = tcp[at];
     if (kind == 0) break;

@@ -15,7 +15,11 @@ void CookieJar::rotate(Instant now) {
   if (!current_.empty() && now < rotate_at_) {
     return;
   }
-  previous_ = std::move(current_);
+  if (now < rotate_at_ + kSecretLifetime) {
+    previous_ = std::move(current_);
+  } else {
+    previous_.clear();  // nobody has asked for so long that this one is too old, too
+  }
   current_ = SecretBytes(32);
   rng_.fill(current_.expose_mutable());
   ++version_;

@@ -14,6 +14,7 @@ using wire::NotifyType;
 namespace {
 
 constexpr Duration kKeepaliveInterval = 20s;
+constexpr Duration kRenewalByPeer = 10s;
 
 }  // namespace
 
@@ -26,6 +27,7 @@ void IkeSa::become_established(Instant now) {
   last_heard_ = now;
   init_request_.clear();
   init_response_.clear();
+  earlier_init_requests_.clear();
   int_auth_i_ = {};
   int_auth_r_ = {};
   // New keys are wanted before the first of the lifetimes ends: at 80 to 86 % of it, so that many tunnels do not ask at
@@ -161,7 +163,8 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     return;
   }
   send_error_response(now, message.exchange, is_established() ? NotifyType::NO_ADDITIONAL_SAS : NotifyType::TEMPORARY_FAILURE);
-  if (is_established() && tunnel_->peer) report(Report::What::RenewWanted, fmt::format("{} asked for new keys", peer_text()));
+  // The peer may now begin anew by itself; if it does not within a moment, we do.
+  if (is_established() && tunnel_->peer) timers_.set(Timer::Renew, std::min(timers_.at(Timer::Renew).value_or(now + kRenewalByPeer), now + kRenewalByPeer));
 }
 
 }  // namespace qanat::ike

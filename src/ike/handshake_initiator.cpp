@@ -112,8 +112,9 @@ void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
       return;
     }
     case NotifyType::NO_PROPOSAL_CHOSEN:
-      take_hint(now, fmt::format("{} answered NO_PROPOSAL_CHOSEN: it accepts none of [{}], or has no tunnel for these addresses; compare the peer's IKE proposals and addresses with this tunnel's",
-                       path_.remote.to_string(), ipsec::describe(state.offer)));
+      take_hint(now, fmt::format("{} answered NO_PROPOSAL_CHOSEN: it accepts none of [{}], or has no tunnel for these addresses; compare the peer's IKE proposals and addresses with this tunnel's{}",
+                       path_.remote.to_string(), ipsec::describe(state.offer),
+                       tunnel_->pq == model::PqPolicy::Require ? "; pq = \"require\" offers nothing without ML-KEM: enable it at the peer, or set pq = \"prefer\" here to accept classical keys" : ""));
       break;
     case NotifyType::INVALID_MAJOR_VERSION: take_hint(now, fmt::format("{} answered INVALID_MAJOR_VERSION: it does not speak IKEv2", path_.remote.to_string())); break;
     default: take_hint(now, fmt::format("{} answered {}", path_.remote.to_string(), wire::to_string(notify.type))); break;
@@ -153,6 +154,11 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
   if (!chosen->rounds().empty() && !intermediate) return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
   if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem()) return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  // The private part is good for one use, so what can be told by its length alone does not get that far.
+  if (ke->data.size() != crypto::ke_sizes(ke->method).responder) {
+    env_.counters.add(Counter::bad_key_exchange);
+    return drop(fmt::format("the peer's {} value is invalid: it has {} octets", to_string(ke->method), ke->data.size()));
+  }
   auto secret = attempt->ke->finish(ke->data);
   if (!secret) {
     env_.counters.add(Counter::bad_key_exchange);
@@ -161,7 +167,8 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
 
   record_response(now, static_cast<std::uint32_t>(datagram.size()), 1);
   init_request_ = std::move(attempt->requests.back());
-  if (attempt->requests.size() > 1) earlier_init_request_ = std::move(*(attempt->requests.end() - 2));
+  attempt->requests.pop_back();
+  earlier_init_requests_ = std::move(attempt->requests);
   init_response_ = to_bytes(datagram);
   outstanding_.reset();
   timers_.stop(Timer::Retransmit);
@@ -194,13 +201,16 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
 }
 
 // AUTH covers the request that the peer answered, and an answer does not say which it was. A peer that demands a cookie
-// answers the request with it only; so we assume the newest. When a second answer comes, under another SPI, the peer
-// answered both, somebody else demanded the cookie, and the first answer was to the request without it.
+// answers the request with it only; so we assume the newest. When another answer comes, under another SPI, the peer
+// answered more than one, somebody else demanded the cookie, and the first answer was to an earlier request.
 void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
-  if (earlier_init_request_.empty() || message.header.spi_r == 0 || message.header.spi_r == context_.spi_r) return;
+  const std::uint64_t spi = message.header.spi_r;
+  if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r || std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end()) return;
   if (wire::find<wire::SaPayload>(message.payloads) == nullptr || wire::find<wire::KePayload>(message.payloads) == nullptr) return;
-  init_request_ = std::exchange(earlier_init_request_, {});
+  other_answers_.push_back(spi);
+  init_request_ = std::move(earlier_init_requests_.back());
+  earlier_init_requests_.pop_back();
 }
 
 // After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
@@ -248,7 +258,7 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
 
 void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
   timers_.stop(Timer::Install);
-  if (!done.status) return fail_attempt(fmt::format("no inbound SPI: {}", done.status.error().detail));
+  if (!done.status) return fail_attempt(fmt::format("the packet path gave no inbound SPI: {}", done.status.error().detail));
   AwaitAuth next;
   next.spi = done.spi;
   reserved_spi_ = done.spi;
@@ -276,6 +286,13 @@ void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
   }
 }
 
+// The peer believes that it is established, and we do not believe the peer: it is told (RFC 7296 2.21.2).
+void IkeSa::refuse_peer(Instant now, std::string why) {
+  env_.counters.add(Counter::authentication_failed);
+  send_request(now, ExchangeType::INFORMATIONAL, {NotifyPayload{wire::ProtocolId::None, {}, NotifyType::AUTHENTICATION_FAILED, {}}});
+  fail_attempt(std::move(why));
+}
+
 void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   const NotifyPayload* error = first_error(message.payloads);
   const auto* idr = wire::find_id(message.payloads, PayloadType::IDr);
@@ -285,14 +302,10 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
       return fail_attempt(fmt::format("{} answered AUTHENTICATION_FAILED: compare the PSK at both ends, and the identities (ours is {}, the peer must expect it; we expect {})", path_.remote.to_string(),
                                       tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
     }
-    return fail_attempt(error != nullptr ? fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)) : "the IKE_AUTH answer lacks IDr or AUTH");
+    if (error == nullptr) return refuse_peer(now, "the IKE_AUTH answer lacks IDr or AUTH");
+    return fail_attempt(fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)));
   }
-  const auto refuse = [&](std::string why) {
-    env_.counters.add(Counter::authentication_failed);
-    // The peer believes that it is established: it is told (RFC 7296 2.21.2).
-    send_request(now, ExchangeType::INFORMATIONAL, {NotifyPayload{wire::ProtocolId::None, {}, NotifyType::AUTHENTICATION_FAILED, {}}});
-    fail_attempt(std::move(why));
-  };
+  const auto refuse = [&](std::string why) { refuse_peer(now, std::move(why)); };
   peer_id_ = idr->identity;
   if (!idr->identity.matches(tunnel_->remote_id)) {
     return refuse(fmt::format("the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the peer", idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));

@@ -187,6 +187,8 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     const std::string why = fmt::format("bad {} response of {}: {} {}", wire::to_string(verified->exchange), peer_text(), usable.error().where, usable.error().detail);
     if (is_established()) {
       close(now, why);
+    } else if (std::holds_alternative<AwaitAuth>(state_)) {
+      refuse_peer(now, why);
     } else {
       fail_attempt(why);
     }

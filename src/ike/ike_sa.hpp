@@ -224,6 +224,7 @@ class IkeSa {
   [[nodiscard]] Status send_init(Instant now, AwaitInit& state, KeId group);
   void resend_init(Instant now, AwaitInit& state);
   void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
+  void refuse_peer(Instant now, std::string why);
   void take_hint(Instant now, std::string text);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
@@ -290,7 +291,8 @@ class IkeSa {
   IntAuth int_auth_r_;
   Bytes init_request_;   // RealMessage1 and 2 of RFC 7296 2.15
   Bytes init_response_;
-  Bytes earlier_init_request_;  // the same without the cookie that somebody, perhaps not the peer, demanded
+  std::vector<Bytes> earlier_init_requests_;  // before somebody, perhaps not the peer, demanded (other) cookies
+  std::vector<std::uint64_t> other_answers_;  // SPIr of further answers to them
   std::array<Reassembly, 2> reassembly_;  // of requests, of responses: both may be on their way with one Message ID
   std::optional<Outstanding> outstanding_;
   std::uint32_t next_message_id_ = 0;

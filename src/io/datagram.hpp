@@ -10,6 +10,11 @@
 
 namespace qanat::io {
 
+// The ports of IKE and of IKE and ESP behind NATs (RFC 7296 2, RFC 3948): the helper opens no others, and the filter
+// lets no others through.
+inline constexpr std::uint16_t kIkePort = 500;
+inline constexpr std::uint16_t kNatPort = 4500;
+
 inline constexpr std::size_t kBatch = 64;  // datagrams in one recvmmsg or sendmmsg
 
 // A view into the socket's slab: valid, and the reader's to change, until the next receive().

@@ -211,7 +211,7 @@ Status check_prefix(const Prefix& prefix) {
 
 struct Checker {
   Status operator()(const OpenUdp& c) const {
-    if (c.local.port != 500 && c.local.port != 4500) return refuse("only ports 500 and 4500 are opened");
+    if (c.local.port != kIkePort && c.local.port != kNatPort) return refuse("only ports 500 and 4500 are opened");
     return {};
   }
   Status operator()(const OpenEsp&) const { return {}; }

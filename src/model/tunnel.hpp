@@ -100,8 +100,6 @@ struct Tunnel {
 struct Gateway {
   std::optional<IpAddress> address4;  // what peers reach us by; also the default identity
   std::optional<IpAddress> address6;
-  std::uint16_t ike_port = 500;
-  std::uint16_t nat_port = 4500;
   std::string tun_name = "qanat0";
   std::uint16_t outer_mtu = 1500;     // of the path to peers until something smaller is learnt
   std::uint32_t route_table = 5200;   // our own routing tables: this one, and the next for a default route

@@ -118,8 +118,7 @@ TEST_F(Peers, AnInitiatorWhosePacketPathFailsTellsThePeer) {
     (what % 3 == 0 ? plane.reserve : what % 3 == 1 ? plane.inbound_answer : plane.outbound_answer) = what < 3 ? Answer::Refuse : Answer::Never;
     w.begin();
     w.run();
-    w.run_for(3s);
-    w.run_for(40s);
+    w.run_for(70s);
     w.expect_no_tunnel();
     EXPECT_TRUE(w.a.plane.inbound.empty());
     EXPECT_TRUE(w.b.plane.inbound.empty());

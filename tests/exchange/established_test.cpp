@@ -73,6 +73,7 @@ TEST_F(Peers, ADeleteThatIsNeverAnsweredEndsAllTheSame) {
   drain();
   advance(31s);
   EXPECT_TRUE(a.endpoint->sas().empty());
+  std::erase_if(wire, [](const Flight& f) { return f.from == 'B'; });
   EXPECT_LE(wire.size(), 8U);
 }
 
@@ -106,7 +107,7 @@ TEST_F(Peers, ADeleteOfTheChildSaEndsTheIkeSaToo) {
   EXPECT_EQ(d->spis, std::vector<std::uint32_t>{a_in});
   EXPECT_TRUE(a.plane.inbound.empty());
   EXPECT_TRUE(a.has(Report::What::Down, "deleted the Child SA")) << a.said();
-  find("A->B INFORMATIONAL request 3");
+  EXPECT_EQ(name_of(wire.back()), "A->B INFORMATIONAL request 3");
 }
 
 TEST_F(Peers, DeletesOfOtherSpisChangeNothing) {
@@ -213,6 +214,9 @@ TEST_F(Peers, CreateChildSaIsDeclinedAndAsksForRenewal) {
     wire.clear();
   }
   expect_tunnel();
+  // The peer may begin anew by itself; only then do we.
+  EXPECT_FALSE(a.has(Report::What::RenewWanted));
+  advance(9s);
   EXPECT_TRUE(a.has(Report::What::RenewWanted));
 }
 

@@ -22,6 +22,8 @@ Bytes without_notify(const Flight& flight, NotifyType type) {
   return wire::write_clear_message(message->header, message->payloads);
 }
 
+bool is_init(const Flight& f) { return f.bytes.size() > 18 && f.bytes[18] == static_cast<std::uint8_t>(ExchangeType::IKE_SA_INIT); }
+
 TEST_F(Peers, RequireMeetsRequire) {
   hybrid_only(a);
   hybrid_only(b);
@@ -118,25 +120,26 @@ TEST_F(Peers, OffMeetsOff) {
 
 // Rewriting IKE_SA_INIT does not get a downgrade past AUTH: each side signs what it sent or received.
 TEST_F(Peers, StrippingIntermediateFromTheRequestEndsInAuthenticationFailed) {
-  begin();
-  wire.front().bytes = without_notify(wire.front(), NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
-  run();
+  meddle = [](Flight& f) {
+    if (f.from == 'A' && is_init(f)) f.bytes = without_notify(f, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
+  };
+  handshake();
   run_for(60s);
   EXPECT_EQ(b.count(Counter::authentication_failed), 1U);
   EXPECT_TRUE(a.has(Report::What::AttemptFailed, "AUTHENTICATION_FAILED")) << a.said();
   expect_nothing_installed();
 }
 
-TEST_F(Peers, StrippingIntermediateFromTheResponseEndsInATimeoutOrAuthenticationFailed) {
+TEST_F(Peers, StrippingIntermediateFromTheResponseNeverEstablishes) {
   for (const auto policy : {model::PqPolicy::Prefer, model::PqPolicy::Require}) {
     Conversation w{3};
     w.a.tunnel.pq = policy;
-    w.begin();
-    w.deliver();
-    w.wire.front().bytes = without_notify(w.wire.front(), NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
-    w.run();
+    w.meddle = [](Flight& f) {
+      if (f.from == 'B' && is_init(f)) f.bytes = without_notify(f, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED);
+    };
+    w.handshake();
     w.run_for(400s);
-    EXPECT_TRUE(w.a.has(Report::What::AttemptFailed)) << w.a.said();
+    EXPECT_TRUE(w.a.has(Report::What::AttemptFailed, "IKE_INTERMEDIATE")) << w.a.said();
     w.expect_nothing_installed();
   }
 }
@@ -145,19 +148,37 @@ TEST_F(Peers, StrippingMlKemFromTheOfferNeverEstablishes) {
   for (const auto policy : {model::PqPolicy::Prefer, model::PqPolicy::Require}) {
     Conversation w{3};
     w.a.tunnel.pq = w.b.tunnel.pq = policy;
-    w.begin();
-    auto message = wire::parse_message(w.wire.front().bytes);
-    for (wire::Payload& p : message->payloads) {
-      if (auto* sa = std::get_if<wire::SaPayload>(&p)) {
-        for (auto& proposal : sa->proposals) std::erase_if(proposal.transforms, [](const wire::Transform& t) { return t.type >= wire::TransformType::ADDKE1; });
+    w.meddle = [](Flight& f) {
+      if (f.from != 'A' || !is_init(f)) return;
+      auto message = wire::parse_message(f.bytes);
+      for (wire::Payload& p : message->payloads) {
+        if (auto* sa = std::get_if<wire::SaPayload>(&p)) {
+          for (auto& proposal : sa->proposals) std::erase_if(proposal.transforms, [](const wire::Transform& t) { return t.type >= wire::TransformType::ADDKE1; });
+        }
       }
-    }
-    w.wire.front().bytes = wire::write_clear_message(message->header, message->payloads);
-    w.run();
+      f.bytes = wire::write_clear_message(message->header, message->payloads);
+    };
+    w.handshake();
     w.run_for(400s);
     w.expect_nothing_installed();
     EXPECT_TRUE(w.a.has(Report::What::AttemptFailed)) << w.a.said();
   }
+}
+
+// The first proposal is cut out of the offer: B chooses a classical twin, and its AUTH covers what it received.
+TEST_F(Peers, CuttingTheHybridProposalsOutEndsInAuthenticationFailed) {
+  meddle = [](Flight& f) {
+    if (f.from != 'A' || !is_init(f)) return;
+    auto message = wire::parse_message(f.bytes);
+    for (wire::Payload& p : message->payloads) {
+      if (auto* sa = std::get_if<wire::SaPayload>(&p)) sa->proposals.erase(sa->proposals.begin());
+    }
+    f.bytes = wire::write_clear_message(message->header, message->payloads);
+  };
+  handshake();
+  EXPECT_EQ(b.count(Counter::authentication_failed), 1U);
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "AUTHENTICATION_FAILED")) << a.said();
+  expect_nothing_installed();
 }
 
 }  // namespace

@@ -177,8 +177,9 @@ void World::arrive(char at, const ike::Path& arrived, ByteView payload) {
 void World::arrive(const Flight& flight) { arrive(flight.from == 'A' ? 'B' : 'A', mirrored(flight), flight.bytes); }
 
 void World::deliver(std::size_t index) {
-  const Flight flight = wire.at(index);
+  Flight flight = wire.at(index);
   wire.erase(wire.begin() + static_cast<std::ptrdiff_t>(index));
+  if (meddle) meddle(flight);
   arrive(flight);
 }
 

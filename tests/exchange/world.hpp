@@ -91,6 +91,8 @@ class World {
   std::vector<Flight> sent;                    // everything that ever left, in order
   std::function<ike::Path(const Flight&)> nat;  // the receiver's view; default: the mirror image
 
+  std::function<void(Flight&)> meddle;          // somebody on the way: changes what is delivered
+
   [[nodiscard]] Side& side(char name) { return name == 'A' ? a : b; }
   void open();
   void begin(char who = 'A');  // opens, and that side's tunnel is initiated

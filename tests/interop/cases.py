@@ -4,7 +4,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 
-from meeting import INITIATORS, Meeting, Wanted
+from meeting import INITIATORS, Meeting, Wanted, expect  # noqa: I001 - makes the modules of tests/netns known
+import traffic
 
 USUAL = "aes256gcm16-prfsha384-x25519-ke1_mlkem768"
 CLOUD = "aes256gcm16-prfsha384-ecp384-ke1_mlkem1024"
@@ -19,6 +20,7 @@ class Case:
     run: Callable[[Meeting, str], None]
     peer: str = "forky"
     outer: int = 4
+    nat: str = ""  # which side is behind a NAT that the router makes: a (we), b (they)
 
     @property
     def title(self) -> str:
@@ -86,6 +88,9 @@ def paths() -> Iterator[Case]:
         yield from both("paths", f"fragments of {size}", fragmented(up(Wanted.of(CLOUD), ours={"ike_fragment_size": size}, theirs={"proposals": CLOUD},
                                                                        charon={"fragment_size": size}), 3 if size == 576 else 2))
     yield from both("paths", "IPv6, fragments", fragmented(up(Wanted.of(CLOUD), theirs={"proposals": CLOUD}, charon={"fragment_size": 1280}), 2), outer=6)
+    yield Case("paths", "we behind a NAT", "qanat", behind_nat(up(Wanted(), theirs={"encap": False, "remote": "%any"}, raw_esp=True)), nat="a")
+    yield Case("paths", "they behind a NAT", "strongswan", behind_nat(up(Wanted(), ours={"peer": "any"}, theirs={"encap": False}, raw_esp=True)), nat="b")
+    yield Case("paths", "cookies demanded by us", "strongswan", cookies(up(Wanted(), gateway={"cookie_threshold": 0})))
     yield from both("paths", "no fragments", up(Wanted.of(USUAL), theirs={"fragmentation": "no"}))
 
 
@@ -95,8 +100,33 @@ def fragmented(run, fragments: int):
         run(meeting, initiator)
         step = next(step for step in meeting.tunnel["ike"]["handshake"] if step["exchange"].startswith("IKE_INTERMEDIATE"))
         for side in ("request_fragments", "response_fragments"):
-            assert step[side] >= fragments, f"{side} of {step['exchange']}: {step[side]}, not {fragments} or more"
-        assert meeting.tunnel["ike"]["fragmentation"], "our status denies that fragmentation was agreed"
+            expect(step[side] >= fragments, f"{side} of {step['exchange']}: {step[side]}, not {fragments} or more")
+        expect(meeting.tunnel["ike"]["fragmentation"], "our status denies that fragmentation was agreed")
+    return wrapped
+
+
+def behind_nat(run):
+    """The same, and our status shows where the NAT is."""
+    def wrapped(meeting: Meeting, initiator: str) -> None:
+        run(meeting, initiator)
+        ike = meeting.tunnel["ike"]
+        expect((ike["nat_local"], ike["nat_remote"]) == (initiator == "qanat", initiator != "qanat"), f"NAT: {ike['nat_local']}, {ike['nat_remote']}")
+    return wrapped
+
+
+def cookies(run):
+    """The same, after strongSwan had to return a cookie."""
+    def wrapped(meeting: Meeting, initiator: str) -> None:
+        run(meeting, initiator)
+        expect("N(COOKIE)" in meeting.swan.log(), "no cookie was demanded")
+    return wrapped
+
+
+def strict_rp_filter(run):
+    """The same on a gateway whose kernel drops what comes from where it would not answer to (RHEL's default)."""
+    def wrapped(meeting: Meeting, initiator: str) -> None:
+        traffic.sysctl(meeting.lab["a"].gw, net__ipv4__conf__all__rp_filter=1, net__ipv4__conf__default__rp_filter=1, net__ipv4__conf__wan__rp_filter=1)
+        run(meeting, initiator)
     return wrapped
 
 
@@ -116,6 +146,10 @@ def selectors() -> Iterator[Case]:
                                                 theirs={"local_ts": [everything], "remote_ts": [everything]}))
     yield from both("selectors", "any, route 0.0.0.0/0", up(Wanted(local_ts=(everything,), remote_ts=(everything,)), ours={"routes": [everything]},
                                                             theirs={"local_ts": [everything], "remote_ts": [everything]}))
+    covering = up(Wanted(), ours={"routes": ["10.2.0.0/24", "198.51.100.0/24"]})
+    yield from both("selectors", "a route covers the peer", covering)
+    yield from both("selectors", "route 0.0.0.0/0, strict rp_filter", strict_rp_filter(up(Wanted(), ours={"routes": [everything]},
+                                                                                          theirs={"local_ts": [everything], "remote_ts": [everything]})))
     narrow = Wanted(local_ts=("10.1.0.0/24",), remote_ts=("10.2.0.0/24",))
     yield from both("selectors", "any, their prefixes", up(narrow))
     yield from both("selectors", "our prefixes, any", up(narrow, ours={"selectors": [{"local": "10.1.0.0/24", "remote": "10.2.0.0/24"}]},

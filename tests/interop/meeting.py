@@ -64,11 +64,11 @@ class Wanted:
 
 
 class Meeting:
-    def __init__(self, root: str, outer: int = 4, log_levels: dict | None = None):
-        self.root, self.outer, self.log_levels = root, outer, log_levels
+    def __init__(self, root: str, outer: int = 4, nat: str = ""):
+        self.root, self.outer = root, outer
         self.swan: StrongSwan | None = None
         self.ours: Qanatd | None = None
-        self._lab = Lab(name="qi")
+        self._lab = Lab(name="qi", nat=nat)
 
     def __enter__(self) -> Meeting:
         self.lab = self._lab.__enter__()
@@ -99,7 +99,7 @@ class Meeting:
         self.lab.configure("a", [{key: value for key, value in here.items() if value is not None}], outer=[self.outer], **(gateway or {}))
         there = {"local": b.outer(self.outer), "remote": a.outer(self.outer), "psk": PSK, "local_id": "swan.example.com",
                  "remote_id": "qanat.example.com", "local_ts": [b.net4], "remote_ts": [a.net4], **(theirs or {})}
-        self.swan.configure(Connection(**there), raw_esp=raw_esp, log_levels=self.log_levels,
+        self.swan.configure(Connection(**there), raw_esp=raw_esp,
                             charon={"retransmit_timeout": 1, "retransmit_tries": 2, **(charon or {})})
         self.ours.arguments = ["--log-level", "debug", *(["--keylog", keylog] if keylog else [])]
         if self.swan.connections[0].covers_everything():

@@ -64,7 +64,7 @@ def run_case(number: int) -> Row:
     case = ALL[number]
     row = Row(case.title, case.initiator)
     begin = time.monotonic()
-    meeting = Meeting(os.environ[PEERS[case.peer]], case.outer)
+    meeting = Meeting(os.environ[PEERS[case.peer]], case.outer, case.nat)
     entered = False
     try:
         with meeting:
@@ -97,7 +97,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Qanat against strongSwan")
     parser.add_argument("--group", help="only this group: " + ", ".join(dict.fromkeys(case.group for case in ALL)))
     parser.add_argument("--filter", default="", help="only cases whose group/name/initiator matches this regular expression")
-    parser.add_argument("--jobs", type=int, default=max(2, min(4, os.cpu_count() or 2)), help="cases at a time")
+    parser.add_argument("--jobs", type=int, default=max(4, min(8, os.cpu_count() or 1)), help="cases at a time")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     wanted = [number for number, case in enumerate(ALL)

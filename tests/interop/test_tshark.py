@@ -164,7 +164,7 @@ def look(meeting: Meeting, run: Run, keylog: pathlib.Path) -> str:
     if run.fragment:
         fragments = [p for p in ike if p["isakmp.exchangetype"][0] == IKE_INTERMEDIATE and p["isakmp.frag.number"]]
         expect(len(fragments) >= 6, f"{len(fragments)} fragments of IKE_INTERMEDIATE, not 6 or more")
-    made = sorted(path.name for path in keylog.glob("gen*"))
+    made = sorted(path.parent.name for path in keylog.glob("gen*/ikev2_decryption_table"))
     expect(made == [f"gen{n}" for n in range(last + 1)] or not run.decrypts, f"the key log has {made}")
     for generation in range(last + 1):
         tables = folder / f"tables{generation}"

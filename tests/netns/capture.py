@@ -201,10 +201,10 @@ def sniff(order: dict) -> None:
             report.clear += 1
             if len(report.clear_samples) < 8:
                 report.clear_samples.append(describe(kind, version, source, target, size))
-        if kind == "IKE" and len(report.ike) < order["keep_ike"] and version == 4:
-            at = 14 + (buffer[14] & 15) * 4
+        if kind == "IKE" and len(report.ike) < order["keep_ike"]:
+            at = 14 + (buffer[14] & 15) * 4 if version == 4 else 54
             ports = struct.unpack_from("!HH", buffer, at)
-            report.ike.append(f"{socket.inet_ntoa(source)}|{ports[0]}|{ports[1]}|{buffer[at + 8:size].hex()}")
+            report.ike.append(f"{ipaddress.ip_address(source)}|{ports[0]}|{ports[1]}|{buffer[at + 8:size].hex()}")
         pcap.add(view[:size])
         return True
 

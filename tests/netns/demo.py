@@ -26,7 +26,8 @@ def picture() -> str:
         width = max(map(len, lines))
         return ["+" + "-" * (width + 2) + "+", *(f"| {line:^{width}} |" for line in lines), "+" + "-" * (width + 2) + "+"]
 
-    parts = [box("site A", "10.1.0.2"), box("gateway A", "192.0.2.1"), box("the internet", "our wiretap"), box("gateway B", "198.51.100.1"), box("site B", "10.2.0.2")]
+    parts = [box("site A", "10.1.0.2"), box("gateway A", "192.0.2.1"), box("the internet", "our wiretap"),
+             box("gateway B", "198.51.100.1"), box("site B", "10.2.0.2")]
     links = ["-" * 4, "=" * 5, "=" * 5, "-" * 4]
     words = [" " * 4, " ESP ", " ESP ", " " * 4]
     rows = []
@@ -98,7 +99,8 @@ def show_handshake(show: Show, tunnel: dict) -> None:
     show.say(f"authentication: {ike['authentication']}, {ike['authentication_verdict']}")
     show.say(f"packets:        {child['suite']}, {'ESP in UDP' if child['encapsulation'] == 'udp' else 'ESP, native'}, inner MTU {child['inner_mtu']}")
     show.seen(ike["verdict"]["keys"] == "hybrid", f"verdict on the keys: {ike['verdict']['keys']} ({ike['verdict']['reason']})")
-    show.seen(child["verdict"]["keys"] in ("hybrid", "inherited"), f"and on those of the packets: {child['verdict']['keys']} ({child['verdict']['reason']})")
+    show.seen(child["verdict"]["keys"] in ("hybrid", "inherited"),
+              f"and on those of the packets: {child['verdict']['keys']} ({child['verdict']['reason']})")
 
 
 def show_traffic(show: Show, lab: Lab) -> None:
@@ -121,7 +123,8 @@ def show_traffic(show: Show, lab: Lab) -> None:
             sums.append(hashlib.file_digest(file, "sha256").hexdigest())
         show.say(f"{sums[-1]}  {path.name}  {path.stat().st_size:,} B")
         path.unlink()
-    show.seen(sums[0] == sums[1] and done.received_octets == FILE_OCTETS, f"equal SHA-256 at both ends; {done.seconds:.1f} s, {done.megabits:,.0f} Mbit/s, segments of {done.mss} B")
+    show.seen(sums[0] == sums[1] and done.received_octets == FILE_OCTETS,
+              f"equal SHA-256 at both ends; {done.seconds:.1f} s, {done.megabits:,.0f} Mbit/s, segments of {done.mss} B")
 
 
 def show_wire(show: Show, report, pcap: str) -> None:
@@ -129,8 +132,10 @@ def show_wire(show: Show, report, pcap: str) -> None:
         show.say(f"{count:>9,} packets  {report.kind_octets[kind]:>13,} B  {kind}")
     show.seen(report.unseen == 0, f"every one of {report.packets:,} packets was searched in full as it passed ({report.unseen} escaped the wiretap)")
     show.seen(report.esp > FILE_OCTETS // 1500, f"{report.esp:,} of them are ESP, enough to have carried the file")
-    show.seen(report.marker_hits == 0, f"the marker was found in {report.marker_hits} packets" + "".join(f"; {sample}" for sample in report.marker_samples[:3]))
-    show.seen(report.clear == 0, f"{report.clear} packets in the clear bore an address of site A or site B" + "".join(f"; {sample}" for sample in report.clear_samples[:3]))
+    show.seen(report.marker_hits == 0,
+              f"the marker was found in {report.marker_hits} packets" + "".join(f"; {sample}" for sample in report.marker_samples[:3]))
+    show.seen(report.clear == 0,
+              f"{report.clear} packets in the clear bore an address of site A or site B" + "".join(f"; {sample}" for sample in report.clear_samples[:3]))
     if pcap:
         show.say(f"capture (whole packets at first, then their headers): {pcap}")
 
@@ -140,7 +145,8 @@ def show_crash(show: Show, lab: Lab, gateway: Qanatd, wiretap) -> None:
     gateway.kill9()
     result = ping(lab["a"].site, lab["b"].host4, count=20, fill=MARKER, wait=0.5)
     report = wiretap.report()
-    show.seen(result.received == 0 and report.leaks == 0, f"{result.sent} pings sent, {result.received} answered, and {report.leaks} packets in the clear on the wire")
+    show.seen(result.received == 0 and report.leaks == 0,
+              f"{result.sent} pings sent, {result.received} answered, and {report.leaks} packets in the clear on the wire")
     gateway.start()
     gateway.wait_up()
     back = wait_until(lambda: (p := ping(lab["a"].site, lab["b"].host4, wait=1)).received and p, "the tunnel carries again", 20)

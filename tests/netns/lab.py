@@ -33,6 +33,7 @@ from collections.abc import Callable, Sequence
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from capture import Capture  # noqa: E402
+from processes import Janitor, Stopped, pids_in, remove_namespaces, run, signals_wait, stop_on_signals  # noqa: E402
 from traffic import ping_until_answered, sysctl, wait_until  # noqa: E402
 
 SKIPPED = 77
@@ -45,55 +46,6 @@ def build_dir() -> pathlib.Path:
 
 def binary(name: str) -> str:
     return str(build_dir() / "bin" / name)
-
-
-class Stopped(BaseException):
-    """Somebody wants us to end; not an Exception, so that nobody swallows it."""
-
-    def __init__(self, number: int):
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-def stop_on_signals() -> None:
-    def handler(number, _frame):
-        raise Stopped(number)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM):
-        signal.signal(number, handler)
-
-
-@contextlib.contextmanager
-def signals_wait():
-    """Cleaning up is not interrupted, not even by an impatient second Ctrl-C."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def run(*command: str, timeout: float = 30.0, check: bool = True, **more) -> subprocess.CompletedProcess:
-    done = subprocess.run(command, stdin=None if "input" in more else subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout, **more)
-    if check and done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command)}: exit {done.returncode}: {(done.stderr or done.stdout).strip()[-2000:]}")
-    return done
-
-
-def pids_in(ns: str) -> list[int]:
-    return [int(pid) for pid in run("ip", "netns", "pids", ns, check=False).stdout.split()]
-
-
-def remove_namespaces(names: Sequence[str]) -> None:
-    """Ends what still runs in namespaces of ours, and deletes them."""
-    names = [ns for ns in names if os.path.exists(f"/run/netns/{ns}")]
-    for ns in names:
-        for pid in pids_in(ns):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-    for ns in names:
-        run("ip", "netns", "del", ns, check=False)
 
 
 class Site:
@@ -186,8 +138,8 @@ class Lab:
                     "link set eth0 up", f"route add default via {site.gw4}", f"route add ::/0 via {site.gw6}")
         if self.nat:
             inside = ", ".join(f'"{letter}"' for letter in self.nat)
-            self.nft(self.net, f"table ip nat {{ chain out {{ type nat hook postrouting priority srcnat; iifname {{ {inside} }} "
-                               f"oifname != {{ {inside} }} masquerade; }} }}")
+            self.nft(self.net, f"table ip nat {{\n chain out {{\n  type nat hook postrouting priority srcnat\n"
+                               f"  iifname {{ {inside} }} oifname != {{ {inside} }} masquerade\n }}\n}}\n")
 
     def write_psk(self, name: str, psk: str) -> str:
         path = self.dir / name
@@ -311,10 +263,17 @@ class Qanatd:
         with self.log_file.open("ab") as log:
             self._log_begin = log.tell()
             # A session of its own: Ctrl-C is ours to hear, and the daemons end in order.
-            self.process = subprocess.Popen(["ip", "netns", "exec", self.site.gw, binary("qanatd"), "-c", str(self.site.dir / "qanat.toml"), *self.arguments],
+            command = [binary("qanatd"), "-c", str(self.site.dir / "qanat.toml"), *self.arguments]
+            self.process = subprocess.Popen(["ip", "netns", "exec", self.site.gw, *command],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_log(r"\bready\b")
+            # "ready" does not wait for the helper: for a moment the barrier stands alone, and first packets are refused.
+            with contextlib.suppress(TimeoutError):
+                wait_until(self.has_tun_routes, "the TUN's routes are in the kernel", 5)
+
+    def has_tun_routes(self) -> bool:
+        return any("dev qanat" in run("ip", "-n", self.site.gw, version, "route", "show", "table", "all", check=False).stdout for version in ("-4", "-6"))
 
     def restart(self) -> None:
         self.stop()
@@ -364,7 +323,8 @@ class Qanatd:
         try:
             return wait_until(look, what, seconds)
         except TimeoutError as error:
-            raise TimeoutError(f"gw{self.site.letter}: {error}; the tunnel: wanted {last.get('wanted')}, {last.get('actual')}, reason {last.get('reason')!r}") from None
+            raise TimeoutError(f"gw{self.site.letter}: {error}; the tunnel: wanted {last.get('wanted')}, {last.get('actual')}, "
+                               f"reason {last.get('reason')!r}") from None
 
     def wait_up(self, name: str | None = None, seconds: float = 30.0) -> dict:
         return self.wait_tunnel(lambda t: t["actual"] == "up" and t["children"], "the tunnel is up", name, seconds)
@@ -405,40 +365,6 @@ def pids_of_qanat(ns: str) -> list[int]:
     return out
 
 
-# --- the janitor ------------------------------------------------------------------------------------------------------
-
-
-class Janitor:
-    """A process that outlives us, whatever kills us: when its input ends without a word of goodbye, it cleans up."""
-
-    def __init__(self, names: Sequence[str], folder: pathlib.Path):
-        # The first child starts the janitor in a session of its own and ends at once, so that nothing that kills our
-        # process tree (ctest after a timeout) finds it.
-        read, write = os.pipe()
-        subprocess.run([sys.executable, __file__, "--janitor", str(folder), *names], stdin=read, stdout=subprocess.DEVNULL,
-                       check=True, start_new_session=True, timeout=20)
-        os.close(read)
-        self._input = os.fdopen(write, "wb", buffering=0)
-
-    def dismiss(self) -> None:
-        with contextlib.suppress(OSError):
-            self._input.write(b"done\n")
-            self._input.close()
-
-
-def janitor(folder: str, names: Sequence[str]) -> None:
-    if os.fork() != 0:
-        return
-    os.setsid()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    if b"done" not in sys.stdin.buffer.read():
-        remove_namespaces(names)
-        shutil.rmtree(folder, ignore_errors=True)
-    os._exit(0)
-
-
 # --- running tests ----------------------------------------------------------------------------------------------------
 
 
@@ -470,16 +396,19 @@ def why_not() -> str | None:
     return None
 
 
-def main(tests: Sequence[Callable[[], None]], seconds: int) -> int:
-    """Runs tests by name or all; each makes its own lab. The exit status for ctest."""
+def main(tests: Sequence[Callable[[], None]], seconds: int, later: Sequence[Callable[[], None]] = ()) -> int:
+    """Runs tests by name or all; each makes its own lab. The exit status for ctest.
+
+    `later` are for what is not built yet: they run when they are named.
+    """
     os.environ["PATH"] += ":/usr/sbin:/sbin"
     if reason := why_not():
         print(f"{'FAILED' if os.environ.get('QANAT_CI') else 'skipped'}: {reason}")
         return 1 if os.environ.get("QANAT_CI") else SKIPPED
     wanted = sys.argv[1:]
-    chosen = [test for test in tests if not wanted or any(word in test.__name__ for word in wanted)]
+    chosen = [test for test in (*tests, *later) if any(word in test.__name__ for word in wanted)] if wanted else list(tests)
     if not chosen:
-        print(f"no test matches {wanted}; there are: {' '.join(test.__name__ for test in tests)}")
+        print(f"no test matches {wanted}; there are: {' '.join(test.__name__ for test in (*tests, *later))}")
         return 2
     stop_on_signals()
     signal.alarm(seconds)
@@ -491,7 +420,8 @@ def main(tests: Sequence[Callable[[], None]], seconds: int) -> int:
         try:
             test()
         except Stopped as stopped:
-            print(f"    STOPPED by {stopped} in {test.__name__}: " + (f"all of it took more than {seconds} s" if stopped.number == signal.SIGALRM else "cleaned up"))
+            why = f"all of it took more than {seconds} s" if stopped.number == signal.SIGALRM else "cleaned up"
+            print(f"    STOPPED by {stopped} in {test.__name__}: {why}")
             if stopped.number == signal.SIGALRM:
                 traceback.print_exc()
             return 128 + stopped.number
@@ -526,7 +456,3 @@ def laboratory(*arguments, **more):
     """A Lab that shows its daemons' logs when a test fails in it."""
     with Lab(*arguments, **more) as lab, daemon_logs_on_failure(lab):
         yield lab
-
-
-if __name__ == "__main__" and sys.argv[1:2] == ["--janitor"]:
-    janitor(sys.argv[2], sys.argv[3:])

@@ -95,7 +95,9 @@ def through_its_life(routes: list[str] | None) -> None:
 
             a.kill9()
             leaks_nothing(capture, talk, "kill -9")
-            lab.ip(lab["a"].gw, "link set dev wan down", "link set dev wan up", f"route replace default via {lab['a'].router4}", f"route replace ::/0 via {lab['a'].router6}")
+            site = lab["a"]
+            lab.ip(site.gw, "link set dev wan down", "link set dev wan up", f"addr replace {site.outer6}/64 dev wan nodad",
+                   f"route replace default via {site.router4}", f"route replace ::/0 via {site.router6}")
             leaks_nothing(capture, talk, "kill -9, and the outer interface went down and up")
             left = lab.protection("a")
             check("unreachable" in left["routes -4"] and "unreachable" in left["routes -6"], "what stays behind: unreachable routes")
@@ -168,7 +170,8 @@ def injected_from_outside() -> None:
                         attacker.send(ip_packet(b.host4, a.gw4, 1, bytes(8)))  # to the gateway itself as well
                     time.sleep(0.2)
                     counted = lab.nft_dropped("a") - before
-                    check(len(four.read()) + len(six.read()) == arrived and counted >= 150, f"{what}, {state}: none of 150 arrives, {counted} counted by nft")
+                    check(len(four.read()) + len(six.read()) == arrived and counted >= 150,
+                          f"{what}, {state}: none of 150 arrives, {counted} counted by nft")
                     if state == "up":
                         check(ping(a.site, b.host4, count=5).lost == 0, f"{what}: what comes through the tunnel still does")
                         daemon.kill9()
@@ -189,7 +192,8 @@ def foreign_source_in_the_tunnel() -> None:
                     sender.send(udp_packet("10.77.0.1", 1, a.host4, 7777, b"foreign"))
                     sender.send(udp_packet("fd00:77::1", 1, a.host6, 7777, b"foreign"))
                 if mode == "strict":
-                    counted = wait_until(lambda: (n := daemon.drops().get("wrong_tunnel", 0) - before) >= 20 and n, "20 packets are counted as wrong_tunnel")
+                    counted = wait_until(lambda: (n := daemon.drops().get("wrong_tunnel", 0) - before) >= 20 and n,
+                                         "20 packets are counted as wrong_tunnel")
                     check(counted == 20 and b"foreign" not in four.read() + six.read(), f"strict: none of 20 arrives, wrong_tunnel + {counted}")
                     check(daemon.tunnel()["drops"].get("wrong_tunnel", 20) == 20, "and the tunnel's own count says so")
                 else:

@@ -63,7 +63,8 @@ def down_and_up() -> None:
         say("qanat up: " + a.cli("up", "site-b").stdout.strip())
         check(a.tunnel()["actual"] == "up", "qanat up comes back when it is up")
         carries(lab)
-        check(a.cli("up", "site-b").returncode == 0 and a.cli("down", "site-b").returncode == 0 and a.cli("down", "site-b").returncode == 0, "twice is no error")
+        check(a.cli("up", "site-b").returncode == 0 and a.cli("down", "site-b").returncode == 0 and a.cli("down", "site-b").returncode == 0,
+              "twice is no error")
 
 
 def both_initiate() -> None:
@@ -124,7 +125,8 @@ def two_sites_behind_one_nat() -> None:
         for letter, daemon in branches.items():
             check(daemon.wait_up()["ike"]["nat_local"], f"gateway {letter} is up, behind a NAT")
         remotes = {name: b.wait_up(name)["ike"]["remote"] for name in ("site-a", "site-c")}
-        check(all(lab["b"].router4 in remote for remote in remotes.values()) and len(set(remotes.values())) == 2, f"the hub sees one address, two ports: {remotes}")
+        check(all(lab["b"].router4 in remote for remote in remotes.values()) and len(set(remotes.values())) == 2,
+              f"the hub sees one address, two ports: {remotes}")
         for letter in "ac":
             carries(lab, letter, "b")
             carries(lab, "b", letter)
@@ -153,6 +155,22 @@ def reason(daemon: Qanatd, *words: str) -> str:
     return found["reason"]
 
 
+def up_means_that_it_carries() -> None:
+    """when a tunnel that is being made says that it is up, its first packet passes, twenty times"""
+    with laboratory() as lab:
+        lab.configure("b", [lab.tunnel("b", "a", start="respond")])
+        lab.configure("a", [lab.tunnel("a", "b")])
+        lab.start("b")
+        a = lab.start("a", wait=False)
+        for attempt in range(20):
+            if attempt:
+                a.stop()
+                a.start(wait=False)
+            a.wait_log("tunnel-up")
+            first = ping(lab["a"].site, lab["b"].host4, wait=2)
+            check(first.received == 1, f"start {attempt + 1}: the first ping after 'tunnel-up' is answered")
+
+
 def psk_mismatch() -> None:
     """different PSKs: refused, and both ends say what to compare"""
     with laboratory() as lab:
@@ -178,7 +196,8 @@ def proposal_mismatch() -> None:
         check("x25519" in text and "mlkem768" in text, "gwa names what it offered")
         line = b.wait_log("peer-refused")
         say(f"gwb logs: {line[25:]}")
-        check("x25519" in line and "mlkem768" in line and "ecp256" in line and "mlkem1024" in line and "ike" in line.lower(), "gwb names what was offered, what is accepted, and the setting")
+        check("x25519" in line and "mlkem768" in line and "ecp256" in line and "mlkem1024" in line and "ike" in line.lower(),
+              "gwb names what was offered, what is accepted, and the setting")
     with laboratory() as lab:
         a, b = refused_pair(lab, {"esp": ["aes256gcm16"]}, {"esp": ["chacha20poly1305"]})
         text = reason(a, "esp")
@@ -209,14 +228,17 @@ def classical_with_a_reason() -> None:
             a, b = lab.pair(here={"pq": here}, there={"pq": there})
             for daemon in (a, b):
                 verdict = daemon.tunnel()["ike"]["verdict"]
-                check(verdict["keys"] == "classical" and verdict["reason"], f"{here} calls {there}, gw{daemon.site.letter}: {verdict['keys']}, {verdict['reason']}")
+                check(verdict["keys"] == "classical" and verdict["reason"],
+                      f"{here} calls {there}, gw{daemon.site.letter}: {verdict['keys']}, {verdict['reason']}")
                 check("classical" in daemon.cli("status").stdout, f"gw{daemon.site.letter}: qanat status says classical")
             carries(lab)
     with laboratory() as lab:
         a, b = lab.pair(pq="require")
-        check(a.tunnel()["ike"]["verdict"]["keys"] == "hybrid" and b.tunnel()["ike"]["verdict"]["keys"] == "hybrid", "require calls require: hybrid at both ends")
+        check(a.tunnel()["ike"]["verdict"]["keys"] == "hybrid" and b.tunnel()["ike"]["verdict"]["keys"] == "hybrid",
+              "require calls require: hybrid at both ends")
 
 
 if __name__ == "__main__":
     sys.exit(main([crash_and_restart, clean_restart, down_and_up, both_initiate, peer_any, two_sites_behind_one_nat, psk_mismatch,
-                   proposal_mismatch, policy_mismatch, classical_with_a_reason], seconds=270))
+                   proposal_mismatch, policy_mismatch, classical_with_a_reason], seconds=270,
+                  later=[up_means_that_it_carries]))  # the gateway calls its peers before the helper has made the routes

@@ -46,7 +46,8 @@ def the_daemon_has_no_rights() -> None:
         for task in sorted(os.listdir(f"/proc/{a.pid}/task")):
             status = proc_status(int(task))
             name = status["Name"].strip()
-            check(0 not in ids(status, "Uid") + ids(status, "Gid") and not status["Groups"].split(), f"thread {name}: uid {ids(status, 'Uid')[0]}, gid {ids(status, 'Gid')[0]}, no further group")
+            check(0 not in ids(status, "Uid") + ids(status, "Gid") and not status["Groups"].split(),
+                  f"thread {name}: uid {ids(status, 'Uid')[0]}, gid {ids(status, 'Gid')[0]}, no further group")
             held = {key: caps(status, key) for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
             check(not any(held.values()), f"thread {name}: {', '.join(f'{key} {value:x}' for key, value in held.items())}")
             check(status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", f"thread {name}: NoNewPrivs 1, Seccomp 2 (a filter)")
@@ -80,7 +81,8 @@ def nothing_can_look_inside() -> None:
             check(owner == 0, f"{name}: /proc/PID belongs to root, so it is not dumpable")
         uid = ids(proc_status(a.pid), "Uid")[0]
         refused = in_child_as(uid, a.pid)
-        check(refused == {"mem": False, "ptrace": False, "environ": False}, f"a process of its own user (uid {uid}) can read neither memory nor environment, nor trace it")
+        check(refused == {"mem": False, "ptrace": False, "environ": False},
+              f"a process of its own user (uid {uid}) can read neither memory nor environment, nor trace it")
         before = set(os.listdir(lab["a"].dir))
         pid = a.pid
         os.kill(pid, signal.SIGSEGV)
@@ -88,7 +90,8 @@ def nothing_can_look_inside() -> None:
         a.process = None
         wait_until(lambda: not pids_of_qanat(lab["a"].gw), "the helper ends too")
         after = set(os.listdir(lab["a"].dir)) | set(os.listdir("."))
-        check(not [name for name in after - before if "core" in name.lower() and name not in os.listdir(pathlib.Path(__file__).parent)], "SIGSEGV: it ends, and leaves no core")
+        check(not [name for name in after - before if "core" in name.lower() and name not in os.listdir(pathlib.Path(__file__).parent)],
+              "SIGSEGV: it ends, and leaves no core")
 
 
 def in_child_as(uid: int, pid: int) -> dict[str, bool]:
@@ -136,12 +139,14 @@ def secrets_stay_inside() -> None:
         for daemon in (a, b):
             texts = {"the log": daemon.log(), "qanat status": daemon.cli("status").stdout, "qanat status --json": daemon.cli("status", "--json").stdout,
                      "a tunnel's page": daemon.cli("status", daemon.tunnel()["name"]).stdout,
-                     "the command line and environment": pathlib.Path(f"/proc/{daemon.pid}/cmdline").read_text() + pathlib.Path(f"/proc/{daemon.pid}/environ").read_text(errors="replace")}
+                     "the command line": pathlib.Path(f"/proc/{daemon.pid}/cmdline").read_text(),
+                     "the environment": pathlib.Path(f"/proc/{daemon.pid}/environ").read_text(errors="replace")}
             for what, text in texts.items():
                 check(not any(form in text for form in forms), f"gw{daemon.site.letter}: not in {what} ({len(text)} characters)")
         broken = lab.configure("a", [lab.tunnel("a", "b", psk=lab.psk, psk_file=None, mtu="x")], name="broken.toml")
         done = run(binary("qanat"), "check", broken, check=False)
-        check(done.returncode == 1 and not any(form in done.stdout + done.stderr for form in forms), "not in the complaints about a configuration that holds it")
+        check(done.returncode == 1 and not any(form in done.stdout + done.stderr for form in forms),
+              "not in the complaints about a configuration that holds it")
 
 
 def the_control_socket_is_private() -> None:
@@ -150,14 +155,17 @@ def the_control_socket_is_private() -> None:
         a, _ = lab.pair()
         path = lab["a"].dir / "qanat.sock"
         info = path.stat()
-        check(stat.S_ISSOCK(info.st_mode) and stat.S_IMODE(info.st_mode) & 0o007 == 0, f"mode {stat.S_IMODE(info.st_mode):o}, uid {info.st_uid}, gid {info.st_gid}")
+        check(stat.S_ISSOCK(info.st_mode) and stat.S_IMODE(info.st_mode) & 0o007 == 0,
+              f"mode {stat.S_IMODE(info.st_mode):o}, uid {info.st_uid}, gid {info.st_gid}")
         other = 61234  # nobody has this id
-        tool = run("setpriv", "--reuid", str(other), "--regid", str(other), "--clear-groups", binary("qanat"), "--socket", str(path), "status", check=False)
+        tool = run("setpriv", "--reuid", str(other), "--regid", str(other), "--clear-groups",
+                   binary("qanat"), "--socket", str(path), "status", check=False)
         if tool.returncode in (126, 127) and "socket" not in tool.stderr:
             say(f"uid {other} cannot run {binary('qanat')} here: asking the kernel instead")
             check(not can_connect(other, path), f"uid {other} may not connect")
         else:
-            check(tool.returncode == 3 and "may not use" in tool.stderr, f"uid {other} gets exit status 3: {tool.stderr.strip().splitlines()[0] if tool.stderr else ''}")
+            check(tool.returncode == 3 and "may not use" in tool.stderr,
+                  f"uid {other} gets exit status 3: {tool.stderr.strip().splitlines()[0] if tool.stderr else ''}")
         check(a.cli("status").returncode == 0, "root may")
         check(a.stop() == 0, "stopped, exit status 0")
 
@@ -168,4 +176,5 @@ def can_connect(uid: int, path: pathlib.Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main([the_daemon_has_no_rights, the_helper_has_three, nothing_can_look_inside, secrets_stay_inside, the_control_socket_is_private], seconds=100))
+    sys.exit(main([the_daemon_has_no_rights, the_helper_has_three, nothing_can_look_inside, secrets_stay_inside,
+                   the_control_socket_is_private], seconds=100))

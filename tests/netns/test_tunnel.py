@@ -21,7 +21,8 @@ def carries(lab: Lab, inner: int, here: str = "a", there: str = "b", octets: int
     check(small.lost == 0, f"IPv{inner} ping {here} > {there}: {small}")
     for source, target in ((h, t), (t, h)):
         done = tcp_transfer(source.site, target.site, target.host(inner), marked_blocks(MARKER, octets))
-        check(done.intact, f"IPv{inner} TCP {source.letter} > {target.letter}: {done.octets} B, SHA-256 equal, MSS {done.mss}, {done.megabits:.0f} Mbit/s")
+        check(done.intact,
+              f"IPv{inner} TCP {source.letter} > {target.letter}: {done.octets} B, SHA-256 equal, MSS {done.mss}, {done.megabits:.0f} Mbit/s")
 
 
 def sees_only_esp(lab: Lab, capture, kind: str) -> None:
@@ -46,7 +47,8 @@ def families(outer: int) -> None:
 
 def shows_traffic(a: Qanatd, b: Qanatd) -> None:
     ours = a.wait_tunnel(lambda t: t["bytes_in"] > 1 << 20 and t["bytes_out"] > 1 << 20, "status counts what was carried")
-    check(sum(ours["children"][0][key] for key in ("packets_in", "packets_out")) > 100, f"status counts: {ours['bytes_out']} B out, {ours['bytes_in']} B in")
+    check(sum(ours["children"][0][key] for key in ("packets_in", "packets_out")) > 100,
+          f"status counts: {ours['bytes_out']} B out, {ours['bytes_in']} B in")
     # no_route: what the gateway's own kernel says to everybody on the TUN (MLD), and which is for no tunnel.
     lost = {key: value for daemon in (a, b) for key, value in daemon.drops().items() if value and key not in ("answered", "dummy", "no_route")}
     check(not lost, f"nothing was dropped: {lost or 'no counter moved'}")
@@ -100,12 +102,13 @@ def suites() -> None:
             check(report.leaks == 0, f"{suite}: {report.esp} ESP packets outside, and nothing in the clear")
 
 
-def largest_answered(lab: Lab, inner: int, mtu: int) -> None:
+def largest_answered(lab: Lab, inner: int, mtu: int, teller: str = "") -> None:
+    """What passes, what is refused, and by whom (`teller`, where it can only be one)."""
     a, b = lab["a"], lab["b"]
     exact = ping(a.site, b.host(inner), size=mtu, df=True)
-    check(exact.received == 1, f"IPv{inner}, {mtu} B, DF: passes")
+    check(exact.received == 1, f"IPv{inner}, {mtu} B, DF: passes" + "".join(f"; refused by {e.offender}, MTU {e.mtu}" for e in exact.too_big))
     over = ping(a.site, b.host(inner), size=mtu + 1, df=True)
-    check(over.received == 0 and over.too_big and over.too_big[0].offender,
+    check(over.received == 0 and over.too_big and over.too_big[0].offender and over.too_big[0].offender == (teller or over.too_big[0].offender),
           f"IPv{inner}, {mtu + 1} B, DF: refused by {over.too_big[0].offender if over.too_big else 'nobody'}")
     check(over.too_big[0].mtu == mtu, f"which names the inner MTU: {over.too_big[0].mtu}")
     for size in (mtu + 1, 1500, 4000):
@@ -137,6 +140,35 @@ def mtu_in_udp_small_path() -> None:
         for inner in (4, 6):
             largest_answered(lab, inner, mtu)
         check(capture.report().kinds.get("later fragment", 0) == 0, "no outer packet was fragmented")
+
+
+def mtu_of_a_larger_overhead() -> None:
+    """a tunnel that takes less than the TUN does (CBC, in UDP, over IPv6): the daemon itself sends the ICMP, from the tunnel's interface address"""
+    with laboratory() as lab, lab.capture() as capture:
+        a, _ = lab.pair(outer=6, encap="force", esp=["aes256-sha256"])
+        mtu = a.tunnel()["children"][0]["inner_mtu"]
+        say(lab.ip(lab["a"].gw, "link show dev qanat0").split(" qdisc")[0])
+        for inner, address in ((4, "10.255.0.2"), (6, "fd00:255::2")):
+            largest_answered(lab, inner, mtu, address)
+            done = tcp_transfer(lab["a"].site, lab["b"].site, lab["b"].host(inner), marked_blocks(MARKER, 1 << 20))
+            check(done.intact, f"IPv{inner}: 1 MB of TCP arrives, segments of {done.mss} B")
+        check(capture.report().kinds.get("later fragment", 0) == 0, "no outer packet was fragmented")
+
+
+def path_mtu_is_learnt() -> None:
+    """a path that is narrower than outer_mtu, at our own interface or further on: TCP gets through, and senders are told"""
+    for where in ("our own interface", "the peer's side of the internet"):
+        for outer in (4, 6):
+            with laboratory(mtu=1400 if where.startswith("our") else 1500) as lab:
+                a, _ = lab.pair(outer=outer)
+                if not where.startswith("our"):
+                    lab.ip(lab.net, "link set dev b mtu 1400")
+                    lab.ip(lab["b"].gw, "link set dev wan mtu 1400")
+                for inner in (4, 6):
+                    done = tcp_transfer(lab["a"].site, lab["b"].site, lab["b"].host(inner), marked_blocks(MARKER, 1 << 20), seconds=20)
+                    check(done.intact, f"1400 at {where}, IPv{inner} in IPv{outer}: 1 MB of TCP arrives, segments of {done.mss} B")
+                told = a.wait_tunnel(lambda t: t["children"][0]["inner_mtu"] < 1400, "status shows the smaller MTU")
+                check(True, f"status shows an inner MTU of {told['children'][0]['inner_mtu']}")
 
 
 def mss_of_syn(ns: str, interface: str) -> socket.socket:
@@ -181,7 +213,8 @@ def mss_is_clamped() -> None:
                     # Each sniffer sees the SYN that leaves its site as it was, and the one that arrives as it became.
                     arrived = (min(read_mss(at_b)), min(read_mss(at_a)))
                 expected = mtu - headers if clamp else 1500 - headers
-                check(arrived == (expected, expected), f"IPv{inner}: SYN and SYN-ACK arrive with MSS {arrived}, {'clamped to' if clamp else 'unclamped,'} {expected}")
+                check(arrived == (expected, expected),
+                      f"IPv{inner}: SYN and SYN-ACK arrive with MSS {arrived}, {'clamped to' if clamp else 'unclamped,'} {expected}")
 
 
 def default_route() -> None:
@@ -203,7 +236,8 @@ def default_route() -> None:
             result = ping_until_answered(lab["a"].site, lab["c"].host(version), seconds=15)
             check(result.received, f"IPv{version}: a host that only the hub knows is reached through it")
         clear = capture.report().clear_samples
-        check(clear and all(lab["c"].host4 in line or lab["c"].host6 in line for line in clear), f"which the hub forwards in the clear: {clear[0] if clear else None}")
+        check(clear and all(lab["c"].host4 in line or lab["c"].host6 in line for line in clear),
+              f"which the hub forwards in the clear: {clear[0] if clear else None}")
         local = ping(lab["a"].gw, lab["a"].host4, count=3)
         check(local.lost == 0, "the branch still reaches its own site")
 
@@ -242,5 +276,6 @@ def interface_addresses() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main([outer_ipv4, outer_ipv6, forced_encapsulation, behind_nat, suites, mtu_native, mtu_in_udp_small_path, mss_is_clamped,
-                   default_route, prefix_covers_the_peer, interface_addresses], seconds=270))
+    sys.exit(main([outer_ipv4, outer_ipv6, forced_encapsulation, behind_nat, suites, mtu_native, mtu_in_udp_small_path, mtu_of_a_larger_overhead,
+                   mss_is_clamped, default_route, prefix_covers_the_peer, interface_addresses], seconds=270,
+                  later=[path_mtu_is_learnt]))  # rules.md "The outer packet": outer ICMP is not read yet

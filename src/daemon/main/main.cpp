@@ -41,9 +41,9 @@ Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddres
     QANAT_ASSIGN(io::UniqueFd fd, netd.open_udp({any, port}, g.fwmark, reuse));
     return io::UdpSocket::adopt(std::move(fd));
   };
-  QANAT_ASSIGN(io::UdpSocket ike, open(g.ike_port, io::ReusePort::No));
-  QANAT_ASSIGN(io::UdpSocket nat, open(g.nat_port, io::ReusePort::Yes));
-  QANAT_ASSIGN(io::UdpSocket packets, open(g.nat_port, io::ReusePort::Yes));
+  QANAT_ASSIGN(io::UdpSocket ike, open(io::kIkePort, io::ReusePort::No));
+  QANAT_ASSIGN(io::UdpSocket nat, open(io::kNatPort, io::ReusePort::Yes));
+  QANAT_ASSIGN(io::UdpSocket packets, open(io::kNatPort, io::ReusePort::Yes));
   QANAT_TRY(io::attach_steering(nat.fd(), 1));
   control.ike.push_back(std::move(ike));
   control.nat.push_back(std::move(nat));

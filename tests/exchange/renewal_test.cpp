@@ -1,0 +1,228 @@
+// More than one IKE SA of a tunnel: renewal, both sides beginning at once, INITIAL_CONTACT.
+#include <fmt/format.h>
+
+#include "exchange/peers.hpp"
+
+namespace qanat::exchange {
+namespace {
+
+bool carries(const World& w, const Flight& f, NotifyType type) { return wire::find_notify(w.look(f).payloads, type) != nullptr; }
+const Flight& auth_of(const World& w, char from, std::size_t nth = 0) {
+  for (const Flight& f : w.sent) {
+    if (f.from == from && w.name_of(f).find("IKE_AUTH request") != std::string::npos && nth-- == 0) return f;
+  }
+  throw std::runtime_error("no IKE_AUTH");
+}
+
+TEST_F(Peers, RenewalMakesBeforeItBreaks) {
+  a.tunnel.child_lifetime = 1000s;
+  handshake();
+  const ChildSaId old_a = a.sa().child->id;
+  const ChildSaId old_b = b.sa().child->id;
+  const Instant renew_at = a.sa().renew_at;
+  EXPECT_GE(renew_at - now, 790s);
+  EXPECT_LE(renew_at - now, 870s);
+  run_for(renew_at - now + 1s);
+  ASSERT_TRUE(a.has(Report::What::RenewWanted, "lifetime"));
+  ASSERT_TRUE(a.endpoint->initiate(now, TunnelId{1}).has_value());
+  drain();
+  while (a.established().size() == 1 && a.sa().child->id == old_a) {
+    EXPECT_TRUE(a.plane.outbound.contains(old_a));
+    EXPECT_TRUE(b.plane.inbound.contains(old_b));
+    deliver();
+  }
+  // The new SA carries, the old one is being deleted, its inbound keys stay for what is under way.
+  EXPECT_NE(a.plane.current, old_a);
+  EXPECT_FALSE(a.plane.outbound.contains(old_a));
+  EXPECT_TRUE(a.plane.inbound.contains(old_a));
+  run();
+  expect_tunnel();
+  EXPECT_TRUE(b.plane.inbound.contains(old_b));
+  EXPECT_FALSE(b.plane.outbound.contains(old_b));
+  run_for(5100ms);
+  EXPECT_FALSE(a.plane.inbound.contains(old_a));
+  EXPECT_FALSE(b.plane.inbound.contains(old_b));
+  EXPECT_EQ(a.plane.inbound.size(), 1U);
+  EXPECT_FALSE(a.has(Report::What::Down));
+  run_for(35s);
+  EXPECT_EQ(a.endpoint->sas().size(), 1U);
+  EXPECT_EQ(b.endpoint->sas().size(), 1U);
+}
+
+TEST_F(Peers, AHundredRenewalsLeaveNothingBehind) {
+  handshake();
+  for (int i = 0; i < 100; ++i) {
+    const char who = i % 3 == 0 ? 'B' : 'A';
+    ASSERT_TRUE(side(who).endpoint->initiate(now, TunnelId{1}).has_value());
+    drain();
+    run();
+    expect_tunnel();
+    run_for(40s);
+    ASSERT_EQ(a.endpoint->sas().size(), 1U) << i;
+    ASSERT_EQ(b.endpoint->sas().size(), 1U) << i;
+    ASSERT_EQ(a.plane.inbound.size(), 1U);
+    ASSERT_EQ(b.plane.inbound.size(), 1U);
+  }
+}
+
+TEST_F(Peers, ARenewalThatFailsLeavesTheOldSaInPlace) {
+  handshake();
+  b.tunnel.psk = model::PresharedKey{SecretBytes::copy_of(to_bytes("other"))};
+  b.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(b.tunnel));
+  ASSERT_TRUE(a.endpoint->initiate(now, TunnelId{1}).has_value());
+  drain();
+  run();
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed));
+  expect_tunnel();
+  EXPECT_FALSE(a.has(Report::What::Down));
+}
+
+// Whichever order the messages of both handshakes take, one IKE SA remains on both sides and traffic flows in it.
+TEST_F(Peers, BothSidesBeginAtOnceAndOneSaRemains) {
+  for (std::uint64_t seed = 1; seed <= 120; ++seed) {
+    SCOPED_TRACE(fmt::format("seed {}", seed));
+    Conversation w{seed};
+    SeededRng dice{seed};
+    if (seed % 4 == 0) w.a.plane.inbound_answer = FakePlane::Answer::Later;
+    w.begin('A');
+    for (std::uint64_t head_start = dice.below(8); head_start > 0 && !w.wire.empty(); --head_start) w.deliver();
+    w.begin('B');
+    for (int i = 0; i < 3000 && (!w.wire.empty() || i < 100); ++i) {
+      if (!w.wire.empty()) {
+        // The network keeps the order of neither direction, and loses some.
+        const std::size_t pick = dice.below(w.wire.size());
+        if (dice.below(20) == 0) {
+          w.drop(pick);
+        } else {
+          w.deliver(pick);
+        }
+      }
+      if (dice.below(4) == 0) w.a.plane.give_late_answers();
+      w.drain();
+      if (i % 5 == 0) w.advance(20ms);
+    }
+    for (int i = 0; i < 60; ++i) {
+      w.a.plane.give_late_answers();
+      w.drain();
+      w.run_for(1s);
+    }
+    w.expect_tunnel();
+    EXPECT_EQ(w.a.plane.inbound.size(), 1U);
+    EXPECT_EQ(w.b.plane.inbound.size(), 1U);
+    EXPECT_EQ(w.a.endpoint->sas().size(), 1U);
+    EXPECT_EQ(w.b.endpoint->sas().size(), 1U);
+  }
+}
+
+TEST_F(Peers, InitialContactIsInTheFirstIkeAuthOnly) {
+  handshake();
+  EXPECT_TRUE(carries(*this, auth_of(*this, 'A'), NotifyType::INITIAL_CONTACT));
+  a.endpoint->terminate(now, TunnelId{1}, "");
+  drain();
+  run_for(40s);
+  begin();
+  run();
+  expect_tunnel();
+  EXPECT_FALSE(carries(*this, auth_of(*this, 'A', 1), NotifyType::INITIAL_CONTACT));
+}
+
+TEST_F(Peers, InitialContactIsNotSentWhileAnotherSaLives) {
+  handshake('B');
+  ASSERT_TRUE(a.endpoint->initiate(now, TunnelId{1}).has_value());
+  drain();
+  run();
+  EXPECT_FALSE(carries(*this, auth_of(*this, 'A'), NotifyType::INITIAL_CONTACT));
+  run_for(40s);
+  expect_tunnel();
+}
+
+// A restarts and knows nothing of the old SA; B drops it as soon as A has authenticated.
+TEST_F(Peers, APeerThatBeganAnewTakesItsOldSaAway) {
+  handshake();
+  const ChildSaId old = b.sa().child->id;
+  a.plane = {};
+  a.plane.next_spi = 0x5001;
+  a.keys.clear();
+  a.endpoint = std::make_unique<ike::IkeEndpoint>(a.config, a.rng);
+  a.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(a.tunnel));
+  begin();
+  for (int i = 0; i < 4; ++i) deliver();
+  EXPECT_TRUE(b.plane.inbound.contains(old));
+  run();
+  EXPECT_FALSE(b.plane.inbound.contains(old));
+  EXPECT_TRUE(b.has(Report::What::Down, "INITIAL_CONTACT"));
+  expect_tunnel();
+}
+
+TEST_F(Peers, AForgedInitialContactDoesNothing) {
+  handshake();
+  wire::IkeHeader h;
+  h.spi_i = a.sa().spi_i;
+  h.spi_r = a.sa().spi_r;
+  h.exchange = ExchangeType::IKE_AUTH;
+  h.flags = wire::kFlagInitiator;
+  h.message_id = 2;
+  arrive(clear('A', h, {notify(NotifyType::INITIAL_CONTACT)}));
+  h.exchange = ExchangeType::IKE_SA_INIT;
+  h.spi_r = 0;
+  h.spi_i = 12345;
+  h.message_id = 0;
+  wire::Payloads init = look(sent.front()).payloads;
+  init.insert(init.begin(), notify(NotifyType::INITIAL_CONTACT));
+  arrive(clear('A', h, init));
+  run();
+  expect_tunnel();
+}
+
+// Somebody who knows the PSK's tunnel but fails AUTH takes nothing away.
+TEST_F(Peers, InitialContactWithAWrongAuthDoesNothing) {
+  handshake();
+  const auto before = b.sa().spi_r;
+  a.plane = {};
+  a.tunnel.psk = model::PresharedKey{SecretBytes::copy_of(to_bytes("guess"))};
+  a.endpoint = std::make_unique<ike::IkeEndpoint>(a.config, a.rng);
+  a.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(a.tunnel));
+  begin();
+  for (int i = 0; i < 5; ++i) deliver();
+  EXPECT_EQ(b.sa().spi_r, before);
+  EXPECT_EQ(b.plane.outbound.size(), 1U);
+}
+
+// rules.md "Which tunnel a message belongs to".
+TEST_F(Peers, TwoTunnelsWithTheSameIdentitiesSurviveTenReconnects) {
+  open();
+  const IpAddress a2 = IpAddress::v4(0xc0000211);
+  const IpAddress b2 = IpAddress::v4(0xc6336412);
+  for (Side* s : {&a, &b}) {
+    ike::TunnelConfig second = s->tunnel;
+    second.id = TunnelId{2};
+    second.name += "-2";
+    second.local = s == &a ? a2 : b2;
+    second.peer = s == &a ? b2 : a2;
+    s->endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(second));
+  }
+  begin();
+  run();
+  ASSERT_TRUE(a.endpoint->initiate(now, TunnelId{2}).has_value());
+  drain();
+  run();
+  for (int i = 0; i < 10; ++i) {
+    const TunnelId again{i % 2 == 0 ? 1U : 2U};
+    a.endpoint->terminate(now, again, "again");
+    drain();
+    run_for(35s);
+    EXPECT_EQ(a.established().size(), 1U);
+    ASSERT_TRUE(a.endpoint->initiate(now, again).has_value());
+    drain();
+    run();
+    ASSERT_EQ(a.established().size(), 2U) << i;
+    ASSERT_EQ(b.established().size(), 2U) << i;
+  }
+  for (const Flight& f : sent) {
+    EXPECT_FALSE(carries(*this, f, NotifyType::INITIAL_CONTACT)) << name_of(f);
+  }
+  EXPECT_FALSE(b.has(Report::What::Down, "INITIAL_CONTACT"));
+}
+
+}  // namespace
+}  // namespace qanat::exchange
