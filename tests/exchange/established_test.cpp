@@ -216,7 +216,7 @@ TEST_F(Peers, CreateChildSaIsDeclinedAndAsksForRenewal) {
   expect_tunnel();
   // The peer may begin anew by itself; only then do we.
   EXPECT_FALSE(a.has(Report::What::RenewWanted));
-  advance(9s);
+  advance(11s);
   EXPECT_TRUE(a.has(Report::What::RenewWanted));
 }
 

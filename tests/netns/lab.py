@@ -273,7 +273,13 @@ class Qanatd:
                 wait_until(self.has_tun_routes, "the TUN's routes are in the kernel", 5)
 
     def has_tun_routes(self) -> bool:
-        return any("dev qanat" in run("ip", "-n", self.site.gw, version, "route", "show", "table", "all", check=False).stdout for version in ("-4", "-6"))
+        """Whether a route of the daemon's own (not those of any interface, like ff00::/8) leads to its TUN, for each family that has a barrier."""
+        seen = []
+        for version in ("-4", "-6"):
+            routes = run("ip", "-n", self.site.gw, version, "route", "show", "table", "all", "proto", "81", check=False).stdout.splitlines()
+            if any(line.startswith("unreachable") for line in routes):
+                seen.append(any("dev qanat" in line and not line.startswith("unreachable") for line in routes))
+        return bool(seen) and all(seen)
 
     def restart(self) -> None:
         self.stop()
