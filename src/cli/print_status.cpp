@@ -97,6 +97,11 @@ std::string size_text(std::uint32_t octets, std::uint32_t datagrams) {
   return datagrams > 1 ? fmt::format("{} B in {} fragments", octets, datagrams) : fmt::format("{} B", octets);
 }
 
+// Only the initiator of an exchange sees how long its answer took.
+std::string milliseconds_text(double milliseconds) {
+  return milliseconds < 0.05 ? "-" : fmt::format("{:.1f} ms", milliseconds);
+}
+
 std::string again_text(std::uint32_t times) {
   return times == 0 ? "-" : times == 1 ? "once" : fmt::format("{} times", times);
 }
@@ -120,11 +125,11 @@ void add_handshake(Page& page, const IkeStatus& ike) {
     rows.push_back({{clean(step.exchange)},
                     {size_text(step.request_bytes, step.request_fragments)},
                     {size_text(step.response_bytes, step.response_fragments)},
-                    {fmt::format("{:.1f} ms", step.milliseconds)},
+                    {milliseconds_text(step.milliseconds)},
                     {again_text(step.retransmissions), step.retransmissions == 0 ? Tone::Plain : Tone::Warn}});
   }
   rows.push_back(
-      {{"together"}, {fmt::format("{} B", sent)}, {fmt::format("{} B", received)}, {fmt::format("{:.1f} ms", total)}});
+      {{"together"}, {fmt::format("{} B", sent)}, {fmt::format("{} B", received)}, {milliseconds_text(total)}});
   page.add_table(rows);
 }
 

@@ -67,7 +67,7 @@ int Wiring::run(const model::Config& config) {
     log_.error("start-failed", started.error());
     return 1;
   }
-  log_.info("ready", {{"tunnels", config.tunnels.size()}, {"crypto", snapshot_.load()->crypto}});
+  log_.info("started", {{"version", snapshot_.load()->version}, {"crypto", snapshot_.load()->crypto}});
   if (const Status ended = loop_->run(); !ended) {
     log_.error("control-loop-failed", ended.error());
     exit_code_ = 1;

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kCountersInterval = 1s;
 constexpr Duration kMaxBackoff = 60s;
+constexpr Duration kProtectionRetry = 5s;
 constexpr Duration kUpPatience = 60s;  // how long `qanat up` waits for a result
 
 }  // namespace
@@ -49,19 +50,25 @@ Status Director::apply(Instant now, const model::Config& config) {
     tunnel.wanted = t.start == model::StartMode::Initiate && t.peer ? Wanted::Up : Wanted::OnCall;
     tunnels_.push_back(std::move(tunnel));
   }
-  // The barrier against plaintext stands before anything else moves.
-  outputs_.emplace_back(HostOut{RequestId{next_request_++}, protection(config)});
+  ask_for_protection();
   for (Tunnel& t : tunnels_) {
     outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config.gateway, t.config, t.id)}});
     outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
-    if (t.wanted == Wanted::Up) begin(now, t);
   }
   counters_at_ = now + kCountersInterval;
   return {};
 }
 
+// The barrier against plaintext stands before anything of ours moves: no tunnel begins without it.
+void Director::ask_for_protection() {
+  protection_at_.reset();
+  protection_request_ = RequestId{next_request_++};
+  outputs_.emplace_back(HostOut{*protection_request_, protection(config_)});
+}
+
 void Director::begin(Instant, Tunnel& t) {
   t.retry_at.reset();
+  if (!protected_) return;  // it begins when the barrier stands
   outputs_.emplace_back(ToIkeShard{Initiate{t.id}});
 }
 
@@ -206,9 +213,22 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
   }
 }
 
-void Director::handle_host(Instant, const HostResult& result) {
+void Director::handle_host(Instant now, const HostResult& result) {
   if (!result.status) {
     log(EventLevel::Error, "host-refused", {{"where", result.status.error().where}, {"reason", result.status.error().detail}});
+  }
+  if (result.request == protection_request_) {
+    protection_request_.reset();
+    if (result.status) {
+      protected_ = true;
+      log(EventLevel::Info, "ready", {{"tunnels", fmt::format("{}", tunnels_.size())}});
+    } else {
+      protection_at_ = now + kProtectionRetry;
+    }
+    for (Tunnel& t : tunnels_) {
+      if (!result.status) t.reason = fmt::format("the host's routes could not be set, and without them traffic could leave in the clear: {}: {}", result.status.error().where, result.status.error().detail);
+      if (result.status && t.wanted == Wanted::Up) begin(now, t);
+    }
   }
   const auto ticket = host_tickets_.find(result.request);
   if (ticket == host_tickets_.end()) return;
@@ -218,6 +238,7 @@ void Director::handle_host(Instant, const HostResult& result) {
 
 std::optional<Instant> Director::next_timeout() const {
   std::optional<Instant> next = counters_at_;
+  if (protection_at_ && (!next || *protection_at_ < *next)) next = protection_at_;
   const auto earlier = [&](const std::optional<Instant>& at) {
     if (at && (!next || *at < *next)) next = at;
   };
@@ -233,6 +254,7 @@ void Director::handle_timeout(Instant now) {
     counters_at_ = now + kCountersInterval;
     outputs_.emplace_back(ipsec::Command{ipsec::ReadCounters{RequestId{next_request_++}}});
   }
+  if (protection_at_ && *protection_at_ <= now) ask_for_protection();
   for (Tunnel& t : tunnels_) {
     if (t.retry_at && *t.retry_at <= now) begin(now, t);
     if (t.wait_until && *t.wait_until <= now) {

@@ -73,6 +73,7 @@ class Director {
     ipsec::TunnelCounters counters;
   };
 
+  void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
@@ -90,6 +91,9 @@ class Director {
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
   std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
+  bool protected_ = false;                       // the barrier stands
+  std::optional<RequestId> protection_request_;  // asked for, not answered yet
+  std::optional<Instant> protection_at_;         // when to ask again
   std::optional<Instant> counters_at_;
   std::optional<Instant> started_;
   bool stopping_ = false;

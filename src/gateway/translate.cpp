@@ -14,7 +14,8 @@ std::uint16_t tun_mtu(const model::Config& config) {
   std::uint16_t mtu = 0;
   for (const model::Tunnel& t : config.tunnels) mtu = std::max(mtu, t.mtu);
   if (mtu != 0) return mtu;
-  return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, ipsec::Encapsulation::Udp, esp::OuterFamily::V4, config.gateway.outer_mtu);
+  const bool always_udp = std::all_of(config.tunnels.begin(), config.tunnels.end(), [](const model::Tunnel& t) { return t.encap == model::EncapMode::Force; });
+  return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, always_udp ? ipsec::Encapsulation::Udp : ipsec::Encapsulation::Native, esp::OuterFamily::V4, config.gateway.outer_mtu);
 }
 
 void add(ipsec::Selectors& to, const Prefix& prefix) {

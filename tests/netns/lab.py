@@ -268,18 +268,6 @@ class Qanatd:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:
             self.wait_log(r"\bready\b")
-            # "ready" does not wait for the helper: for a moment the barrier stands alone, and first packets are refused.
-            with contextlib.suppress(TimeoutError):
-                wait_until(self.has_tun_routes, "the TUN's routes are in the kernel", 5)
-
-    def has_tun_routes(self) -> bool:
-        """Whether a route of the daemon's own (not those of any interface, like ff00::/8) leads to its TUN, for each family that has a barrier."""
-        seen = []
-        for version in ("-4", "-6"):
-            routes = run("ip", "-n", self.site.gw, version, "route", "show", "table", "all", "proto", "81", check=False).stdout.splitlines()
-            if any(line.startswith("unreachable") for line in routes):
-                seen.append(any("dev qanat" in line and not line.startswith("unreachable") for line in routes))
-        return bool(seen) and all(seen)
 
     def restart(self) -> None:
         self.stop()

@@ -240,5 +240,5 @@ def classical_with_a_reason() -> None:
 
 if __name__ == "__main__":
     sys.exit(main([crash_and_restart, clean_restart, down_and_up, both_initiate, peer_any, two_sites_behind_one_nat, psk_mismatch,
-                   proposal_mismatch, policy_mismatch, classical_with_a_reason], seconds=270,
-                  later=[up_means_that_it_carries]))  # the gateway calls its peers before the helper has made the routes
+                   proposal_mismatch, policy_mismatch, classical_with_a_reason,
+                   up_means_that_it_carries], seconds=270))

@@ -63,6 +63,17 @@ TEST_F(TwoGateways, AskForTheBarrierBeforeAnythingElse) {
   EXPECT_TRUE(std::find(protection->prefixes.begin(), protection->prefixes.end(), *Prefix::parse("10.2.0.0/16")) != protection->prefixes.end());
 }
 
+TEST_F(TwoGateways, BeginNothingWhileTheBarrierDoesNotStand) {
+  a.host_refuses = true;
+  a.start();
+  world.run_for(500ms);
+  EXPECT_TRUE(world.outside.empty()) << "a message left";
+  EXPECT_NE(a.status("to-b").reason.find("the kernel says no"), std::string::npos) << a.status("to-b").reason;
+  a.host_refuses = false;  // it is asked again
+  b.start();
+  EXPECT_TRUE(world.run_until([&] { return both_up(); }, 30s));
+}
+
 TEST_F(TwoGateways, BothBeginAtOnceAndOneSaRemains) {
   start_both();
   world.run_for(5s);

@@ -135,7 +135,9 @@ void Node::drain() {
         path_->post(world_.now(), std::move(plane->command));
       } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
         host_commands.push_back(host->command);
-        gateway_->handle_host(world_.now(), {host->request, {}});
+        Status status;
+        if (host_refuses) status = fail(ErrorKind::Internal, "routes", "the kernel says no");
+        gateway_->handle_host(world_.now(), {host->request, std::move(status)});
       } else if (auto* done = std::get_if<gateway::CommandDone>(&*out)) {
         answers[done->ticket] = done->result;
       } else if (auto* event = std::get_if<gateway::LogEvent>(&*out)) {

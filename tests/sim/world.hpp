@@ -32,6 +32,7 @@ class Node final : public wan::PacketSink {
   std::vector<Bytes> delivered;                         // packets that came out of the TUN
   std::vector<gateway::HostCommand> host_commands;
   std::vector<gateway::LogEvent> log;
+  bool host_refuses = false;                            // what the helper asks of the kernel fails
   std::map<std::uint64_t, control::CommandResult> answers;
 
   // PacketSink
