@@ -103,6 +103,24 @@ std::optional<Prefix> selector_side(Section& pair, std::string_view key) {
   return text ? read_prefix(pair, key, *text) : std::nullopt;
 }
 
+// One Child SA carries the whole list, and IKE can only say "any of these to any of those" (RFC 7296 2.9): a list that
+// means less than every combination would let through what it does not name.
+void refuse_uncombined(Section& section, Position at, const std::vector<model::SelectorPair>& pairs) {
+  const auto listed = [&](const Prefix& local, const Prefix& remote) {
+    return std::find(pairs.begin(), pairs.end(), model::SelectorPair{local, remote}) != pairs.end();
+  };
+  for (const model::SelectorPair& a : pairs) {
+    for (const model::SelectorPair& b : pairs) {
+      if (a.local.is_v4() != b.remote.is_v4() || listed(a.local, b.remote)) continue;
+      section.problems().error(at,
+                               fmt::format("{}: selectors: the list lets {} reach {} as well, though it does not name that pair", section.title(),
+                                           a.local.to_string(), b.remote.to_string()),
+                               "one Child SA carries every combination: name them all, or make two tunnels with identities of their own");
+      return;
+    }
+  }
+}
+
 void read_selector_list(Section& section, const Array& array, Position at, model::Tunnel& tunnel) {
   tunnel.selectors = SelectorMode::List;
   if (array.items.empty() || array.items.size() > kMaxSelectors) {
@@ -132,6 +150,7 @@ void read_selector_list(Section& section, const Array& array, Position at, model
     }
     tunnel.selector_list.push_back({*local, *remote});
   }
+  refuse_uncombined(section, at, tunnel.selector_list);
 }
 
 void read_selectors(Section& section, ParsedTunnel& parsed) {

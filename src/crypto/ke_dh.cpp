@@ -279,10 +279,11 @@ class DhExchange final : public KeyExchange {
       : KeyExchange(method.id, std::move(pair.public_value)), method_(method), key_(std::move(pair.key)) {}
 
   Result<SecretBytes> finish(ByteView responder_value) override {
-    const EvpPkey key = std::move(key_);
-    if (key == nullptr) return fail(ErrorKind::Internal, "key exchange " + to_string(id()), "was finished before");
+    if (key_ == nullptr) return fail(ErrorKind::Internal, "key exchange " + to_string(id()), "was finished before");
     QANAT_ASSIGN(const EvpPkey peer, import_public(method_, responder_value));
-    return derive(method_, key.get(), peer.get());
+    Result<SecretBytes> secret = derive(method_, key_.get(), peer.get());
+    if (secret) key_.reset();
+    return secret;
   }
 
  private:

@@ -13,9 +13,10 @@ class MlKemInitiator final : public KeyExchange {
       : KeyExchange(id, std::move(encapsulation_key)), key_(std::move(key)) {}
 
   Result<SecretBytes> finish(ByteView responder_value) override {
-    const EvpPkey key = std::move(key_);
-    if (key == nullptr) return fail(ErrorKind::Internal, "key exchange " + to_string(id()), "was finished before");
-    return ml_kem::decapsulate(id(), key, responder_value);
+    if (key_ == nullptr) return fail(ErrorKind::Internal, "key exchange " + to_string(id()), "was finished before");
+    Result<SecretBytes> secret = ml_kem::decapsulate(id(), key_, responder_value);
+    if (secret) key_.reset();
+    return secret;
   }
 
  private:

@@ -37,7 +37,8 @@ class KeyExchange {
 
   [[nodiscard]] KeId id() const { return id_; }
   [[nodiscard]] ByteView public_value() const { return public_value_; }
-  // Consumes the private part: a second call is Error{Internal}.
+  // Consumes the private part when it succeeds: a further call is Error{Internal}. A value that fails its checks leaves
+  // it: in IKE_SA_INIT it may be a stranger's, and the true answer still comes (RFC 6989 2.5).
   [[nodiscard]] virtual Result<SecretBytes> finish(ByteView responder_value) = 0;
 
  protected:

@@ -103,11 +103,15 @@ TEST_P(KeyExchangeEach, finishes_once) {
   EXPECT_EQ(again.error().kind, ErrorKind::Internal);
 }
 
-TEST_P(KeyExchangeEach, a_bad_value_consumes_the_exchange_too) {
+TEST_P(KeyExchangeEach, a_bad_value_leaves_the_exchange_for_the_true_answer) {
   SystemRng rng;
   auto initiator = KeyExchange::create(GetParam(), rng).value();
+  const KeReply reply = respond(GetParam(), initiator->public_value(), rng).value();
   EXPECT_FALSE(initiator->finish({}).has_value());
-  EXPECT_EQ(initiator->finish(Bytes(ke_sizes(GetParam()).responder)).error().kind, ErrorKind::Internal);
+  const auto secret = initiator->finish(reply.public_value);
+  ASSERT_TRUE(secret.has_value());
+  EXPECT_TRUE(*secret == reply.secret);
+  EXPECT_EQ(initiator->finish(reply.public_value).error().kind, ErrorKind::Internal);
 }
 
 TEST_P(KeyExchangeEach, refuses_wrong_lengths_by_role) {

@@ -150,6 +150,7 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       t->failures = 0;
       t->retry_at.reset();
       t->reason.clear();
+      t->outside_selectors.clear();
       log(EventLevel::Info, "tunnel-up", {{"tunnel", name}, {"detail", report.detail}});
       answer_waiting(*t, true, fmt::format("{} is up: {}", name, report.detail));
       break;
@@ -208,6 +209,10 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
     note_counters(*counters);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
+    if (t != nullptr && t->live > 0) {
+      t->outside_selectors = fmt::format("dropped (ts_mismatch): {} -> {} is outside the traffic selectors of its Child SAs: change 'selectors' of tunnel {} or at the peer", ipsec::to_string(acquire->local),
+                                         ipsec::to_string(acquire->remote), t->config.name);
+    }
     // Traffic wants the tunnel: the backoff need not be waited for.
     if (t != nullptr && t->live == 0 && t->wanted == Wanted::Up && t->retry_at && t->failures < 4) begin(now, *t);
   }

@@ -66,6 +66,7 @@ class Director {
     Wanted wanted = Wanted::Up;
     unsigned live = 0;                 // how many IKE SAs with a Child SA are up
     std::string reason;                // of the last failure, empty when up
+    std::string outside_selectors;     // the last packet that no Child SA of a live tunnel took
     unsigned failures = 0;
     std::optional<Instant> retry_at;
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands

@@ -99,6 +99,7 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
   const bool up = !out.children.empty();
   if (up) {
     out.actual = "up";
+    out.reason = t.outside_selectors;
   } else if (t.wanted == Wanted::Up) {
     out.actual = trying ? "connecting" : "down";
     out.reason = t.reason.empty() ? (trying ? fmt::format("waiting for an answer from {}", out.peer) : "not begun yet") : t.reason;
