@@ -24,17 +24,22 @@ PSK = "0123456789abcdefghij0123456789"
 
 def iperf(client: str, server: str, address: str, seconds: int) -> float:
     """Gbit/s that arrived."""
-    listener = subprocess.Popen(["ip", "netns", "exec", server, "iperf3", "-s", "-1", "-B", address], stdout=subprocess.DEVNULL)
-    try:
-        for _ in range(20):
+    said = ""
+    for _ in range(5):
+        listener = subprocess.Popen(["ip", "netns", "exec", server, "iperf3", "-s", "-1", "--forceflush", "-B", address], stdout=subprocess.PIPE, text=True)
+        try:
+            while "listening" not in listener.stdout.readline():
+                pass
             done = subprocess.run(["ip", "netns", "exec", client, "iperf3", "-c", address, "-t", str(seconds), "-C", "cubic", "-J"],
                                   capture_output=True, text=True, timeout=seconds + 30)
-            if done.returncode == 0:
-                return json.loads(done.stdout)["end"]["sum_received"]["bits_per_second"] / 1e9
-        raise SystemExit(f"iperf3 failed: {done.stdout[-300:]} {done.stderr[-300:]}")
-    finally:
-        listener.terminate()
-        listener.wait()
+            result = json.loads(done.stdout or "{}")
+            if "sum_received" in result.get("end", {}):
+                return result["end"]["sum_received"]["bits_per_second"] / 1e9
+            said = result.get("error", done.stderr)
+        finally:
+            listener.terminate()
+            listener.wait()
+    raise SystemExit(f"iperf3 failed: {said}")
 
 
 def qanat(seconds: int) -> float:

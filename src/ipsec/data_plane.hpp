@@ -80,6 +80,7 @@ struct SaCounters {
   std::uint64_t bytes_out = 0;
   std::optional<Instant> last_in;  // last authenticated packet: liveness need not ask after it
   std::optional<Instant> last_out;
+  std::uint16_t inner_mtu = 0;     // in force: the largest packet that goes through in one piece; 0 without an outbound SA
 };
 struct TunnelCounters {
   TunnelId tunnel;
@@ -88,6 +89,7 @@ struct TunnelCounters {
   std::uint64_t bytes_in = 0;
   std::uint64_t packets_out = 0;
   std::uint64_t bytes_out = 0;
+  std::uint16_t outer_mtu = 0;   // in force: the plan's, or a smaller one that was learnt
 };
 struct Counters {
   RequestId request;

@@ -142,7 +142,8 @@ std::optional<ChosenIke> match_ike(const Proposal& offered, const IkeProposal& o
     if (offers(offered, TransformType::KE, id)) main.candidates.push_back(id);
   }
   if (rules.sent_ke) {
-    std::stable_partition(main.candidates.begin(), main.candidates.end(), [&](KeId id) { return id == *rules.sent_ke; });
+    const auto sent = std::find(main.candidates.begin(), main.candidates.end(), *rules.sent_ke);
+    if (sent != main.candidates.end()) std::rotate(main.candidates.begin(), sent, sent + 1);
   }
   rounds.push_back(main);
   for (std::size_t i = 0; i < kMaxAdditionalKes; ++i) {
