@@ -21,6 +21,9 @@ class DataWorker::Sink final : public wan::PacketSink {
   }
   void write_tun(VrfId, ByteView packet) override { sockets_.tun.send(packet); }
 
+  // How many packets our interfaces refused as too long since the last call.
+  std::uint64_t take_too_big() { return std::exchange(too_big_, 0); }
+
   void flush() {
     for (Batch* batch : {&udp4_, &udp6_, &esp4_, &esp6_}) {
       if (batch->used != 0) flush(*batch);
@@ -55,16 +58,24 @@ class DataWorker::Sink final : public wan::PacketSink {
     batch.used = 0;
     if (batch.encapsulation == ipsec::Encapsulation::Udp) {
       for (io::UdpSocket& s : sockets_.udp) {
-        if (s.local().address.is_v6() == (batch.family == io::Family::V6)) s.send_batch(batch.outs);
+        if (s.local().address.is_v6() == (batch.family == io::Family::V6)) send(s, batch);
       }
     } else {
       for (io::EspSocket& s : sockets_.esp) {
-        if (s.family() == batch.family) s.send_batch(batch.outs);
+        if (s.family() == batch.family) send(s, batch);
       }
     }
   }
 
+  template <typename Socket>
+  void send(Socket& socket, const Batch& batch) {
+    const std::uint64_t before = socket.counters().send_too_big;
+    socket.send_batch(batch.outs);
+    too_big_ += socket.counters().send_too_big - before;
+  }
+
   DataSockets& sockets_;
+  std::uint64_t too_big_ = 0;
   Batch udp4_{ipsec::Encapsulation::Udp, io::Family::V4, {}, {}, 0};
   Batch udp6_{ipsec::Encapsulation::Udp, io::Family::V6, {}, {}, 0};
   Batch esp4_{ipsec::Encapsulation::Native, io::Family::V4, {}, {}, 0};
@@ -92,6 +103,8 @@ Status DataWorker::start() {
   QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(); }));
   for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_udp(s); }));
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_esp(s); }));
+  for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(s.watch_path_errors());
+  for (io::EspSocket& s : sockets_.esp) QANAT_TRY(s.watch_path_errors());
   loop_->on_timer([this] {
     path_->handle_timeout(io::boot_now(), *sink_);
     end_of_turn();
@@ -109,6 +122,8 @@ void DataWorker::on_commands() {
   for (ToDataWorker& message : inbox_.take_all()) {
     if (auto* command = std::get_if<ipsec::Command>(&message)) {
       path_->post(now, std::move(*command));
+    } else if (const auto* error = std::get_if<io::PathError>(&message)) {
+      on_path_error(now, *error);
     } else {
       auto& stray = std::get<StrayDatagram>(message);
       const ipsec::OuterPath arrived{{stray.local, io::kNatPort}, stray.remote, ipsec::Encapsulation::Udp};
@@ -148,9 +163,34 @@ void DataWorker::on_esp(io::EspSocket& socket) {
   end_of_turn();
 }
 
+void DataWorker::on_path_error(Instant now, const io::PathError& error) {
+  const bool ours = error.origin == io::PathError::Origin::Interface;
+  path_->handle_too_big(now, {.source = ours ? wan::OuterTooBig::Source::Interface : wan::OuterTooBig::Source::Icmp,
+                              .local = error.local,
+                              .peer = error.remote,
+                              .quoted_spi = error.first_word,
+                              .outer_mtu = error.mtu});
+}
+
+void DataWorker::hear_path_errors() {
+  const Instant now = io::boot_now();
+  // The rest of a flood waits for the next turn: until then its queue keeps the descriptor ready.
+  const auto hear = [&](auto& socket) {
+    for (std::size_t i = 0; i < io::kBatch; ++i) {
+      const auto error = socket.next_path_error();
+      if (!error) return;
+      on_path_error(now, *error);
+    }
+  };
+  for (io::UdpSocket& s : sockets_.udp) hear(s);
+  for (io::EspSocket& s : sockets_.esp) hear(s);
+  if (const std::uint64_t lost = sink_->take_too_big(); lost != 0) path_->note_too_big_lost(lost);
+}
+
 void DataWorker::end_of_turn() {
   while (auto event = path_->poll_event()) events_.post(std::move(*event));
   sink_->flush();
+  hear_path_errors();
   if (const Status armed = loop_->set_timer(path_->next_timeout()); !armed) log_.error("timer-failed", armed.error());
 }
 

@@ -27,7 +27,8 @@ struct StrayDatagram {
   std::uint8_t tos = 0;
   Bytes data;
 };
-using ToDataWorker = std::variant<ipsec::Command, StrayDatagram>;
+// A PathError is one that the kernel put into the other thread's queue: it chooses between the sockets by a hash.
+using ToDataWorker = std::variant<ipsec::Command, StrayDatagram, io::PathError>;
 using FromDataWorker = std::variant<ipsec::Event, StrayDatagram>;
 
 struct DataSockets {
@@ -54,6 +55,8 @@ class DataWorker {
   void on_tun();
   void on_udp(io::UdpSocket& socket);
   void on_esp(io::EspSocket& socket);
+  void on_path_error(Instant now, const io::PathError& error);
+  void hear_path_errors();
   void end_of_turn();
 
   DataSockets sockets_;

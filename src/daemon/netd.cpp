@@ -45,7 +45,7 @@ class Netd {
     io::UniqueFd fd;
   };
   Outcome carry_out(const io::NetdCommand& command) {
-    return std::visit([this](const auto& c) { return run(c); }, command);
+    return std::visit([this](const auto& c) { return this->run(c); }, command);
   }
 
  private:

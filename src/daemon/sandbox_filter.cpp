@@ -150,6 +150,10 @@ Status check(int result, const char* what) {
   return {};
 }
 
+scmp_arg_cmp equals(unsigned argument, scmp_datum_t value) {
+  return {.arg = argument, .op = SCMP_CMP_EQ, .datum_a = value, .datum_b = 0};
+}
+
 }  // namespace
 
 Status restrict_files(const std::vector<std::string>& writable_dirs) {
@@ -188,18 +192,20 @@ Status load_syscall_filter() {
   // Threads, but no processes: clone3 hides its flags behind a pointer, so the C library must fall back to clone.
   QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0), "clone3"));
   QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(clone), 1,
-                                   SCMP_A0(SCMP_CMP_MASKED_EQ,
-                                           CLONE_THREAD | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS, CLONE_THREAD)),
+                                   scmp_arg_cmp{.arg = 0,
+                                                .op = SCMP_CMP_MASKED_EQ,
+                                                .datum_a = CLONE_THREAD | CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS,
+                                                .datum_b = CLONE_THREAD}),
                   "clone"));
   // ioctl: Asio's non-blocking mode and "how much is there".
   for (const unsigned request : {unsigned{FIONBIO}, unsigned{FIONREAD}}) {
-    QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, request)),
+    QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, equals(1, request)),
                     "ioctl"));
   }
   // prctl: names for threads, and reading our own state.
   for (const int option : {PR_SET_NAME, PR_GET_DUMPABLE, PR_SET_VMA}) {
     QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(prctl), 1,
-                                     SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(option))),
+                                     equals(0, static_cast<scmp_datum_t>(option))),
                     "prctl"));
   }
   return check(seccomp_load(filter.get()), "seccomp_load");

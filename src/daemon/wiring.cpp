@@ -36,7 +36,10 @@ Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
   for (io::UdpSocket& s : control_.ike) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kIkePort); }));
-  for (io::UdpSocket& s : control_.nat) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
+  for (io::UdpSocket& s : control_.nat) {
+    QANAT_TRY(s.watch_path_errors());
+    QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
+  }
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
@@ -86,6 +89,8 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
     }
     gateway_.handle_datagram(now, {{d.local, port}, d.remote}, d.data);
   }
+  // ICMP about ESP in UDP comes to any socket of the group: the kernel does not steer errors.
+  while (const auto error = socket.next_path_error()) data_.inbox().post(*error);
   end_of_turn();
 }
 

@@ -85,6 +85,7 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
     c.inner_mtu = t.config.mtu != 0 ? t.config.mtu
                                     : esp::inner_mtu(sa.child->suite, sa.child->encapsulation, sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4, config_.gateway.outer_mtu);
     if (const auto counters = sa_counters_.find(sa.child->id); counters != sa_counters_.end()) {
+      if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
       c.packets_in = counters->second.packets_in;
       c.bytes_in = counters->second.bytes_in;
       c.packets_out = counters->second.packets_out;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "base/address.hpp"
 #include "base/bytes.hpp"
@@ -26,7 +27,7 @@ struct ReceivedDatagram {
 };
 
 // The don't-fragment bit of IPv4. With IPv6: Set refuses what is longer than the interface's MTU, Clear lets our own
-// kernel fragment it.
+// kernel fragment it, for the interface and for what the kernel knows of the path.
 enum class Df : std::uint8_t { Clear, Set };
 
 struct OutgoingDatagram {
@@ -44,12 +45,24 @@ enum class SendOutcome : std::uint8_t {
   Refused,  // everything else: no route, an ICMP error that was waiting, a rule of the host; dropped
 };
 
+// That a datagram which we sent was longer than its path lets through, as the socket's error queue tells it. Who sent
+// the ICMP message is not known: whether to believe it is decided in wan/.
+struct PathError {
+  enum class Origin : std::uint8_t { Interface, Icmp };
+  Origin origin = Origin::Interface;        // Interface: our own kernel refused to send
+  std::uint32_t mtu = 0;                    // of the interface, or as the message says
+  IpAddress local;                          // where the message was sent to; unspecified for Origin::Interface
+  IpAddress remote;                         // where the datagram was sent to
+  std::optional<std::uint32_t> first_word;  // of the payload (an SPI, with ESP), when that much of it was quoted
+};
+
 struct SocketCounters {
   std::uint64_t received = 0;
   std::uint64_t sent = 0;
   std::uint64_t receive_truncated = 0;  // longer than a slot: dropped
   std::uint64_t receive_malformed = 0;  // raw: shorter than its IP header; or no address came with it
   std::uint64_t receive_errors = 0;     // an ICMP error or another that receiving reported
+  std::uint64_t icmp_ignored = 0;       // ICMP errors that say nothing about the MTU of a path
   std::uint64_t send_busy = 0;
   std::uint64_t send_too_big = 0;
   std::uint64_t send_refused = 0;

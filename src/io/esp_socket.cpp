@@ -50,6 +50,14 @@ Result<EspSocket> EspSocket::adopt(UniqueFd fd, std::size_t slot_size) {
   return out;
 }
 
+Status EspSocket::watch_path_errors() {
+  return queue_path_errors(fd_.get(), family_ == Family::V6, kWhere);
+}
+
+std::optional<PathError> EspSocket::next_path_error() {
+  return batch_->next_path_error(fd_.get(), counters_);
+}
+
 std::span<ReceivedDatagram> EspSocket::receive() {
   const std::span<ReceivedDatagram> received = batch_->receive(fd_.get(), counters_);
   for (ReceivedDatagram& datagram : received) datagram.remote.port = 0;  // IPv6 reports the protocol there

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "io/datagram.hpp"
@@ -30,6 +31,9 @@ class EspSocket {
   [[nodiscard]] std::span<ReceivedDatagram> receive();  // as UdpSocket::receive, ports 0
   SendOutcome send(const OutgoingDatagram& datagram);   // ports are ignored
   std::size_t send_batch(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes = {});
+
+  [[nodiscard]] Status watch_path_errors();  // both as UdpSocket's
+  [[nodiscard]] std::optional<PathError> next_path_error();
 
   [[nodiscard]] const SocketCounters& counters() const { return counters_; }
 

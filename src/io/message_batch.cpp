@@ -3,7 +3,10 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <linux/errqueue.h>
+#include <netinet/icmp6.h>
 #include <netinet/ip.h>
+#include <netinet/ip_icmp.h>
 
 #include "base/result.hpp"
 #include "io/fd.hpp"
@@ -34,6 +37,24 @@ in6_addr to_in6_addr(const IpAddress& a) {
   in6_addr out{};
   std::memcpy(out.s6_addr, a.bytes().data(), 16);
   return out;
+}
+
+// What a queued error says about the path's MTU, if it does.
+std::optional<PathError> too_big(const sock_extended_err& e) {
+  if (e.ee_errno != EMSGSIZE) return std::nullopt;
+  PathError out;
+  out.mtu = e.ee_info;
+  if (e.ee_origin == SO_EE_ORIGIN_LOCAL) return out;
+  out.origin = PathError::Origin::Icmp;
+  const bool v4 = e.ee_origin == SO_EE_ORIGIN_ICMP && e.ee_type == ICMP_UNREACH && e.ee_code == ICMP_UNREACH_NEEDFRAG;
+  const bool v6 = e.ee_origin == SO_EE_ORIGIN_ICMP6 && e.ee_type == ICMP6_PACKET_TOO_BIG && e.ee_code == 0;
+  if (v4 || v6) return out;
+  return std::nullopt;
+}
+
+// Errors that belong to the call itself; any other may be one of an earlier datagram that was waiting.
+bool is_busy(int error) {
+  return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ENOBUFS || error == ENOMEM;
 }
 
 // The first control message; the next one is found with CMSG_NXTHDR.
@@ -90,6 +111,14 @@ Status prepare_datagram_socket(int fd, bool v6, const char* where) {
   return {};
 }
 
+Status queue_path_errors(int fd, bool v6, const char* where) {
+  const int on = 1;
+  if (::setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof on) != 0) {
+    return system_failure(where, "asking for ICMP errors");
+  }
+  return {};
+}
+
 MessageBatch::MessageBatch(bool v6, std::size_t slot_size, Header header)
     : v6_(v6),
       header_(header),
@@ -118,9 +147,15 @@ std::span<ReceivedDatagram> MessageBatch::receive(int fd, SocketCounters& counte
     message.msg_hdr.msg_controllen = kControlSize;
     message.msg_hdr.msg_flags = 0;
   }
-  const int count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
-  if (count < 0) {
-    if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) ++counters.receive_errors;
+  int count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
+  if (count < 0 && !is_busy(errno)) {
+    // It told of a datagram that we sent; there may be others to read.
+    ++counters.receive_errors;
+    may_have_errors_ = true;
+    count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
+  }
+  if (count <= 0) {
+    may_have_errors_ = true;  // woken by nothing that can be read
     return {};
   }
   std::size_t good = 0;
@@ -200,12 +235,63 @@ void MessageBatch::fill(std::size_t index, const OutgoingDatagram& datagram) {
 bool MessageBatch::select_df(int fd, Df df) {
   const DfState wanted = df == Df::Set ? DfState::Set : DfState::Clear;
   if (df_ == wanted) return true;
-  static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE && IP_PMTUDISC_OMIT == IPV6_PMTUDISC_OMIT);
-  const int mode = df == Df::Set ? IP_PMTUDISC_PROBE : IP_PMTUDISC_OMIT;
+  static_assert(IP_PMTUDISC_PROBE == IPV6_PMTUDISC_PROBE);
+  const int mode = df == Df::Set ? IP_PMTUDISC_PROBE : v6_ ? IPV6_PMTUDISC_DONT : IP_PMTUDISC_OMIT;
   const int level = v6_ ? IPPROTO_IPV6 : IPPROTO_IP;
   if (::setsockopt(fd, level, v6_ ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, &mode, sizeof mode) != 0) return false;
   df_ = wanted;
   return true;
+}
+
+std::optional<PathError> MessageBatch::next_path_error(int fd, SocketCounters& counters) {
+  // A few at a time: a flood of them must not keep the reader from its packets.
+  for (std::size_t i = 0; may_have_errors_ && i < kBatch; ++i) {
+    std::array<std::uint8_t, 4> quoted{};
+    alignas(cmsghdr) std::array<std::uint8_t, 512> control{};
+    sockaddr_storage to{};
+    iovec iov{quoted.data(), quoted.size()};
+    msghdr header{};
+    header.msg_name = &to;
+    header.msg_namelen = sizeof to;
+    header.msg_iov = &iov;
+    header.msg_iovlen = 1;
+    header.msg_control = control.data();
+    header.msg_controllen = control.size();
+    const ssize_t size = ::recvmsg(fd, &header, MSG_ERRQUEUE | MSG_DONTWAIT);
+    if (size < 0) {
+      may_have_errors_ = false;
+      return std::nullopt;
+    }
+    std::optional<PathError> found;
+    IpAddress local;
+    for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
+      if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+        in_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(c), sizeof info);
+        local = from_in_addr(info.ipi_addr);
+      } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+        in6_pktinfo info{};
+        std::memcpy(&info, CMSG_DATA(c), sizeof info);
+        local = from_in6_addr(info.ipi6_addr);
+      } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
+                 (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
+        sock_extended_err error{};
+        std::memcpy(&error, CMSG_DATA(c), sizeof error);
+        found = too_big(error);
+      }
+    }
+    if (!found || header.msg_namelen == 0) {
+      ++counters.icmp_ignored;
+      continue;
+    }
+    found->remote = from_socket_address(to).address;
+    if (found->origin == PathError::Origin::Icmp) {
+      found->local = local;
+      if (static_cast<std::size_t>(size) == quoted.size()) found->first_word = load_be32(quoted.data());
+    }
+    return found;
+  }
+  return std::nullopt;
 }
 
 SendOutcome MessageBatch::count_failure(int error, SocketCounters& counters) {
@@ -235,6 +321,7 @@ std::size_t MessageBatch::send_batch(int fd, std::span<const OutgoingDatagram> d
                                      std::span<SendOutcome> outcomes, SocketCounters& counters) {
   std::size_t sent = 0;
   std::size_t at = 0;
+  std::optional<std::size_t> again;
   const auto note = [&](std::size_t index, SendOutcome outcome) {
     if (index < outcomes.size()) outcomes[index] = outcome;
   };
@@ -259,8 +346,17 @@ std::size_t MessageBatch::send_batch(int fd, std::span<const OutgoingDatagram> d
     }
     const int count = ::sendmmsg(fd, out_.data(), static_cast<unsigned>(run), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (count <= 0) {
-      // The error belongs to the first of the run (sendmmsg reports it only when nothing was sent).
-      note(at++, count_failure(errno, counters));
+      // The error belongs to the first of the run (sendmmsg reports it only when nothing was sent), or to a datagram
+      // that was sent long ago: then a second attempt goes well.
+      const int error = errno;
+      if (!is_busy(error)) {
+        may_have_errors_ = true;
+        if (again != at) {
+          again = at;
+          continue;
+        }
+      }
+      note(at++, count_failure(error, counters));
       continue;
     }
     const auto done = static_cast<std::size_t>(count);

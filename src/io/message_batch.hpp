@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <netinet/in.h>
@@ -24,6 +25,8 @@ struct SocketAddress {
 
 // Asks for what receive() needs with every datagram: local address and TOS. Also non-blocking.
 [[nodiscard]] Status prepare_datagram_socket(int fd, bool v6, const char* where);
+// Asks the kernel to queue what goes wrong on the way.
+[[nodiscard]] Status queue_path_errors(int fd, bool v6, const char* where);
 
 class MessageBatch {
  public:
@@ -35,6 +38,7 @@ class MessageBatch {
   SendOutcome send(int fd, const OutgoingDatagram& datagram, SocketCounters& counters);
   std::size_t send_batch(int fd, std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes,
                          SocketCounters& counters);
+  [[nodiscard]] std::optional<PathError> next_path_error(int fd, SocketCounters& counters);
 
  private:
   static constexpr std::size_t kControlSize = 128;
@@ -47,6 +51,7 @@ class MessageBatch {
 
   bool v6_;
   Header header_;
+  bool may_have_errors_ = false;  // what sending or receiving saw last may have left something in the error queue
   std::size_t slot_size_;
   std::size_t stride_;
   std::unique_ptr<std::uint8_t[]> slab_;

@@ -134,5 +134,52 @@ TEST(EspSocket, SendsAndReceivesWithoutTheIpHeader) {
   });
 }
 
+// A router with a narrow link behind it says so; the quoted packet begins with the SPI.
+TEST(EspSocket, HearsThatAPathIsNarrow) {
+  in_fresh_netns([] {
+    // The router's namespace lives as long as a process that sleeps in it.
+    std::string pid = shell("unshare -n sleep 30 >/dev/null 2>&1 & echo $!");
+    pid.pop_back();
+    const std::string there = "nsenter -n -t " + pid + " ";
+    shell("for i in $(seq 100); do [ $(readlink /proc/" + pid +
+          "/ns/net) != $(readlink /proc/self/ns/net) ] && break; sleep 0.02; done; "
+          "ip link set lo up; ip link add wan type veth peer name wan netns " +
+          pid +
+          "; ip link set wan up; "
+          "ip addr add 10.8.0.1/24 dev wan; ip -6 addr add fd08::1/64 dev wan nodad; "
+          "ip route add default via 10.8.0.2; ip -6 route add default via fd08::2");
+    shell(there +
+          "sh -ec 'ip link set wan up; ip addr add 10.8.0.2/24 dev wan; ip addr add fd08::2/64 dev wan nodad; "
+          "ip link add far mtu 1300 type veth peer name end; ip link set far up; ip link set end up; "
+          "ip addr add 10.7.0.2/24 dev far; ip addr add fd07::2/64 dev far nodad; "
+          "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding'");
+    for (const Family family : {Family::V4, Family::V6}) {
+      auto socket = EspSocket::adopt(open_esp_socket(family, 0).value()).value();
+      EXPECT_TRUE(socket.watch_path_errors());
+      const IpAddress ours = *IpAddress::parse(family == Family::V4 ? "10.8.0.1" : "fd08::1");
+      const IpAddress theirs = *IpAddress::parse(family == Family::V4 ? "10.7.0.1" : "fd07::1");
+      Bytes esp(1400, 7);
+      store_be32(esp.data(), 0xc0ffee01U);
+      EXPECT_EQ(socket.send({ours, {theirs, 0}, 0, Df::Set, esp}), SendOutcome::Sent);
+      EXPECT_TRUE(readable(socket.fd(), 3000));
+      EXPECT_TRUE(socket.receive().empty());
+      const auto error = socket.next_path_error();
+      EXPECT_TRUE(error);
+      if (!error) continue;
+      EXPECT_EQ(error->origin, PathError::Origin::Icmp);
+      EXPECT_EQ(error->mtu, 1300U);
+      EXPECT_EQ(error->local, ours);
+      EXPECT_EQ(error->remote, theirs);
+      EXPECT_EQ(error->first_word, 0xc0ffee01U);
+      EXPECT_FALSE(socket.next_path_error());
+      EXPECT_FALSE(readable(socket.fd(), 0));
+      // What may be cut is cut, by the router or by our own kernel.
+      EXPECT_EQ(socket.send({ours, {theirs, 0}, 0, Df::Clear, esp}), SendOutcome::Sent);
+      EXPECT_FALSE(readable(socket.fd(), 300));
+    }
+    shell("kill " + pid);
+  });
+}
+
 }  // namespace
 }  // namespace qanat::io

@@ -61,6 +61,14 @@ Result<UdpSocket> UdpSocket::adopt(UniqueFd fd, std::size_t slot_size) {
   return out;
 }
 
+Status UdpSocket::watch_path_errors() {
+  return queue_path_errors(fd_.get(), local_.address.is_v6(), "UDP socket");
+}
+
+std::optional<PathError> UdpSocket::next_path_error() {
+  return batch_->next_path_error(fd_.get(), counters_);
+}
+
 std::span<ReceivedDatagram> UdpSocket::receive() {
   return batch_->receive(fd_.get(), counters_);
 }

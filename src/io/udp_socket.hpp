@@ -1,12 +1,14 @@
 // UdpSocket: one bound UDP socket, IPv4 or IPv6 (never both), in batches.
 //
 // The don't-fragment bit is a property of the socket in Linux, not of a datagram, so it is switched when a datagram
-// wants the other one: IP_PMTUDISC_PROBE (DF set) or IP_PMTUDISC_OMIT (DF clear, our kernel fragments at the
-// interface's MTU). Both ignore the path MTU that the kernel learns from ICMP: what we believe of such a message is
-// decided in wan/.
+// wants the other one: PROBE (DF set) or, with IPv4, OMIT (DF clear, our kernel fragments at the interface's MTU). Both
+// ignore the path MTU that the kernel learns from ICMP: what we believe of such a message is decided in wan/. Only our
+// kernel can fragment IPv6, so what may be cut there (DONT) is cut as the kernel has learnt: a lie costs fragments of
+// 1280, no loss.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 
 #include "io/datagram.hpp"
@@ -44,6 +46,12 @@ class UdpSocket {
   // In order; a datagram that cannot be sent is dropped and counted, and the rest goes on. Returns how many were sent.
   // `outcomes`, if not empty, has one place for each.
   std::size_t send_batch(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes = {});
+
+  // From then on the kernel queues ICMP errors and refusals of its own. The queue makes the descriptor ready, so
+  // whoever asks for it calls next_path_error() until empty, after every receive() and every send; it costs a system
+  // call only when there may be something.
+  [[nodiscard]] Status watch_path_errors();
+  [[nodiscard]] std::optional<PathError> next_path_error();
 
   [[nodiscard]] const SocketCounters& counters() const { return counters_; }
 

@@ -127,6 +127,59 @@ TEST(UdpSocket, SetsAndClearsDontFragment) {
   });
 }
 
+TEST(UdpSocket, TellsTheMtuOfOurInterface) {
+  in_fresh_netns([] {
+    shell("ip link set lo mtu 1400 up");
+    for (const char* here : {"127.0.0.1", "::1"}) {
+      UdpSocket server = open(here);
+      UdpSocket client = open(here);
+      EXPECT_TRUE(client.watch_path_errors());
+      EXPECT_FALSE(client.next_path_error());
+      const Bytes large(1450, 1);
+      std::vector<OutgoingDatagram> out(3, {{}, server.local(), 0, Df::Set, large});
+      out[2].data = ByteView{large}.first(100);
+      EXPECT_EQ(client.send_batch(out), 1U);
+      EXPECT_EQ(client.counters().send_too_big, 2U);
+      std::size_t told = 0;
+      while (const auto error = client.next_path_error()) {
+        ++told;
+        EXPECT_EQ(error->origin, PathError::Origin::Interface);
+        EXPECT_EQ(error->mtu, 1400U);
+        EXPECT_EQ(error->remote, *IpAddress::parse(here));
+        EXPECT_TRUE(error->local.is_unspecified());
+        EXPECT_FALSE(error->first_word);
+      }
+      EXPECT_GE(told, 2U);
+      pollfd p{client.fd(), POLLIN, 0};
+      EXPECT_EQ(::poll(&p, 1, 0), 0) << "the queue is empty, so nothing spins";
+      EXPECT_EQ(receive(server).size(), 1U);
+    }
+  });
+}
+
+TEST(UdpSocket, AnIcmpErrorCostsNoDatagram) {
+  in_fresh_netns([] {
+    shell("ip link set lo up");
+    for (const char* here : {"127.0.0.1", "::1"}) {
+      UdpSocket server = open(here);
+      UdpSocket client = open(here);
+      EXPECT_TRUE(client.watch_path_errors());
+      const Endpoint nobody{server.local().address, 9};
+      EXPECT_EQ(client.send({}, nobody, 0, Df::Set, to_bytes("x")), SendOutcome::Sent);
+      EXPECT_EQ(client.send({}, server.local(), 0, Df::Set, to_bytes("y")), SendOutcome::Sent);
+      EXPECT_EQ(receive(server).size(), 1U);
+      EXPECT_EQ(client.send({}, nobody, 0, Df::Set, to_bytes("x")), SendOutcome::Sent);
+      EXPECT_EQ(server.send({}, client.local(), 0, Df::Set, to_bytes("z")), SendOutcome::Sent);
+      EXPECT_EQ(receive(client).size(), 1U);
+      EXPECT_FALSE(client.next_path_error());
+      EXPECT_EQ(client.counters().icmp_ignored, 2U);
+      EXPECT_EQ(client.counters().send_refused, 0U);
+      pollfd p{client.fd(), POLLIN, 0};
+      EXPECT_EQ(::poll(&p, 1, 0), 0);
+    }
+  });
+}
+
 TEST(UdpSocket, CountsAnUnreachablePeer) {
   in_fresh_netns([] {
     UdpSocket client = open("0.0.0.0");

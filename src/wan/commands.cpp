@@ -188,6 +188,10 @@ void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
   tunnel->moved_to.reset();
+  const auto elsewhere = [&](const auto& sa) {
+    return sa->path.peer.address != c.path.peer.address || sa->path.local.address != c.path.local.address;
+  };
+  if (std::any_of(tunnel->outbound.begin(), tunnel->outbound.end(), elsewhere)) forget_mtu(*tunnel);
   for (const auto& sa : tunnel->outbound) {
     sa->path = c.path;
     work_out_mtu(*tunnel, *sa);
@@ -198,10 +202,11 @@ void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
 }
 
 void PacketPath::State::work_out_mtu(const Tunnel& tunnel, Outbound& sa) const {
-  const ipsec::TunnelPlan& plan = tunnel.plan;
-  sa.mtu = plan.inner_mtu != 0
-               ? plan.inner_mtu
-               : esp::inner_mtu(sa.suite, sa.path.encapsulation, esp::outer_family(sa.path), plan.outer_mtu);
+  const std::uint16_t fixed = tunnel.plan.inner_mtu;
+  const std::uint16_t fits =
+      esp::inner_mtu(sa.suite, sa.path.encapsulation, esp::outer_family(sa.path), outer_mtu(tunnel));
+  // A fixed one overrides the configured path, not what the path itself has shown.
+  sa.mtu = fixed == 0 ? fits : (tunnel.learnt_mtu ? std::min(fixed, fits) : fixed);
 }
 
 void PacketPath::State::add_routes(const ipsec::TunnelPlan& plan) {
@@ -220,6 +225,7 @@ void PacketPath::State::on(Instant /*now*/, ipsec::SetTunnel& c) {
     tunnel = std::make_unique<Tunnel>();
   }
   tunnel->plan = std::move(c.plan);
+  if (tunnel->learnt_mtu && *tunnel->learnt_mtu >= tunnel->plan.outer_mtu) forget_mtu(*tunnel);
   add_routes(tunnel->plan);
   for (const auto& sa : tunnel->outbound) work_out_mtu(*tunnel, *sa);
 }
@@ -228,6 +234,7 @@ void PacketPath::State::on(Instant now, ipsec::RemoveTunnel& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
   remove_routes(tunnel->plan);
+  forget_mtu(*tunnel);
   for (InboundSlot& slot : slots) {
     if (slot.spi != 0 && slot.tunnel == c.tunnel) free_slot(now, slot);
   }
@@ -246,6 +253,7 @@ void PacketPath::State::set_local(VrfId vrf, std::span<const Prefix> prefixes) {
 
 void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
   ipsec::Counters counters{.request = c.request, .sas = {}, .tunnels = {}, .drops = drops.nonzero()};
+  if (path_too_big != 0) counters.drops.emplace_back("path_too_big", path_too_big);
   std::map<ChildSaId, ipsec::SaCounters> sas;
   std::map<TunnelId, Totals> totals;
   const auto of = [&](ChildSaId child) -> ipsec::SaCounters& {
@@ -260,6 +268,7 @@ void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
       out.packets_out = sa->sa.meter().packets();
       out.bytes_out = sa->sa.meter().bytes();
       out.last_out = sa->last;
+      out.inner_mtu = sa->mtu;
       add_to(sum, sa->sa);
     }
   }
@@ -273,12 +282,14 @@ void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
   }
   for (const auto& [child, sa] : sas) counters.sas.push_back(sa);
   for (const auto& [id, sum] : totals) {
+    const Tunnel& tunnel = *tunnels.at(id);
     counters.tunnels.push_back({.tunnel = id,
-                                .drops = tunnels.at(id)->drops.nonzero(),
+                                .drops = tunnel.drops.nonzero(),
                                 .packets_in = sum.packets_in,
                                 .bytes_in = sum.bytes_in,
                                 .packets_out = sum.packets_out,
-                                .bytes_out = sum.bytes_out});
+                                .bytes_out = sum.bytes_out,
+                                .outer_mtu = outer_mtu(tunnel)});
   }
   events.emplace_back(std::move(counters));
 }

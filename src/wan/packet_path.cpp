@@ -75,12 +75,24 @@ void PacketPath::handle_esp(Instant now, const ipsec::OuterPath& arrived, std::u
   for (const MutableByteView datagram : datagrams) state_->from_wire(now, arrived, outer_tos, datagram, sink);
 }
 
+void PacketPath::handle_too_big(Instant now, const OuterTooBig& news) {
+  state_->too_big(now, news);
+}
+
+void PacketPath::note_too_big_lost(std::uint64_t packets) {
+  state_->path_too_big += packets;
+}
+
 std::optional<Instant> PacketPath::next_timeout() const {
   const State& s = *state_;
   if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty()) return s.ready_since;
-  const auto out = s.held_out.next();
-  const auto in = s.held_in.next();
-  return out && in ? std::min(out, in) : (out ? out : in);
+  std::optional<Instant> next = s.held_out.next();
+  const auto sooner = [&](std::optional<Instant> at) {
+    if (at && (!next || *at < *next)) next = at;
+  };
+  sooner(s.held_in.next());
+  if (!s.learnt_mtus.empty()) sooner(s.learnt_mtus.begin()->first);
+  return next;
 }
 
 void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
@@ -88,6 +100,7 @@ void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
 }
 
 void PacketPath::State::flush(Instant now, PacketSink& sink) {
+  if (!learnt_mtus.empty()) expire_mtus(now);
   if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
   while (const auto id = held_out.expire(now)) drop(find_tunnel(*id), esp::DropReason::HoldTimeout);
   while (const auto spi = held_in.expire(now)) {

@@ -2,7 +2,7 @@
 // bytes and time. Implements ipsec::DataPlane.
 //
 //   commands   post(), set_local_prefixes()
-//   inputs     handle_tun(), handle_esp(), handle_timeout()
+//   inputs     handle_tun(), handle_esp(), handle_too_big(), note_too_big_lost(), handle_timeout()
 //   outputs    poll_event() until empty; packets leave through the PacketSink that an input is given
 //   getters    capabilities(), next_timeout(), drops()
 //
@@ -41,6 +41,19 @@ class PacketSink {
   virtual void write_tun(VrfId vrf, ByteView packet) = 0;
 };
 
+// Somebody says that a packet of ours was larger than its path lets through.
+struct OuterTooBig {
+  enum class Source : std::uint8_t {
+    Interface,  // our own kernel: believed
+    Icmp,       // a message from outside: believed only if it quotes a live SPI and both addresses
+  };
+  Source source = Source::Interface;
+  IpAddress local;  // unspecified when it is not known, which only our own kernel is forgiven
+  IpAddress peer;
+  std::optional<ipsec::EspSpi> quoted_spi;
+  std::uint32_t outer_mtu = 0;
+};
+
 struct PacketPathConfig {
   std::uint32_t shard = 0;           // of our inbound SPIs, below 64
   ipsec::Capabilities capabilities;  // suites empty: every suite that crypto/ has
@@ -49,6 +62,7 @@ struct PacketPathConfig {
   std::size_t hold_bytes = 16U << 20;    // over everything that is held
   std::size_t fragment_entries = 4096;   // inner datagrams whose fragments are followed
   std::uint32_t icmp_per_second = 1000;  // errors that we send, over all tunnels
+  Duration learnt_mtu_time = 10min;      // then the path may have become wider
 };
 
 class PacketPath final : public ipsec::DataPlane {
@@ -74,6 +88,12 @@ class PacketPath final : public ipsec::DataPlane {
   // with `outer_tos` in their outer header. They are opened in place: their content is unspecified afterwards.
   void handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
                   std::span<const MutableByteView> datagrams, PacketSink& sink);
+
+  // Lowers the MTU of the tunnels that it is about, never below 576 (an outer IPv4) or 1280 (IPv6), and for a while.
+  // The lost packet's sender hears of it when it sends the next that is too long.
+  void handle_too_big(Instant now, const OuterTooBig& news);
+  // Packets that send_esp() was given and our own interface refused as too long.
+  void note_too_big_lost(std::uint64_t packets);
 
   // When handle_timeout() has something to do; in the past when it has now.
   [[nodiscard]] std::optional<Instant> next_timeout() const;

@@ -2,8 +2,10 @@
 // outbound.cpp and inbound.cpp; what commands do to the tables in commands.cpp; timers in packet_path.cpp.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -56,6 +58,8 @@ struct Tunnel {
   std::vector<std::unique_ptr<Outbound>> outbound;  // the one in use first, then the newest
   esp::DropCounters drops;
   std::optional<Instant> last_acquire;
+  std::optional<std::uint16_t> learnt_mtu;  // of the path, below plan.outer_mtu
+  Instant learnt_until;
   std::optional<Endpoint> moved_to;     // told by PeerMoved, not yet answered by UpdatePeer
   std::optional<std::uint32_t> bucket;  // of its inbound SPIs: one worker reads them all, so order holds
   Totals retired;                       // of SAs that are gone
@@ -111,6 +115,11 @@ struct PacketPath::State {
   void add_routes(const ipsec::TunnelPlan& plan);
   void remove_routes(const ipsec::TunnelPlan& plan);
   void work_out_mtu(const Tunnel& tunnel, Outbound& sa) const;
+
+  // path_mtu.cpp
+  void too_big(Instant now, const OuterTooBig& news);
+  void forget_mtu(Tunnel& tunnel);
+  void expire_mtus(Instant now);
 
   // outbound.cpp
   void from_tun(Instant now, VrfId vrf, ByteView packet, PacketSink& sink);
@@ -171,12 +180,19 @@ struct PacketPath::State {
   std::vector<ChildSaId> dummies;
   Instant ready_since;
 
+  std::set<std::pair<Instant, TunnelId>> learnt_mtus;  // by Tunnel::learnt_until
+
   esp::DropCounters drops;
+  std::uint64_t path_too_big = 0;
   std::deque<ipsec::Event> events;
   Bytes slab;
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;
 };
+
+[[nodiscard]] inline std::uint16_t outer_mtu(const Tunnel& tunnel) {
+  return std::min(tunnel.plan.outer_mtu, tunnel.learnt_mtu.value_or(tunnel.plan.outer_mtu));
+}
 
 [[nodiscard]] inline std::optional<IpAddress> interface_address(const ipsec::TunnelPlan& plan,
                                                                 const IpAddress& family_of) {

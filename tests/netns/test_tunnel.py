@@ -277,5 +277,4 @@ def interface_addresses() -> None:
 
 if __name__ == "__main__":
     sys.exit(main([outer_ipv4, outer_ipv6, forced_encapsulation, behind_nat, suites, mtu_native, mtu_in_udp_small_path, mtu_of_a_larger_overhead,
-                   mss_is_clamped, default_route, prefix_covers_the_peer, interface_addresses], seconds=270,
-                  later=[path_mtu_is_learnt]))  # rules.md "The outer packet": outer ICMP is not read yet
+                   path_mtu_is_learnt, mss_is_clamped, default_route, prefix_covers_the_peer, interface_addresses], seconds=270))
