@@ -30,7 +30,9 @@ BENCHMARK(raw_seal)->Arg(64)->Arg(1420);
 // Keeps what leaves a path, so that it can be fed to another.
 class Keep final : public wan::PacketSink {
  public:
-  void send_esp(const ipsec::OuterPath&, std::uint8_t, wan::DfBit, ByteView esp) override { last.assign(esp.begin(), esp.end()); }
+  void send_esp(const ipsec::OuterPath&, std::uint8_t, wan::DfBit, ByteView esp) override {
+    last.assign(esp.begin(), esp.end());
+  }
   void write_tun(VrfId, ByteView) override { ++delivered; }
   Bytes last;
   std::uint64_t delivered = 0;

@@ -1,8 +1,8 @@
-// A whole handshake between two endpoints in memory (PSK, both sides' work together), and the bare key exchanges that it
-// cannot do without.
-#include <benchmark/benchmark.h>
-
+// A whole handshake between two endpoints in memory (PSK, both sides' work together), and the bare key exchanges that
+// it cannot do without.
 #include <deque>
+
+#include <benchmark/benchmark.h>
 
 #include "crypto/rng.hpp"
 #include "ike/endpoint.hpp"
@@ -29,16 +29,21 @@ ike::TunnelRef tunnel(const char* proposal, IpAddress local, IpAddress peer) {
 
 class Side {
  public:
-  Side(const char* proposal, IpAddress local, IpAddress peer) : endpoint({}, rng_) { endpoint.set_tunnel(tunnel(proposal, local, peer)); }
+  Side(const char* proposal, IpAddress local, IpAddress peer) : endpoint({}, rng_) {
+    endpoint.set_tunnel(tunnel(proposal, local, peer));
+  }
   // Carries out what the endpoint wants; datagrams go to `wire`.
   void drain(Instant now, std::deque<ike::Transmit>& wire) {
     while (auto action = endpoint.poll_action()) {
       if (auto* t = std::get_if<ike::Transmit>(&*action)) wire.push_back(std::move(*t));
       if (const auto* r = std::get_if<ike::Report>(&*action)) up = up || r->what == ike::Report::What::ChildUp;
       if (const auto* p = std::get_if<ike::PlaneCommand>(&*action)) {
-        if (const auto* spi = std::get_if<ipsec::ReserveSpi>(&p->command)) endpoint.handle_plane(now, ipsec::Done{spi->request, next_spi_++, {}});
-        if (const auto* in = std::get_if<ipsec::InstallInbound>(&p->command)) endpoint.handle_plane(now, ipsec::Done{in->request, 0, {}});
-        if (const auto* out = std::get_if<ipsec::InstallOutbound>(&p->command)) endpoint.handle_plane(now, ipsec::Done{out->request, 0, {}});
+        if (const auto* spi = std::get_if<ipsec::ReserveSpi>(&p->command))
+          endpoint.handle_plane(now, ipsec::Done{spi->request, next_spi_++, {}});
+        if (const auto* in = std::get_if<ipsec::InstallInbound>(&p->command))
+          endpoint.handle_plane(now, ipsec::Done{in->request, 0, {}});
+        if (const auto* out = std::get_if<ipsec::InstallOutbound>(&p->command))
+          endpoint.handle_plane(now, ipsec::Done{out->request, 0, {}});
       }
     }
   }
@@ -73,8 +78,10 @@ void handshake(benchmark::State& state, const char* proposal) {
   }
 }
 BENCHMARK_CAPTURE(handshake, x25519, "aes256gcm16-prfsha384-x25519")->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(handshake, x25519_mlkem768, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")->Unit(benchmark::kMicrosecond);
-BENCHMARK_CAPTURE(handshake, ecp384_mlkem1024, "aes256gcm16-prfsha384-ecp384-ke1_mlkem1024")->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(handshake, x25519_mlkem768, "aes256gcm16-prfsha384-x25519-ke1_mlkem768")
+    ->Unit(benchmark::kMicrosecond);
+BENCHMARK_CAPTURE(handshake, ecp384_mlkem1024, "aes256gcm16-prfsha384-ecp384-ke1_mlkem1024")
+    ->Unit(benchmark::kMicrosecond);
 
 void key_exchange(benchmark::State& state, KeId id) {
   crypto::SystemRng rng;

@@ -1,10 +1,10 @@
 #include "base/address.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <optional>
+
+#include <fmt/format.h>
 
 namespace qanat {
 
@@ -69,7 +69,8 @@ std::optional<std::array<std::uint8_t, 16>> parse_v6(std::string_view text) {
   if (gap == std::string_view::npos) {
     if (!parse_groups(text, head, true) || head.size() != 16) return std::nullopt;
   } else {
-    if (!parse_groups(text.substr(0, gap), head, false) || !parse_groups(text.substr(gap + 2), tail, true)) return std::nullopt;
+    if (!parse_groups(text.substr(0, gap), head, false) || !parse_groups(text.substr(gap + 2), tail, true))
+      return std::nullopt;
     if (head.size() + tail.size() > 14) return std::nullopt;
   }
   std::array<std::uint8_t, 16> out{};
@@ -94,14 +95,17 @@ Result<IpAddress> IpAddress::parse(std::string_view text) {
   } else if (const auto groups = parse_v6(text)) {
     return from_bytes(*groups);
   }
-  return fail(ErrorKind::Malformed, "IP address", fmt::format("'{}' is neither an IPv4 address like 192.0.2.1 nor an IPv6 address like 2001:db8::1", text));
+  return fail(ErrorKind::Malformed, "IP address",
+              fmt::format("'{}' is neither an IPv4 address like 192.0.2.1 nor an IPv6 address like 2001:db8::1", text));
 }
 
 bool IpAddress::is_unspecified() const {
   return std::all_of(octets_.begin(), octets_.end(), [](std::uint8_t b) { return b == 0; });
 }
 
-bool IpAddress::is_multicast() const { return v6_ ? octets_[0] == 0xff : (octets_[0] & 0xf0) == 0xe0; }
+bool IpAddress::is_multicast() const {
+  return v6_ ? octets_[0] == 0xff : (octets_[0] & 0xf0) == 0xe0;
+}
 
 std::string IpAddress::to_string() const {
   if (!v6_) {
@@ -153,13 +157,15 @@ Result<Prefix> Prefix::parse(std::string_view text) {
   if (slash != std::string_view::npos) {
     const auto number = parse_number(text.substr(slash + 1), 10, address.bits(), 3);
     if (!number) {
-      return fail(ErrorKind::Malformed, "prefix", fmt::format("'{}': the length after '/' must be 0 to {}", text, address.bits()));
+      return fail(ErrorKind::Malformed, "prefix",
+                  fmt::format("'{}': the length after '/' must be 0 to {}", text, address.bits()));
     }
     length = *number;
   }
   const Prefix p = masked(address, length);
   if (p.address_ != address) {
-    return fail(ErrorKind::Malformed, "prefix", fmt::format("'{}' has host bits set; the network is {}", text, p.to_string()));
+    return fail(ErrorKind::Malformed, "prefix",
+                fmt::format("'{}' has host bits set; the network is {}", text, p.to_string()));
   }
   return p;
 }
@@ -186,10 +192,13 @@ IpAddress Prefix::last() const {
   return IpAddress::from_bytes(octets);
 }
 
-std::string Prefix::to_string() const { return fmt::format("{}/{}", address_.to_string(), length_); }
+std::string Prefix::to_string() const {
+  return fmt::format("{}/{}", address_.to_string(), length_);
+}
 
 std::string Endpoint::to_string() const {
-  return address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), port) : fmt::format("{}:{}", address.to_string(), port);
+  return address.is_v6() ? fmt::format("[{}]:{}", address.to_string(), port)
+                         : fmt::format("{}:{}", address.to_string(), port);
 }
 
 }  // namespace qanat

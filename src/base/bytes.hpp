@@ -82,7 +82,8 @@ class ByteReader {
     if (remaining() >= size) {
       return {};
     }
-    return fail(ErrorKind::Malformed, field, "needs " + std::to_string(size) + " octets, " + std::to_string(remaining()) + " are left");
+    return fail(ErrorKind::Malformed, field,
+                "needs " + std::to_string(size) + " octets, " + std::to_string(remaining()) + " are left");
   }
 
   ByteView data_;
@@ -117,12 +118,18 @@ class ByteWriter {
   Bytes out_;
 };
 
-[[nodiscard]] inline Bytes to_bytes(ByteView v) { return {v.begin(), v.end()}; }
-[[nodiscard]] inline Bytes to_bytes(std::string_view text) { return {text.begin(), text.end()}; }
+[[nodiscard]] inline Bytes to_bytes(ByteView v) {
+  return {v.begin(), v.end()};
+}
+[[nodiscard]] inline Bytes to_bytes(std::string_view text) {
+  return {text.begin(), text.end()};
+}
 [[nodiscard]] inline bool equal(ByteView a, ByteView b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
-inline void append(Bytes& to, ByteView more) { to.insert(to.end(), more.begin(), more.end()); }
+inline void append(Bytes& to, ByteView more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
 
 // Lower-case hexadecimal, and back (any case, an even number of digits, nothing else).
 [[nodiscard]] std::string to_hex(ByteView v);

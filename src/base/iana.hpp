@@ -75,7 +75,9 @@ struct CipherSuite {
   std::uint16_t key_bits = 0;  // of the cipher key: 128, 192, 256; the salt is not counted (ChaCha20: 256)
   IntegId integ = IntegId::NONE;
 
-  [[nodiscard]] bool is_aead() const { return encr == EncrId::ENCR_AES_GCM_16 || encr == EncrId::ENCR_CHACHA20_POLY1305; }
+  [[nodiscard]] bool is_aead() const {
+    return encr == EncrId::ENCR_AES_GCM_16 || encr == EncrId::ENCR_CHACHA20_POLY1305;
+  }
   friend bool operator==(const CipherSuite&, const CipherSuite&) = default;
 };
 [[nodiscard]] std::string to_string(const CipherSuite& suite);  // "aes256gcm16", "aes256-sha256"

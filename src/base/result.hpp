@@ -24,13 +24,20 @@ enum class ErrorKind : std::uint8_t {
 
 [[nodiscard]] constexpr const char* to_string(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::Malformed: return "malformed";
-    case ErrorKind::PeerMisbehaved: return "peer misbehaved";
-    case ErrorKind::PeerIncompatible: return "peer incompatible";
-    case ErrorKind::AuthFailed: return "authentication failed";
-    case ErrorKind::LocalPolicy: return "local policy";
-    case ErrorKind::Resource: return "resource limit";
-    case ErrorKind::Internal: return "internal";
+    case ErrorKind::Malformed:
+      return "malformed";
+    case ErrorKind::PeerMisbehaved:
+      return "peer misbehaved";
+    case ErrorKind::PeerIncompatible:
+      return "peer incompatible";
+    case ErrorKind::AuthFailed:
+      return "authentication failed";
+    case ErrorKind::LocalPolicy:
+      return "local policy";
+    case ErrorKind::Resource:
+      return "resource limit";
+    case ErrorKind::Internal:
+      return "internal";
   }
   return "unknown";
 }
@@ -48,7 +55,8 @@ template <typename T>
 using Result = std::expected<T, Error>;
 using Status = Result<void>;
 
-[[nodiscard]] inline std::unexpected<Error> fail(ErrorKind kind, std::string where, std::string detail, std::uint16_t notify = 0) {
+[[nodiscard]] inline std::unexpected<Error> fail(ErrorKind kind, std::string where, std::string detail,
+                                                 std::uint16_t notify = 0) {
   return std::unexpected(Error{kind, notify, std::move(where), std::move(detail)});
 }
 
@@ -65,10 +73,9 @@ inline void ensure(bool holds, const char* what, std::source_location where = st
 }  // namespace qanat
 
 // Evaluates a Status or Result and returns its error from the calling function.
-#define QANAT_TRY(expression)                              \
-  do {                                                     \
-    if (auto qanat_status_ = (expression); !qanat_status_) \
-      return std::unexpected(std::move(qanat_status_).error()); \
+#define QANAT_TRY(expression)                                                                                        \
+  do {                                                                                                               \
+    if (auto qanat_status_ = (expression); !qanat_status_) return std::unexpected(std::move(qanat_status_).error()); \
   } while (false)
 
 #define QANAT_CONCAT_INNER(a, b) a##b
@@ -76,7 +83,7 @@ inline void ensure(bool holds, const char* what, std::source_location where = st
 // QANAT_ASSIGN(auto value, expression): binds the value or returns the error.
 #define QANAT_ASSIGN(declaration, expression) \
   QANAT_ASSIGN_INNER(QANAT_CONCAT(qanat_result_, __LINE__), declaration, expression)
-#define QANAT_ASSIGN_INNER(name, declaration, expression) \
-  auto name = (expression);                               \
+#define QANAT_ASSIGN_INNER(name, declaration, expression)     \
+  auto name = (expression);                                   \
   if (!name) return std::unexpected(std::move(name).error()); \
   declaration = std::move(*name)

@@ -31,7 +31,9 @@ class Rng {
   }
   [[nodiscard]] std::uint32_t u32() { return static_cast<std::uint32_t>(u64()); }
   // Uniform in [0, bound); bound > 0.
-  [[nodiscard]] std::uint64_t below(std::uint64_t bound) { return static_cast<std::uint64_t>((static_cast<Wide>(u64()) * bound) >> 64); }
+  [[nodiscard]] std::uint64_t below(std::uint64_t bound) {
+    return static_cast<std::uint64_t>((static_cast<Wide>(u64()) * bound) >> 64);
+  }
 };
 
 // xoshiro256** seeded by splitmix64: fast and repeatable, and no secret.

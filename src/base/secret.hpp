@@ -12,7 +12,9 @@ namespace qanat {
 
 // Overwrites memory with zeros in a way that the optimiser must keep (secret_test.cpp reads the memory afterwards).
 void wipe(void* data, std::size_t size) noexcept;
-inline void wipe(MutableByteView v) noexcept { wipe(v.data(), v.size()); }
+inline void wipe(MutableByteView v) noexcept {
+  wipe(v.data(), v.size());
+}
 
 // True when both hold the same octets; the time depends on the length only.
 [[nodiscard]] bool constant_time_equal(ByteView a, ByteView b) noexcept;

@@ -19,11 +19,11 @@ class StrongId {
   Rep value_{};
 };
 
-using VrfId = StrongId<struct VrfIdTag, std::uint32_t>;         // an account's routing world; the default is 0
-using TunnelId = StrongId<struct TunnelIdTag, std::uint32_t>;   // a configured tunnel, stable while the process lives
-using ChildSaId = StrongId<struct ChildSaIdTag, std::uint64_t>; // one Child SA pair, never reused on a node
-using IkeSaId = StrongId<struct IkeSaIdTag, std::uint64_t>;     // one IKE SA, never reused on a node
-using RequestId = StrongId<struct RequestIdTag, std::uint64_t>; // pairs a command with its answer
+using VrfId = StrongId<struct VrfIdTag, std::uint32_t>;          // an account's routing world; the default is 0
+using TunnelId = StrongId<struct TunnelIdTag, std::uint32_t>;    // a configured tunnel, stable while the process lives
+using ChildSaId = StrongId<struct ChildSaIdTag, std::uint64_t>;  // one Child SA pair, never reused on a node
+using IkeSaId = StrongId<struct IkeSaIdTag, std::uint64_t>;      // one IKE SA, never reused on a node
+using RequestId = StrongId<struct RequestIdTag, std::uint64_t>;  // pairs a command with its answer
 
 }  // namespace qanat
 

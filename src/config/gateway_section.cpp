@@ -99,7 +99,8 @@ void read_routing(Section& section, model::Gateway& gateway) {
     }
   }
   // The one after it is ours as well (a default route's); below 256 the numbers belong to the host.
-  if (const auto table = section.integer("route_table", 256, kMaxU32 - 1)) gateway.route_table = static_cast<std::uint32_t>(table->value);
+  if (const auto table = section.integer("route_table", 256, kMaxU32 - 1))
+    gateway.route_table = static_cast<std::uint32_t>(table->value);
   if (const auto mark = section.integer("fwmark", 1, kMaxU32)) gateway.fwmark = static_cast<std::uint32_t>(mark->value);
 }
 

@@ -79,7 +79,9 @@ TEST(Keys, Tunnel) {
   ASSERT_EQ(listed.selector_list.size(), 1U);
   EXPECT_EQ(listed.selector_list[0].remote, *Prefix::parse("10.1.0.0/16"));
   EXPECT_EQ(tunnel_of("selectors = [{ local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }, "
-                      "{ local = \"10.2.0.0/16\", remote = \"10.3.0.0/16\" }]").selector_list.size(), 2U);
+                      "{ local = \"10.2.0.0/16\", remote = \"10.3.0.0/16\" }]")
+                .selector_list.size(),
+            2U);
   EXPECT_EQ(tunnel_of("source_check = \"off\"").source_check, model::SourceCheck::Off);
   EXPECT_EQ(tunnel_of("encap = \"force\"").encap, model::EncapMode::Force);
   EXPECT_EQ(tunnel_of("esn = \"off\"").esn, model::EsnMode::Off);
@@ -240,7 +242,8 @@ TEST(BadKeys, Inside) {
       {"routes = [7]", "routes: the entry 7"},
       {"routes = [\"224.0.0.0/4\"]", "multicast"},
       {"routes = [\"10.0.0.0/8\", \"10.0.0.0/8\"]", "is listed twice"},
-      {"selectors = [{ local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }, { local = \"10.4.0.0/16\", remote = \"10.3.0.0/16\" }]",
+      {"selectors = [{ local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }, { local = \"10.4.0.0/16\", remote = "
+       "\"10.3.0.0/16\" }]",
        "the list lets 10.2.0.0/16 reach 10.3.0.0/16 as well"},
       {"selectors = \"all\"", "selectors = \"all\": must be \"any\", \"routes\""},
       {"selectors = \"routes\"", "the tunnel has no routes"},

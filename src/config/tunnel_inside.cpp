@@ -112,10 +112,11 @@ void refuse_uncombined(Section& section, Position at, const std::vector<model::S
   for (const model::SelectorPair& a : pairs) {
     for (const model::SelectorPair& b : pairs) {
       if (a.local.is_v4() != b.remote.is_v4() || listed(a.local, b.remote)) continue;
-      section.problems().error(at,
-                               fmt::format("{}: selectors: the list lets {} reach {} as well, though it does not name that pair", section.title(),
-                                           a.local.to_string(), b.remote.to_string()),
-                               "one Child SA carries every combination: name them all, or make two tunnels with identities of their own");
+      section.problems().error(
+          at,
+          fmt::format("{}: selectors: the list lets {} reach {} as well, though it does not name that pair",
+                      section.title(), a.local.to_string(), b.remote.to_string()),
+          "one Child SA carries every combination: name them all, or make two tunnels with identities of their own");
       return;
     }
   }

@@ -15,13 +15,13 @@ using NamedCounters = std::vector<std::pair<std::string, std::uint64_t>>;
 
 // One exchange of the handshake that made an IKE SA, for `qanat status NAME`.
 struct ExchangeStep {
-  std::string exchange;            // "IKE_INTERMEDIATE (mlkem768)"
-  std::uint32_t request_bytes = 0;   // IKE octets on the wire, all fragments
+  std::string exchange;             // "IKE_INTERMEDIATE (mlkem768)"
+  std::uint32_t request_bytes = 0;  // IKE octets on the wire, all fragments
   std::uint32_t response_bytes = 0;
   std::uint32_t request_fragments = 1;  // datagrams
   std::uint32_t response_fragments = 1;
   std::uint32_t retransmissions = 0;
-  double milliseconds = 0;         // from our first send (or first receive) to the answer
+  double milliseconds = 0;  // from our first send (or first receive) to the answer
 };
 
 // How safe keys are (rules.md "How safe an SA is").
@@ -33,7 +33,7 @@ struct Verdict {
 struct ChildStatus {
   std::uint32_t spi_in = 0;
   std::uint32_t spi_out = 0;
-  std::string suite;          // "aes256gcm16"
+  std::string suite;  // "aes256gcm16"
   bool esn = false;
   std::string encapsulation;  // "udp" | "native"
   std::vector<std::string> local_ts;
@@ -52,17 +52,17 @@ struct ChildStatus {
 struct IkeStatus {
   std::uint64_t spi_i = 0;
   std::uint64_t spi_r = 0;
-  std::string role;            // "initiator" | "responder"
-  std::string local;           // endpoints in use
+  std::string role;   // "initiator" | "responder"
+  std::string local;  // endpoints in use
   std::string remote;
   std::string local_id;
   std::string remote_id;
-  std::string suite;           // "aes256gcm16-prfsha384"
+  std::string suite;                       // "aes256gcm16-prfsha384"
   std::vector<std::string> key_exchanges;  // in order: "x25519", "mlkem768"
   Verdict verdict;
   std::string authentication;          // "PSK"
   std::string authentication_verdict;  // "quantum-safe (generated PSK, 256 bits)" | "depends on the PSK's entropy"
-  bool nat_local = false;      // we are behind a NAT
+  bool nat_local = false;              // we are behind a NAT
   bool nat_remote = false;
   bool fragmentation = false;
   double seconds_up = 0;
@@ -72,12 +72,12 @@ struct IkeStatus {
 
 struct TunnelStatus {
   std::string name;
-  std::string wanted;   // "up" | "down" | "on call"
-  std::string actual;   // "up" | "connecting" | "waiting" | "down"
-  std::string reason;   // why wanted and actual differ, and what to do; empty when they agree
-  std::string local;    // configured addresses
+  std::string wanted;  // "up" | "down" | "on call"
+  std::string actual;  // "up" | "connecting" | "waiting" | "down"
+  std::string reason;  // why wanted and actual differ, and what to do; empty when they agree
+  std::string local;   // configured addresses
   std::string peer;
-  std::string pq;       // policy
+  std::string pq;  // policy
   std::vector<std::string> routes;
   std::optional<IkeStatus> ike;
   std::vector<ChildStatus> children;
@@ -90,11 +90,11 @@ struct TunnelStatus {
 
 struct Snapshot {
   std::string version;
-  std::string crypto;         // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
+  std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
   std::vector<TunnelStatus> tunnels;  // every configured tunnel, in the order of the config
-  NamedCounters drops;        // of packets, by reason
-  NamedCounters ike_counters; // of IKE messages, by reason
+  NamedCounters drops;                // of packets, by reason
+  NamedCounters ike_counters;         // of IKE messages, by reason
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.

@@ -1,13 +1,12 @@
 #include "daemon/config_file.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <fmt/format.h>
-
 #include <cerrno>
 #include <cstdio>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/fd.hpp"
 
@@ -32,7 +31,7 @@ Result<SecretBytes> read_file(const std::string& path, std::size_t limit) {
 }
 
 Result<SecretBytes> read_secret(const std::string& path) {
-  struct stat st {};
+  struct stat st{};
   if (::stat(path.c_str(), &st) != 0) return io::system_failure(path, "cannot be opened");
   if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
     return fail(ErrorKind::LocalPolicy, path, fmt::format("can be read by every user: chmod 600 {}", path));
@@ -44,12 +43,15 @@ Result<SecretBytes> read_secret(const std::string& path) {
 
 Result<model::Config> read_config(const std::string& file) {
   auto text = read_file(file, config::kMaxConfigSize);
-  if (!text) return fail(ErrorKind::LocalPolicy, text.error().where, fmt::format("{}; name another with -c, docs/config.md shows how to write one", text.error().detail));
+  if (!text)
+    return fail(ErrorKind::LocalPolicy, text.error().where,
+                fmt::format("{}; name another with -c, docs/config.md shows how to write one", text.error().detail));
   const std::size_t slash = file.rfind('/');
   const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
   const ByteView octets = text->expose();
   const std::string_view view{reinterpret_cast<const char*>(octets.data()), octets.size()};
-  auto loaded = config::load(view, file, [&](const std::string& path) { return read_secret(path.starts_with('/') ? path : folder + path); });
+  auto loaded = config::load(
+      view, file, [&](const std::string& path) { return read_secret(path.starts_with('/') ? path : folder + path); });
   const auto& problems = loaded ? loaded->warnings : loaded.error();
   if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
   if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");

@@ -1,12 +1,12 @@
 #include "daemon/host.hpp"
 
-#include <arpa/inet.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <memory>
 #include <vector>
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <netinet/in.h>
 
 namespace qanat::daemon {
 
@@ -43,7 +43,11 @@ void adapt_to_host(model::Config& config, const io::Log& log) {
     if (t.local || !address || is_ours(*address)) continue;
     if (!t.local_id) t.local_id = wire::Identity::of_address(*address);
     t.local = v6 ? IpAddress::from_bytes(std::array<std::uint8_t, 16>{}) : IpAddress{};
-    log.info("behind-nat", {{"tunnel", t.name}, {"address", address->to_string()}, {"detail", "no interface has this address: the gateway stands behind a static NAT, or the address is wrong"}});
+    log.info(
+        "behind-nat",
+        {{"tunnel", t.name},
+         {"address", address->to_string()},
+         {"detail", "no interface has this address: the gateway stands behind a static NAT, or the address is wrong"}});
   }
 }
 

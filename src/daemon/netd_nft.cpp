@@ -123,11 +123,13 @@ bool has_default(const gateway::SetProtection& p, bool v6) {
 
 // What belongs to the outer network and may come from anywhere, also from inside a protected prefix: IKE and ESP
 // addressed to this host, their fragments (useless without a first one, which must have passed), and the link's own
-// packets, which routers do not forward. IKE and ESP get our mark: the reverse path filter (with src_valid_mark) then looks
-// the peer up where our answers go, past our own tables, and a route that covers the peer does not make it a martian.
+// packets, which routers do not forward. IKE and ESP get our mark: the reverse path filter (with src_valid_mark) then
+// looks the peer up where our answers go, past our own tables, and a route that covers the peer does not make it a
+// martian.
 void add_outer_exemptions(Json& commands, std::uint32_t fwmark) {
-  commands.push_back(rule(kIn, "IKE and ESP in UDP",
-                          {match("==", payload("udp", "dport"), any_of({io::kIkePort, io::kNatPort})), to_us(), mark(fwmark), accept()}));
+  commands.push_back(rule(
+      kIn, "IKE and ESP in UDP",
+      {match("==", payload("udp", "dport"), any_of({io::kIkePort, io::kNatPort})), to_us(), mark(fwmark), accept()}));
   commands.push_back(rule(kIn, "ESP", {match("==", meta("l4proto"), "esp"), to_us(), mark(fwmark), accept()}));
   const Json offset = {{"&", {payload("ip", "frag-off"), 0x1fff}}};
   commands.push_back(rule(kIn, "later fragments", {match("!=", offset, 0), to_us(), accept()}));

@@ -41,7 +41,8 @@ void add_link_local_bypass(std::vector<HostRoute>& routes, const gateway::SetPro
 Status write_sysctl(const std::string& path, std::string_view value) {
   const io::UniqueFd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
   if (!fd.valid()) return io::system_failure(path, "open");
-  if (::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size())) return io::system_failure(path, "write");
+  if (::write(fd.get(), value.data(), value.size()) != static_cast<ssize_t>(value.size()))
+    return io::system_failure(path, "write");
   return {};
 }
 
@@ -51,7 +52,9 @@ Status switch_off_reverse_path_filter(const std::string& tun) {
 }
 
 // And outer packets by the tunnels' routes, unless it heeds the mark that the filter gives them (netd_nft.cpp).
-Status let_reverse_path_filter_heed_marks() { return write_sysctl("/proc/sys/net/ipv4/conf/all/src_valid_mark", "1\n"); }
+Status let_reverse_path_filter_heed_marks() {
+  return write_sysctl("/proc/sys/net/ipv4/conf/all/src_valid_mark", "1\n");
+}
 
 // Devices first: what they leave behind runs into the barrier, never past it.
 Status remove_in_order(RouteSocket& kernel, const std::vector<HostRoute>& routes) {

@@ -199,8 +199,7 @@ Status load_syscall_filter() {
                   "clone"));
   // ioctl: Asio's non-blocking mode and "how much is there".
   for (const unsigned request : {unsigned{FIONBIO}, unsigned{FIONREAD}}) {
-    QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, equals(1, request)),
-                    "ioctl"));
+    QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, equals(1, request)), "ioctl"));
   }
   // prctl: names for threads, and reading our own state.
   for (const int option : {PR_SET_NAME, PR_GET_DUMPABLE, PR_SET_VMA}) {

@@ -1,9 +1,9 @@
 #include "daemon/wiring.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <csignal>
+
+#include <fmt/format.h>
 
 #include "io/clock.hpp"
 
@@ -26,9 +26,15 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
 
 }  // namespace
 
-Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener, io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log)
-    : log_(log), control_(std::move(control)), api_listener_(std::move(api_listener)), netd_(std::move(netd)), key_log_(std::move(key_log)),
-       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_), data_(std::move(data), data_events_, log) {}
+Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
+               io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log)
+    : log_(log),
+      control_(std::move(control)),
+      api_listener_(std::move(api_listener)),
+      netd_(std::move(netd)),
+      key_log_(std::move(key_log)),
+      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
+      data_(std::move(data), data_events_, log) {}
 
 Wiring::~Wiring() = default;
 
@@ -52,15 +58,17 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(data_.start());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
   publish();
-  QANAT_ASSIGN(http_, io::HttpServer::start(std::move(api_listener_), [this](control::Request request, const io::HttpServer::Peer&, io::HttpServer::Reply reply) {
-    const std::shared_ptr<const control::Snapshot> snapshot = snapshot_.load();
-    auto outcome = control::handle(request, *snapshot);
-    if (auto* ready = std::get_if<control::Reply>(&outcome)) {
-      reply(std::move(*ready));
-    } else {
-      api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
-    }
-  }));
+  QANAT_ASSIGN(http_, io::HttpServer::start(
+                          std::move(api_listener_),
+                          [this](control::Request request, const io::HttpServer::Peer&, io::HttpServer::Reply reply) {
+                            const std::shared_ptr<const control::Snapshot> snapshot = snapshot_.load();
+                            auto outcome = control::handle(request, *snapshot);
+                            if (auto* ready = std::get_if<control::Reply>(&outcome)) {
+                              reply(std::move(*ready));
+                            } else {
+                              api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
+                            }
+                          }));
   end_of_turn();
   return {};
 }
@@ -134,7 +142,8 @@ void Wiring::on_netd() {
 
 void Wiring::on_signal(int signal) {
   if (signal == SIGHUP) {
-    log_.warning("reload-ignored", {{"detail", "this version reads its configuration at start: restart qanatd to change it"}});
+    log_.warning("reload-ignored",
+                 {{"detail", "this version reads its configuration at start: restart qanatd to change it"}});
     return;
   }
   if (stop_at_) return loop_->stop();  // asked twice
@@ -164,7 +173,9 @@ void Wiring::write_log(const gateway::LogEvent& event) {
   log_.log(level, event.name, fields);
 }
 
-void Wiring::publish() { snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now()))); }
+void Wiring::publish() {
+  snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now())));
+}
 
 void Wiring::end_of_turn() {
   bool changed = false;
@@ -183,7 +194,9 @@ void Wiring::end_of_turn() {
       write_log(*event);
       changed = true;
     } else if (key_log_) {
-      const Status written = std::holds_alternative<ike::KeyLog>(*out) ? key_log_->write(std::get<ike::KeyLog>(*out)) : key_log_->write(std::get<ike::EspKeyLog>(*out));
+      const Status written = std::holds_alternative<ike::KeyLog>(*out)
+                                 ? key_log_->write(std::get<ike::KeyLog>(*out))
+                                 : key_log_->write(std::get<ike::EspKeyLog>(*out));
       if (!written) log_.error("key-log-failed", written.error());
     }
   }

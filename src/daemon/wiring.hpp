@@ -4,8 +4,8 @@
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over the published snapshot
 //
-// They speak through mailboxes only. The snapshot is the one thing that is read from another thread: immutable, replaced
-// as a whole.
+// They speak through mailboxes only. The snapshot is the one thing that is read from another thread: immutable,
+// replaced as a whole.
 #pragma once
 
 #include <atomic>
@@ -29,8 +29,8 @@ struct ControlSockets {
 
 class Wiring {
  public:
-  Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener, io::NetdClient netd,
-         std::optional<KeyLogWriter> key_log, const io::Log& log);
+  Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
+         io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);

@@ -1,8 +1,8 @@
 #include "gateway/director.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "gateway/translate.hpp"
 
@@ -23,7 +23,8 @@ Director::Tunnel* Director::find(TunnelId id) {
 }
 
 Director::Tunnel* Director::find(const std::string& name) {
-  const auto found = std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.config.name == name; });
+  const auto found =
+      std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.config.name == name; });
   return found == tunnels_.end() ? nullptr : &*found;
 }
 
@@ -77,7 +78,8 @@ void Director::retry_later(Instant now, Tunnel& t) {
   const unsigned doublings = std::min(t.failures, 6U);
   ++t.failures;
   const Duration base = std::min<Duration>(kMaxBackoff, Duration{1s} * (1U << doublings));
-  t.retry_at = now + base + Duration{static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(base.count()) / 4 + 1))};
+  t.retry_at =
+      now + base + Duration{static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(base.count()) / 4 + 1))};
 }
 
 void Director::answer_waiting(Tunnel& t, bool ok, const std::string& message) {
@@ -87,12 +89,15 @@ void Director::answer_waiting(Tunnel& t, bool ok, const std::string& message) {
 }
 
 void Director::command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command) {
-  const auto done = [&](bool ok, std::string message) { outputs_.emplace_back(CommandDone{ticket, {ok, std::move(message)}}); };
+  const auto done = [&](bool ok, std::string message) {
+    outputs_.emplace_back(CommandDone{ticket, {ok, std::move(message)}});
+  };
   if (command.verb == control::GatewayCommand::Verb::Purge) {
     const RequestId request{next_request_++};
     host_tickets_[request] = ticket;
     outputs_.emplace_back(HostOut{request, PurgeProtection{config_.gateway.route_table, config_.gateway.fwmark}});
-    log(EventLevel::Warning, "purge", {{"detail", "routes and rules that keep protected traffic inside the tunnels are being removed"}});
+    log(EventLevel::Warning, "purge",
+        {{"detail", "routes and rules that keep protected traffic inside the tunnels are being removed"}});
     return;
   }
   Tunnel* t = find(command.tunnel);
@@ -108,7 +113,8 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     // Forgotten by IKE, so that the peer cannot bring it up again; the routes stay, and with them the barrier.
     outputs_.emplace_back(ToIkeShard{RemoveIkeTunnel{t->id}});
     log(EventLevel::Info, "tunnel-down", {{"tunnel", t->config.name}, {"reason", "taken down by qanat down"}});
-    return done(true, fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
+    return done(true,
+                fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
   if (t->live > 0) return done(true, fmt::format("{} is up already", t->config.name));
   if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});
@@ -129,19 +135,29 @@ void Director::handle_report(Instant now, const ike::Report& report) {
   const std::string name = t != nullptr ? t->config.name : "";
   using What = ike::Report::What;
   switch (report.what) {
-    case What::IkeUp: log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}}); return;
-    case What::PeerMoved: log(EventLevel::Info, "peer-moved", {{"tunnel", name}, {"detail", report.detail}}); return;
+    case What::IkeUp:
+      log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
+      return;
+    case What::PeerMoved:
+      log(EventLevel::Info, "peer-moved", {{"tunnel", name}, {"detail", report.detail}});
+      return;
     case What::PeerRefused: {
-      log(EventLevel::Warning, "peer-refused", name.empty() ? std::vector<std::pair<std::string, std::string>>{{"reason", report.detail}}
-                                                            : std::vector<std::pair<std::string, std::string>>{{"tunnel", name}, {"reason", report.detail}});
+      log(EventLevel::Warning, "peer-refused",
+          name.empty() ? std::vector<std::pair<std::string, std::string>>{{"reason", report.detail}}
+                       : std::vector<std::pair<std::string, std::string>>{{"tunnel", name}, {"reason", report.detail}});
       // A tunnel that waits for its peer shows why the peer did not get in.
       for (Tunnel& other : tunnels_) {
-        const bool concerns = t != nullptr ? &other == t : other.live == 0 && other.wanted != Wanted::Down && (!other.config.peer || report.detail.find(other.config.peer->to_string()) != std::string::npos);
+        const bool concerns =
+            t != nullptr
+                ? &other == t
+                : other.live == 0 && other.wanted != Wanted::Down &&
+                      (!other.config.peer || report.detail.find(other.config.peer->to_string()) != std::string::npos);
         if (concerns && other.live == 0) other.reason = "refused the peer: " + report.detail;
       }
       return;
     }
-    default: break;
+    default:
+      break;
   }
   if (t == nullptr) return;
   switch (report.what) {
@@ -161,7 +177,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       break;
     case What::AttemptFailed:
       if (t->live == 0) t->reason = report.detail;
-      log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed", {{"tunnel", name}, {"reason", report.detail}});
+      log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed",
+          {{"tunnel", name}, {"reason", report.detail}});
       answer_waiting(*t, false, report.detail);
       retry_later(now, *t);
       break;
@@ -173,7 +190,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
         log(EventLevel::Debug, "sa-replaced", {{"tunnel", name}, {"reason", report.detail}});
         break;
       }
-      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down", {{"tunnel", name}, {"reason", report.detail}});
+      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down",
+          {{"tunnel", name}, {"reason", report.detail}});
       t->reason = report.detail;
       answer_waiting(*t, false, report.detail);
       retry_later(now, *t);
@@ -182,7 +200,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       log(EventLevel::Debug, "renew", {{"tunnel", name}, {"reason", report.detail}});
       if (!stopping_ && t->wanted != Wanted::Down && t->config.peer) begin(now, *t);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
@@ -210,8 +229,10 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
     if (t != nullptr && t->live > 0) {
-      t->outside_selectors = fmt::format("dropped (ts_mismatch): {} -> {} is outside the traffic selectors of its Child SAs: change 'selectors' of tunnel {} or at the peer", ipsec::to_string(acquire->local),
-                                         ipsec::to_string(acquire->remote), t->config.name);
+      t->outside_selectors = fmt::format(
+          "dropped (ts_mismatch): {} -> {} is outside the traffic selectors of its Child SAs: change 'selectors' of "
+          "tunnel {} or at the peer",
+          ipsec::to_string(acquire->local), ipsec::to_string(acquire->remote), t->config.name);
     }
     // Traffic wants the tunnel: the backoff need not be waited for.
     if (t != nullptr && t->live == 0 && t->wanted == Wanted::Up && t->retry_at && t->failures < 4) begin(now, *t);
@@ -220,7 +241,8 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
 
 void Director::handle_host(Instant now, const HostResult& result) {
   if (!result.status) {
-    log(EventLevel::Error, "host-refused", {{"where", result.status.error().where}, {"reason", result.status.error().detail}});
+    log(EventLevel::Error, "host-refused",
+        {{"where", result.status.error().where}, {"reason", result.status.error().detail}});
   }
   if (result.request == protection_request_) {
     protection_request_.reset();
@@ -231,13 +253,20 @@ void Director::handle_host(Instant now, const HostResult& result) {
       protection_at_ = now + kProtectionRetry;
     }
     for (Tunnel& t : tunnels_) {
-      if (!result.status) t.reason = fmt::format("the host's routes could not be set, and without them traffic could leave in the clear: {}: {}", result.status.error().where, result.status.error().detail);
+      if (!result.status)
+        t.reason =
+            fmt::format("the host's routes could not be set, and without them traffic could leave in the clear: {}: {}",
+                        result.status.error().where, result.status.error().detail);
       if (result.status && t.wanted == Wanted::Up) begin(now, t);
     }
   }
   const auto ticket = host_tickets_.find(result.request);
   if (ticket == host_tickets_.end()) return;
-  outputs_.emplace_back(CommandDone{ticket->second, {result.status.has_value(), result.status ? "routes, rules and filter are removed: protected traffic may now leave in the clear" : result.status.error().detail}});
+  outputs_.emplace_back(
+      CommandDone{ticket->second,
+                  {result.status.has_value(),
+                   result.status ? "routes, rules and filter are removed: protected traffic may now leave in the clear"
+                                 : result.status.error().detail}});
   host_tickets_.erase(ticket);
 }
 
@@ -263,7 +292,10 @@ void Director::handle_timeout(Instant now) {
   for (Tunnel& t : tunnels_) {
     if (t.retry_at && *t.retry_at <= now) begin(now, t);
     if (t.wait_until && *t.wait_until <= now) {
-      answer_waiting(t, false, t.reason.empty() ? fmt::format("no answer from {} yet; qanatd keeps trying: see qanat status {}", t.config.peer->to_string(), t.config.name) : t.reason);
+      answer_waiting(t, false,
+                     t.reason.empty() ? fmt::format("no answer from {} yet; qanatd keeps trying: see qanat status {}",
+                                                    t.config.peer->to_string(), t.config.name)
+                                      : t.reason);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Director: the objects of a gateway and what is wanted of them. It decides when a tunnel begins, tries again or stays
 // down, what the host's routing must look like, and what everybody is told.
 //
-// Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(), handle_timeout().
-// Output: poll(), until empty after every call.
+// Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(),
+// handle_timeout(). Output: poll(), until empty after every call.
 #pragma once
 
 #include <deque>
@@ -55,7 +55,8 @@ class Director {
   [[nodiscard]] std::optional<DirectorOutput> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   // `sas` and `ike_counters` are of all shards.
-  [[nodiscard]] control::Snapshot snapshot(Instant now, std::span<const ike::SaInfo> sas, const control::NamedCounters& ike_counters) const;
+  [[nodiscard]] control::Snapshot snapshot(Instant now, std::span<const ike::SaInfo> sas,
+                                           const control::NamedCounters& ike_counters) const;
 
  private:
   enum class Wanted : std::uint8_t { Up, OnCall, Down };
@@ -64,9 +65,9 @@ class Director {
     TunnelId id;
     ike::TunnelRef ike;
     Wanted wanted = Wanted::Up;
-    unsigned live = 0;                 // how many IKE SAs with a Child SA are up
-    std::string reason;                // of the last failure, empty when up
-    std::string outside_selectors;     // the last packet that no Child SA of a live tunnel took
+    unsigned live = 0;              // how many IKE SAs with a Child SA are up
+    std::string reason;             // of the last failure, empty when up
+    std::string outside_selectors;  // the last packet that no Child SA of a live tunnel took
     unsigned failures = 0;
     std::optional<Instant> retry_at;
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands
@@ -82,7 +83,8 @@ class Director {
   [[nodiscard]] Tunnel* find(TunnelId id);
   [[nodiscard]] Tunnel* find(const std::string& name);
   void note_counters(const ipsec::Counters& counters);
-  [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel, std::span<const ike::SaInfo> sas) const;
+  [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
+                                                    std::span<const ike::SaInfo> sas) const;
 
   Rng& rng_;
   model::Config config_;

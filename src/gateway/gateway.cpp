@@ -4,7 +4,9 @@
 
 namespace qanat::gateway {
 
-Gateway::Gateway(const ike::EndpointConfig& ike, Rng& rng) : director_(rng) { shards_.push_back(std::make_unique<IkeShard>(ike, rng)); }
+Gateway::Gateway(const ike::EndpointConfig& ike, Rng& rng) : director_(rng) {
+  shards_.push_back(std::make_unique<IkeShard>(ike, rng));
+}
 
 // Carries messages between the Director and the shards until both are silent. One page, one order: it is what the
 // daemon's queues do, too.

@@ -1,5 +1,5 @@
-// What the Director and the IKE shards say to each other: values in one-way queues, so that a shard can move to a thread
-// of its own and the simulator can run all on one.
+// What the Director and the IKE shards say to each other: values in one-way queues, so that a shard can move to a
+// thread of its own and the simulator can run all on one.
 #pragma once
 
 #include <memory>
@@ -15,15 +15,27 @@
 namespace qanat::gateway {
 
 // Director -> IkeShard.
-struct SetIkeTunnel { ike::TunnelRef tunnel; };
-struct RemoveIkeTunnel { TunnelId tunnel; };
-struct Initiate { TunnelId tunnel; };
-struct Terminate { TunnelId tunnel; std::string why; };
+struct SetIkeTunnel {
+  ike::TunnelRef tunnel;
+};
+struct RemoveIkeTunnel {
+  TunnelId tunnel;
+};
+struct Initiate {
+  TunnelId tunnel;
+};
+struct Terminate {
+  TunnelId tunnel;
+  std::string why;
+};
 using ToIkeShard = std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Terminate, ipsec::Event>;
 
 // IkeShard -> Director. Everything that the IKE core puts out; commands for the packet path pass through the Director
 // only in the cluster, here they go straight on.
-struct CannotInitiate { TunnelId tunnel; Error error; };
+struct CannotInitiate {
+  TunnelId tunnel;
+  Error error;
+};
 using FromIkeShard = std::variant<ike::Action, CannotInitiate>;
 
 // Who asked the packet path for something is in the high bits of the RequestId: an answer finds its way back.

@@ -1,7 +1,7 @@
 // The snapshot: what everybody who looks is shown.
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "crypto/packet_cipher.hpp"
 #include "crypto/self_test.hpp"
@@ -16,13 +16,18 @@ namespace qanat::gateway {
 
 namespace {
 
-double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(Duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
-control::Verdict verdict_of(const ike::SafetyVerdict& v) { return {v.hybrid ? "hybrid" : "classical", v.reason}; }
+control::Verdict verdict_of(const ike::SafetyVerdict& v) {
+  return {v.hybrid ? "hybrid" : "classical", v.reason};
+}
 
 control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
   control::ExchangeStep out;
-  out.exchange = r.note.empty() ? wire::to_string(r.exchange) : fmt::format("{} ({})", wire::to_string(r.exchange), r.note);
+  out.exchange =
+      r.note.empty() ? wire::to_string(r.exchange) : fmt::format("{} ({})", wire::to_string(r.exchange), r.note);
   out.request_bytes = r.request_octets;
   out.response_bytes = r.response_octets;
   out.request_fragments = r.request_datagrams;
@@ -45,7 +50,10 @@ control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
   for (const KeId id : sa.key_exchanges) out.key_exchanges.push_back(to_string(id));
   out.verdict = verdict_of(sa.verdict);
   out.authentication = "PSK";
-  out.authentication_verdict = sa.psk_generated ? "quantum-safe: a generated PSK of 256 bits" : "depends on the PSK: a typed one can be guessed from a recorded handshake; qanat genpsk makes a safe one";
+  out.authentication_verdict =
+      sa.psk_generated
+          ? "quantum-safe: a generated PSK of 256 bits"
+          : "depends on the PSK: a typed one can be guessed from a recorded handshake; qanat genpsk makes a safe one";
   out.nat_local = sa.nat_local;
   out.nat_remote = sa.nat_remote;
   out.fragmentation = sa.fragmentation;
@@ -82,8 +90,11 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
     c.local_ts = ipsec::to_strings(sa.child->local_ts);
     c.remote_ts = ipsec::to_strings(sa.child->remote_ts);
     c.replay_window = sa.child->replay_window;
-    c.inner_mtu = t.config.mtu != 0 ? t.config.mtu
-                                    : esp::inner_mtu(sa.child->suite, sa.child->encapsulation, sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4, config_.gateway.outer_mtu);
+    c.inner_mtu = t.config.mtu != 0
+                      ? t.config.mtu
+                      : esp::inner_mtu(sa.child->suite, sa.child->encapsulation,
+                                       sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4,
+                                       config_.gateway.outer_mtu);
     if (const auto counters = sa_counters_.find(sa.child->id); counters != sa_counters_.end()) {
       if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
       c.packets_in = counters->second.packets_in;
@@ -103,8 +114,10 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
     out.reason = t.outside_selectors;
   } else if (t.wanted == Wanted::Up) {
     out.actual = trying ? "connecting" : "down";
-    out.reason = t.reason.empty() ? (trying ? fmt::format("waiting for an answer from {}", out.peer) : "not begun yet") : t.reason;
-    if (!trying && t.retry_at && *t.retry_at > now) out.reason += fmt::format("; next try in {:.0f} s", std::max(1.0, seconds(*t.retry_at - now)));
+    out.reason = t.reason.empty() ? (trying ? fmt::format("waiting for an answer from {}", out.peer) : "not begun yet")
+                                  : t.reason;
+    if (!trying && t.retry_at && *t.retry_at > now)
+      out.reason += fmt::format("; next try in {:.0f} s", std::max(1.0, seconds(*t.retry_at - now)));
   } else if (t.wanted == Wanted::OnCall) {
     out.actual = "waiting";
     out.reason = t.reason.empty() ? "waits for the peer to begin" : t.reason;
@@ -120,7 +133,8 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
   return out;
 }
 
-control::Snapshot Director::snapshot(Instant now, std::span<const ike::SaInfo> sas, const control::NamedCounters& ike_counters) const {
+control::Snapshot Director::snapshot(Instant now, std::span<const ike::SaInfo> sas,
+                                     const control::NamedCounters& ike_counters) const {
   control::Snapshot out;
   out.version = QANAT_VERSION;
   out.crypto = fmt::format("{}, packets by {}", crypto::library_version(), crypto::packet_backend_name());

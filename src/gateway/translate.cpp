@@ -14,8 +14,11 @@ std::uint16_t tun_mtu(const model::Config& config) {
   std::uint16_t mtu = 0;
   for (const model::Tunnel& t : config.tunnels) mtu = std::max(mtu, t.mtu);
   if (mtu != 0) return mtu;
-  const bool always_udp = std::all_of(config.tunnels.begin(), config.tunnels.end(), [](const model::Tunnel& t) { return t.encap == model::EncapMode::Force; });
-  return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, always_udp ? ipsec::Encapsulation::Udp : ipsec::Encapsulation::Native, esp::OuterFamily::V4, config.gateway.outer_mtu);
+  const bool always_udp = std::all_of(config.tunnels.begin(), config.tunnels.end(),
+                                      [](const model::Tunnel& t) { return t.encap == model::EncapMode::Force; });
+  return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE},
+                        always_udp ? ipsec::Encapsulation::Udp : ipsec::Encapsulation::Native, esp::OuterFamily::V4,
+                        config.gateway.outer_mtu);
 }
 
 void add(ipsec::Selectors& to, const Prefix& prefix) {
@@ -24,7 +27,8 @@ void add(ipsec::Selectors& to, const Prefix& prefix) {
 }
 
 bool has_inner_v6(const model::Tunnel& t) {
-  return t.interface6.has_value() || std::any_of(t.routes.begin(), t.routes.end(), [](const Prefix& p) { return !p.is_v4(); });
+  return t.interface6.has_value() ||
+         std::any_of(t.routes.begin(), t.routes.end(), [](const Prefix& p) { return !p.is_v4(); });
 }
 
 }  // namespace
@@ -43,7 +47,8 @@ Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tu
   } else if (!t.peer && gateway.address6) {
     out->local = *gateway.address6;
   } else {
-    return fail(ErrorKind::LocalPolicy, "tunnel " + t.name, "has no local address of the peer's family: set [gateway] address");
+    return fail(ErrorKind::LocalPolicy, "tunnel " + t.name,
+                "has no local address of the peer's family: set [gateway] address");
   }
   out->peer = t.peer;
   out->peer_port = t.peer_port;
@@ -70,7 +75,8 @@ Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tu
   }
   if (out->esp.empty()) out->esp = ipsec::default_esp_proposals();
   // Without a replay window ESN cannot be kept in step (RFC 4303 3.3.3): only "no ESN" then.
-  out->esn = t.esn == model::EsnMode::Off || t.replay_window == 0 ? std::vector{EsnId::NO_ESN} : std::vector{EsnId::ESN, EsnId::NO_ESN};
+  out->esn = t.esn == model::EsnMode::Off || t.replay_window == 0 ? std::vector{EsnId::NO_ESN}
+                                                                  : std::vector{EsnId::ESN, EsnId::NO_ESN};
   switch (t.selectors) {
     case model::SelectorMode::Any:
       out->local_ts = {ipsec::any_selector_v4()};
@@ -113,7 +119,9 @@ ipsec::TunnelPlan tunnel_plan(const model::Gateway& gateway, const model::Tunnel
   plan.peer_interface6 = t.peer_interface6;
   plan.source_check = t.source_check == model::SourceCheck::Strict;
   plan.dscp = t.dscp;
-  plan.df = t.df == model::DfMode::Set ? ipsec::TunnelPlan::Df::Set : t.df == model::DfMode::Clear ? ipsec::TunnelPlan::Df::Clear : ipsec::TunnelPlan::Df::Copy;
+  plan.df = t.df == model::DfMode::Set     ? ipsec::TunnelPlan::Df::Set
+            : t.df == model::DfMode::Clear ? ipsec::TunnelPlan::Df::Clear
+                                           : ipsec::TunnelPlan::Df::Copy;
   plan.inner_mtu = t.mtu;
   plan.outer_mtu = gateway.outer_mtu;
   plan.clamp_mss = t.clamp_mss;

@@ -1,15 +1,16 @@
 // From the objects of model/ to what IKE and the packet path take: defaults are filled in here and nowhere else.
 #pragma once
 
-#include "ike/config.hpp"
 #include "gateway/host_command.hpp"
+#include "ike/config.hpp"
 #include "ipsec/data_plane.hpp"
 #include "model/tunnel.hpp"
 
 namespace qanat::gateway {
 
 // Error{LocalPolicy} when a proposal string does not parse or no local address fits: config/ has refused that before.
-[[nodiscard]] Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tunnel& tunnel, TunnelId id);
+[[nodiscard]] Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tunnel& tunnel,
+                                                TunnelId id);
 [[nodiscard]] ipsec::TunnelPlan tunnel_plan(const model::Gateway& gateway, const model::Tunnel& tunnel, TunnelId id);
 [[nodiscard]] SetProtection protection(const model::Config& config);
 

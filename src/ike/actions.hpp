@@ -9,8 +9,8 @@
 #include "base/iana.hpp"
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
-#include "ipsec/data_plane.hpp"
 #include "ike/key_schedule.hpp"
+#include "ipsec/data_plane.hpp"
 
 namespace qanat::ike {
 
@@ -43,7 +43,7 @@ struct Report {
     RenewWanted,    // a lifetime or a limit asks for new keys soon
     PeerMoved,
   } what{};
-  TunnelId tunnel;   // 0 with PeerRefused when no tunnel was found
+  TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;
   std::string detail;
 };

@@ -1,8 +1,8 @@
 // The first Child SA: its keys, its installation in the packet path, its removal.
+#include <utility>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <utility>
 
 #include "ike/ike_sa.hpp"
 
@@ -96,8 +96,10 @@ void IkeSa::install_child(Instant now, ChildPlan plan, wire::Payloads answer) {
   reserved_spi_ = 0;  // it belongs to the Child SA from here on
   env_.children[child_->id] = our_spi();
   if (env_.config.key_log) {
-    env_.actions.emplace_back(EspKeyLog{path_.remote.address, path_.local.address, inbound.spi, inbound.suite, inbound.esn, inbound.keymat.clone()});
-    env_.actions.emplace_back(EspKeyLog{path_.local.address, path_.remote.address, outbound.spi, outbound.suite, outbound.esn, outbound.keymat.clone()});
+    env_.actions.emplace_back(EspKeyLog{path_.remote.address, path_.local.address, inbound.spi, inbound.suite,
+                                        inbound.esn, inbound.keymat.clone()});
+    env_.actions.emplace_back(EspKeyLog{path_.local.address, path_.remote.address, outbound.spi, outbound.suite,
+                                        outbound.esn, outbound.keymat.clone()});
   }
   Installing next;
   next.inbound = new_request();
@@ -118,7 +120,8 @@ RequestId IkeSa::new_request() {
 void IkeSa::handle_done(Instant now, const ipsec::Done& done) {
   if (auto* spi = std::get_if<AwaitSpi>(&state_); spi != nullptr && spi->request == done.request) {
     on_spi_reserved(now, done);
-  } else if (auto* reserving = std::get_if<ReservingSpi>(&state_); reserving != nullptr && reserving->request == done.request) {
+  } else if (auto* reserving = std::get_if<ReservingSpi>(&state_);
+             reserving != nullptr && reserving->request == done.request) {
     if (done.status) {
       on_responder_spi(now, std::move(*reserving), done);
     } else {
@@ -146,8 +149,10 @@ void IkeSa::on_installed(Instant now, Installing& state, const ipsec::Done& done
   std::vector<std::string> kes;
   for (const KeId id : key_exchanges_) kes.push_back(to_string(id));
   child_announced_ = true;
-  report(Report::What::ChildUp, fmt::format("{} keys ({}), ESP {} {} with {}", verdict_.hybrid ? "hybrid" : "classical", fmt::join(kes, "+"), to_string(child_->suite),
-                                            child_->encapsulation == ipsec::Encapsulation::Udp ? "in UDP" : "native", peer_text()));
+  report(Report::What::ChildUp,
+         fmt::format("{} keys ({}), ESP {} {} with {}", verdict_.hybrid ? "hybrid" : "classical", fmt::join(kes, "+"),
+                     to_string(child_->suite), child_->encapsulation == ipsec::Encapsulation::Udp ? "in UDP" : "native",
+                     peer_text()));
 }
 
 // The packet path could not take the keys: the peer must not use them (design, "asynchronous and can fail").
@@ -175,13 +180,15 @@ void IkeSa::on_install_failed(Instant now, const std::string& why) {
   send_response(now, ExchangeType::IKE_AUTH, answer);
   if (is_closed()) return;
   become_established(now);
-  report(Report::What::PeerRefused, fmt::format("{}: no Child SA: the packet path refused the keys: {}", peer_text(), why));
+  report(Report::What::PeerRefused,
+         fmt::format("{}: no Child SA: the packet path refused the keys: {}", peer_text(), why));
 }
 
 // The Child SA carries no more, and says so before any report on its IKE SA.
 void IkeSa::remove_outbound() {
   if (std::exchange(child_announced_, false)) report(Report::What::ChildGone, {});
-  if (child_ && std::exchange(outbound_installed_, false)) env_.actions.emplace_back(PlaneCommand{ipsec::RemoveOutbound{child_->id}});
+  if (child_ && std::exchange(outbound_installed_, false))
+    env_.actions.emplace_back(PlaneCommand{ipsec::RemoveOutbound{child_->id}});
 }
 
 void IkeSa::remove_child() {

@@ -26,11 +26,13 @@ void CookieJar::rotate(Instant now) {
   rotate_at_ = now + kSecretLifetime;
 }
 
-Bytes CookieJar::compute(const SecretBytes& secret, std::uint8_t version, ByteView nonce_i, const Endpoint& remote, std::uint64_t spi_i) const {
+Bytes CookieJar::compute(const SecretBytes& secret, std::uint8_t version, ByteView nonce_i, const Endpoint& remote,
+                         std::uint64_t spi_i) const {
   std::array<std::uint8_t, 10> tail{};
   store_be16(tail.data(), remote.port);
   store_be64(tail.data() + 2, spi_i);
-  const SecretBytes mac = crypto::prf(PrfId::PRF_HMAC_SHA2_256, secret.expose(), {nonce_i, remote.address.bytes(), tail});
+  const SecretBytes mac =
+      crypto::prf(PrfId::PRF_HMAC_SHA2_256, secret.expose(), {nonce_i, remote.address.bytes(), tail});
   Bytes out{version};
   append(out, mac.expose().first(kMacSize));
   return out;

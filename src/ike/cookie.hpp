@@ -1,4 +1,5 @@
-// Stateless cookies (RFC 7296 2.6): version | HMAC-SHA2-256(secret, Ni | address | port | SPIi), two secrets in rotation.
+// Stateless cookies (RFC 7296 2.6): version | HMAC-SHA2-256(secret, Ni | address | port | SPIi), two secrets in
+// rotation.
 #pragma once
 
 #include "base/address.hpp"
@@ -16,7 +17,8 @@ class CookieJar {
 
  private:
   void rotate(Instant now);
-  [[nodiscard]] Bytes compute(const SecretBytes& secret, std::uint8_t version, ByteView nonce_i, const Endpoint& remote, std::uint64_t spi_i) const;
+  [[nodiscard]] Bytes compute(const SecretBytes& secret, std::uint8_t version, ByteView nonce_i, const Endpoint& remote,
+                              std::uint64_t spi_i) const;
 
   Rng& rng_;
   SecretBytes current_;

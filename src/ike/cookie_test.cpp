@@ -9,7 +9,9 @@ const Endpoint kPeer{IpAddress::v4(0xc0000201), 500};
 const Bytes kNonce(32, 7);
 constexpr std::uint64_t kSpi = 0x0102030405060708;
 
-Instant at(std::int64_t seconds) { return Instant::from_ns(seconds * 1'000'000'000); }
+Instant at(std::int64_t seconds) {
+  return Instant::from_ns(seconds * 1'000'000'000);
+}
 
 TEST(CookieJar, TakesItsOwnCookieBack) {
   SeededRng rng{1};

@@ -1,8 +1,8 @@
 #include "ike/endpoint.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace qanat::ike {
 
@@ -17,15 +17,24 @@ constexpr std::uint64_t kShardMask = 0x3f;
 
 std::string to_string(Report::What what) {
   switch (what) {
-    case Report::What::ChildUp: return "child-up";
-    case Report::What::ChildGone: return "child-gone";
-    case Report::What::IkeUp: return "ike-up";
-    case Report::What::AttemptFailed: return "attempt-failed";
-    case Report::What::PeerRefused: return "peer-refused";
-    case Report::What::Hint: return "hint";
-    case Report::What::Down: return "down";
-    case Report::What::RenewWanted: return "renew-wanted";
-    case Report::What::PeerMoved: return "peer-moved";
+    case Report::What::ChildUp:
+      return "child-up";
+    case Report::What::ChildGone:
+      return "child-gone";
+    case Report::What::IkeUp:
+      return "ike-up";
+    case Report::What::AttemptFailed:
+      return "attempt-failed";
+    case Report::What::PeerRefused:
+      return "peer-refused";
+    case Report::What::Hint:
+      return "hint";
+    case Report::What::Down:
+      return "down";
+    case Report::What::RenewWanted:
+      return "renew-wanted";
+    case Report::What::PeerMoved:
+      return "peer-moved";
   }
   return "unknown";
 }
@@ -84,7 +93,8 @@ void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView pay
   }
   const std::uint64_t spi = header->from_initiator() ? header->spi_r : header->spi_i;
   const auto found = sas_.find(spi);
-  if (found != sas_.end() && found->second.sa->is_initiator() && found->second.sa->peer_spi() != 0 && header->exchange == ExchangeType::IKE_SA_INIT) {
+  if (found != sas_.end() && found->second.sa->is_initiator() && found->second.sa->peer_spi() != 0 &&
+      header->exchange == ExchangeType::IKE_SA_INIT) {
     const auto answer = wire::parse_message(payload);
     if (answer && header->is_response() && header->message_id == 0) {
       found->second.sa->handle_other_init_response(*answer);
@@ -94,7 +104,9 @@ void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView pay
     return;
   }
   // The peer's SPI must fit too, once it is known: an SA is named by both.
-  if (found == sas_.end() || (found->second.sa->peer_spi() != 0 && found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
+  if (found == sas_.end() ||
+      (found->second.sa->peer_spi() != 0 &&
+       found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
     counters_.add(Counter::unknown_spi);
     return;
   }
@@ -132,7 +144,8 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
     }
   } else if (const auto* soft = std::get_if<ipsec::SoftLimit>(&event)) {
     if (const IkeSa* sa = owner_of(soft->child); sa != nullptr && sa->is_established()) {
-      actions_.emplace_back(Report{Report::What::RenewWanted, sa->tunnel()->id, sa->id(), "a limit of the keys is nearly reached"});
+      actions_.emplace_back(
+          Report{Report::What::RenewWanted, sa->tunnel()->id, sa->id(), "a limit of the keys is nearly reached"});
     }
   } else if (const auto* hard = std::get_if<ipsec::HardLimit>(&event)) {
     if (IkeSa* sa = owner_of(hard->child); sa != nullptr) {
@@ -190,7 +203,8 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
   ensure(found != tunnels_.end(), "initiate names a known tunnel");
   const TunnelRef& tunnel = found->second;
   if (!tunnel->peer) {
-    return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has peer = \"any\": it comes up when the peer calls");
+    return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
+                "has peer = \"any\": it comes up when the peer calls");
   }
   if (tunnel->psk.empty()) return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
   for (const std::uint64_t spi : sas_of(id)) {
@@ -213,7 +227,8 @@ void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why
 
 std::vector<std::uint64_t> IkeEndpoint::sas_of(TunnelId tunnel) const {
   const auto found = by_tunnel_.find(tunnel);
-  return found == by_tunnel_.end() ? std::vector<std::uint64_t>{} : std::vector<std::uint64_t>{found->second.begin(), found->second.end()};
+  return found == by_tunnel_.end() ? std::vector<std::uint64_t>{}
+                                   : std::vector<std::uint64_t>{found->second.begin(), found->second.end()};
 }
 
 std::vector<SaInfo> IkeEndpoint::sas() const {

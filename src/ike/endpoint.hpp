@@ -48,12 +48,12 @@ class IkeEndpoint final : private TunnelDirectory {
  private:
   struct Entry {
     std::unique_ptr<IkeSa> sa;
-    std::string init_key;               // of the IKE_SA_INIT request, as responder
-    std::optional<Instant> timeout;     // as it stands in timeouts_
+    std::string init_key;            // of the IKE_SA_INIT request, as responder
+    std::optional<Instant> timeout;  // as it stands in timeouts_
     bool half_open = false;
-    bool unverified = false;            // half open, and no cookie was returned
-    bool announced = false;             // its establishment has been acted upon
-    TunnelId tunnel;                    // as it stands in by_tunnel_; 0 when not
+    bool unverified = false;  // half open, and no cookie was returned
+    bool announced = false;   // its establishment has been acted upon
+    TunnelId tunnel;          // as it stands in by_tunnel_; 0 when not
   };
 
   [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
@@ -61,7 +61,8 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
 
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
-  [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
+  [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
+                                                              wire::ClearMessage message);
   void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::NotifyPayload notify);
   void refuse(Instant now, const Path& arrived, std::string why);
   [[nodiscard]] std::uint64_t new_spi();
@@ -84,7 +85,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::map<TunnelId, TunnelRef> tunnels_;
   std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
   std::set<TunnelId> contacted_;
-  std::unordered_map<std::uint64_t, Entry> sas_;                 // by our SPI
+  std::unordered_map<std::uint64_t, Entry> sas_;                  // by our SPI
   std::unordered_map<std::string, std::uint64_t> init_requests_;  // hash of source and request -> our SPI
   std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;

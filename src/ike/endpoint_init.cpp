@@ -1,7 +1,7 @@
 // IKE_SA_INIT as responder: what is judged before an IKE SA exists.
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "crypto/digest.hpp"
 #include "ike/endpoint.hpp"
@@ -42,7 +42,8 @@ void IkeEndpoint::refuse(Instant now, const Path& arrived, std::string why) {
     refusals_ = 0;
   }
   if (++refusals_ > kRefusalsPerPeriod) return;
-  actions_.emplace_back(Report{Report::What::PeerRefused, TunnelId{}, IkeSaId{}, fmt::format("{}: {}", arrived.remote.to_string(), why)});
+  actions_.emplace_back(
+      Report{Report::What::PeerRefused, TunnelId{}, IkeSaId{}, fmt::format("{}: {}", arrived.remote.to_string(), why)});
 }
 
 void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message) {
@@ -50,7 +51,9 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
   if (const Status fits = check_payloads(ExchangeType::IKE_SA_INIT, Direction::Request, message.payloads); !fits) {
     counters_.add(Counter::malformed);
     if (fits.error().notify == static_cast<std::uint16_t>(NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD)) {
-      answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, {unknown_critical(message.payloads)}});
+      answer_in_clear(
+          arrived, header,
+          {wire::ProtocolId::None, {}, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, {unknown_critical(message.payloads)}});
     }
     return;
   }
@@ -72,7 +75,11 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
     cookie_verified = has_cookie && cookies_.check(now, first->data, nonce.data, arrived.remote, header.spi_i);
     if (!cookie_verified) {
       counters_.add(has_cookie ? Counter::cookie_bad : Counter::cookie_demanded);
-      answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::COOKIE, cookies_.make(now, nonce.data, arrived.remote, header.spi_i)});
+      answer_in_clear(arrived, header,
+                      {wire::ProtocolId::None,
+                       {},
+                       NotifyType::COOKIE,
+                       cookies_.make(now, nonce.data, arrived.remote, header.spi_i)});
       return;
     }
   }
@@ -93,14 +100,18 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
   touch(now, spi);
 }
 
-std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message) {
+std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Path& arrived, ByteView datagram,
+                                                           wire::ClearMessage message) {
   const wire::IkeHeader& header = message.header;
   const auto& offered = *wire::find<wire::SaPayload>(message.payloads);
   const auto& ke = *wire::find<wire::KePayload>(message.payloads);
   const std::vector<TunnelRef> fitting = by_addresses(arrived.local.address, arrived.remote.address);
   if (fitting.empty()) {
     counters_.add(Counter::no_tunnel);
-    refuse(now, arrived, fmt::format("no tunnel is configured between {} and {}: add one with peer = \"{}\" or \"any\"", arrived.local.address.to_string(), arrived.remote.address.to_string(), arrived.remote.address.to_string()));
+    refuse(now, arrived,
+           fmt::format("no tunnel is configured between {} and {}: add one with peer = \"{}\" or \"any\"",
+                       arrived.local.address.to_string(), arrived.remote.address.to_string(),
+                       arrived.remote.address.to_string()));
     answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::NO_PROPOSAL_CHOSEN, {}});
     return std::nullopt;
   }

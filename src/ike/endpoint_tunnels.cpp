@@ -93,7 +93,9 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
     const IkeSa& winner = *sas_.at(other).sa;
-    if (!winner.is_established() || !winner.child() || winner.spi_i() >= loser.spi_i() || !winner.peer_id().matches(loser.peer_id())) continue;
+    if (!winner.is_established() || !winner.child() || winner.spi_i() >= loser.spi_i() ||
+        !winner.peer_id().matches(loser.peer_id()))
+      continue;
     actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
     loser.close(now, "", IkeSa::Ending::Graceful);
     touch(now, spi);
@@ -117,9 +119,12 @@ std::vector<TunnelRef> IkeEndpoint::by_addresses(const IpAddress& local, const I
 bool IkeEndpoint::claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) {
   if (contacted_.contains(tunnel.id)) return false;
   const auto sas = sas_of(tunnel.id);
-  if (std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); })) return false;
+  if (std::any_of(sas.begin(), sas.end(),
+                  [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); }))
+    return false;
   const bool shared = std::any_of(tunnels_.begin(), tunnels_.end(), [&](const auto& other) {
-    return other.first != tunnel.id && other.second->local_id.matches(tunnel.local_id) && other.second->remote_id.matches(tunnel.remote_id);
+    return other.first != tunnel.id && other.second->local_id.matches(tunnel.local_id) &&
+           other.second->remote_id.matches(tunnel.remote_id);
   });
   return !shared && contacted_.insert(tunnel.id).second;
 }

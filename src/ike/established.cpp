@@ -1,7 +1,7 @@
 // After the handshake: INFORMATIONAL exchanges (Delete, liveness), peers that move, the end of a lifetime.
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "ike/ike_sa.hpp"
 
@@ -49,7 +49,9 @@ void IkeSa::peer_alive(Instant now) {
   if (timers_.is_set(Timer::LivenessDeadline)) timers_.set(Timer::LivenessDeadline, liveness_deadline());
 }
 
-Instant IkeSa::liveness_deadline() const { return last_heard_ + std::max(tunnel_->dpd_timeout, tunnel_->dpd_idle + 1s); }
+Instant IkeSa::liveness_deadline() const {
+  return last_heard_ + std::max(tunnel_->dpd_timeout, tunnel_->dpd_idle + 1s);
+}
 
 void IkeSa::handle_esp_activity(Instant last_in) {
   if (is_established() && last_in > last_heard_) peer_alive(last_in);
@@ -80,7 +82,8 @@ void IkeSa::follow_peer(const Path& arrived) {
 }
 
 void IkeSa::handle_esp_moved(const Endpoint& from) {
-  if (!is_established() || !child_ || (initiator_ && nat_local_) || child_->encapsulation != ipsec::Encapsulation::Udp) return;
+  if (!is_established() || !child_ || (initiator_ && nat_local_) || child_->encapsulation != ipsec::Encapsulation::Udp)
+    return;
   if (from == path_.remote) return;
   path_.remote = from;
   path_.local.port = env_.config.nat_port;
@@ -90,11 +93,17 @@ void IkeSa::handle_esp_moved(const Endpoint& from) {
 
 void IkeSa::on_informational_request(Instant now, Verified message) {
   // Any error notification that ends the SA (RFC 7296 2.21.2); others are for exchanges that we do not have open.
-  if (const NotifyPayload* error = first_error(message.payloads); error != nullptr && (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
+  if (const NotifyPayload* error = first_error(message.payloads);
+      error != nullptr &&
+      (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
     send_response(now, ExchangeType::INFORMATIONAL, {});
     const bool was_live = is_established();
     remove_child();
-    if (was_live) report(Report::What::Down, fmt::format("{} sent {}{}", peer_text(), wire::to_string(error->type), error->type == NotifyType::AUTHENTICATION_FAILED ? ": it did not accept our identity or PSK" : ""));
+    if (was_live)
+      report(Report::What::Down,
+             fmt::format(
+                 "{} sent {}{}", peer_text(), wire::to_string(error->type),
+                 error->type == NotifyType::AUTHENTICATION_FAILED ? ": it did not accept our identity or PSK" : ""));
     linger(now);
     return;
   }
@@ -136,8 +145,11 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
 void IkeSa::on_informational_response(Instant now, const Verified& message) {
   if (is_established()) {
     const NotifyPayload* error = first_error(message.payloads);
-    if (error == nullptr || (error->type != NotifyType::AUTHENTICATION_FAILED && error->type != NotifyType::INVALID_SYNTAX)) return;
-    abandon(fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));  // fatal for both (RFC 7296 2.21.3)
+    if (error == nullptr ||
+        (error->type != NotifyType::AUTHENTICATION_FAILED && error->type != NotifyType::INVALID_SYNTAX))
+      return;
+    abandon(
+        fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));  // fatal for both (RFC 7296 2.21.3)
     return;
   }
   const auto* deleting = std::get_if<Deleting>(&state_);
@@ -162,9 +174,11 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     send_error_response(now, message.exchange, NotifyType::STATE_NOT_FOUND);
     return;
   }
-  send_error_response(now, message.exchange, is_established() ? NotifyType::NO_ADDITIONAL_SAS : NotifyType::TEMPORARY_FAILURE);
+  send_error_response(now, message.exchange,
+                      is_established() ? NotifyType::NO_ADDITIONAL_SAS : NotifyType::TEMPORARY_FAILURE);
   // The peer may now begin anew by itself; if it does not within a moment, we do.
-  if (is_established() && tunnel_->peer) timers_.set(Timer::Renew, std::min(timers_.at(Timer::Renew).value_or(now + kRenewalByPeer), now + kRenewalByPeer));
+  if (is_established() && tunnel_->peer)
+    timers_.set(Timer::Renew, std::min(timers_.at(Timer::Renew).value_or(now + kRenewalByPeer), now + kRenewalByPeer));
 }
 
 }  // namespace qanat::ike

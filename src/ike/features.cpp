@@ -1,8 +1,8 @@
 // What both sides say of themselves in IKE_SA_INIT, and the AUTH values that cover it.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 
 #include "crypto/digest.hpp"
 #include "ike/ike_sa.hpp"
@@ -25,20 +25,26 @@ Bytes nat_hash(std::uint64_t spi_i, std::uint64_t spi_r, const Endpoint& e) {
   return {digest.begin(), digest.end()};
 }
 
-NotifyPayload notify(NotifyType type, Bytes data = {}) { return {wire::ProtocolId::None, {}, type, std::move(data)}; }
+NotifyPayload notify(NotifyType type, Bytes data = {}) {
+  return {wire::ProtocolId::None, {}, type, std::move(data)};
+}
 
 }  // namespace
 
-wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate, bool fragmentation, bool hashes) const {
+wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate,
+                                       bool fragmentation, bool hashes) const {
   wire::Payloads out;
   Endpoint source = path.local;
-  const bool force = initiator_ ? tunnel_->force_encap : std::any_of(candidates_.begin(), candidates_.end(), [](const TunnelRef& t) { return t->force_encap; });
+  const bool force = initiator_ ? tunnel_->force_encap
+                                : std::any_of(candidates_.begin(), candidates_.end(),
+                                              [](const TunnelRef& t) { return t->force_encap; });
   if (force || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
   out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
   out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));
   if (fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
   if (hashes) {
-    out.emplace_back(notify(NotifyType::SIGNATURE_HASH_ALGORITHMS, {0, 2, 0, 3, 0, 4}));  // SHA2-256, -384, -512 (RFC 7427 4)
+    out.emplace_back(
+        notify(NotifyType::SIGNATURE_HASH_ALGORITHMS, {0, 2, 0, 3, 0, 4}));  // SHA2-256, -384, -512 (RFC 7427 4)
   }
   if (intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
   return out;

@@ -1,8 +1,8 @@
 // The initiator's side of the handshake: IKE_SA_INIT with its retries, IKE_INTERMEDIATE rounds, IKE_AUTH.
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "ike/ike_sa.hpp"
 #include "ike/retransmit.hpp"
@@ -17,13 +17,14 @@ using wire::PayloadType;
 namespace {
 
 constexpr std::size_t kNonceSize = 32;
-constexpr unsigned kMaxRestarts = 5;           // cookies and INVALID_KE_PAYLOAD together
-constexpr Duration kAttemptLimit = 600s;       // beyond the 12 sends of any one exchange
-constexpr Duration kPatienceAfterHint = 10s;   // a true answer may still follow a forged refusal (RFC 7296 2.21.1)
+constexpr unsigned kMaxRestarts = 5;          // cookies and INVALID_KE_PAYLOAD together
+constexpr Duration kAttemptLimit = 600s;      // beyond the 12 sends of any one exchange
+constexpr Duration kPatienceAfterHint = 10s;  // a true answer may still follow a forged refusal (RFC 7296 2.21.1)
 
 }  // namespace
 
-Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, TunnelRef tunnel) {
+Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
+                                               TunnelRef tunnel) {
   ensure(tunnel->peer.has_value(), "only a tunnel with a peer address can be begun");
   std::unique_ptr<IkeSa> sa{new IkeSa(env, id, true)};
   sa->tunnel_ = std::move(tunnel);
@@ -33,7 +34,8 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
   sa->since_ = now;
   sa->last_heard_ = now;
   const bool on_nat_port = sa->tunnel_->peer_port == env.config.nat_port;
-  sa->path_ = {{sa->tunnel_->local, on_nat_port ? env.config.nat_port : env.config.ike_port}, {*sa->tunnel_->peer, sa->tunnel_->peer_port}};
+  sa->path_ = {{sa->tunnel_->local, on_nat_port ? env.config.nat_port : env.config.ike_port},
+               {*sa->tunnel_->peer, sa->tunnel_->peer_port}};
   AwaitInit state;
   state.offer = ipsec::offer_ike(sa->tunnel_->ike);
   const KeId group = sa->tunnel_->ike.front().ke.front();
@@ -60,7 +62,8 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
   payloads.emplace_back(state.offer);
   payloads.emplace_back(wire::KePayload{attempt.ke->id(), to_bytes(attempt.ke->public_value())});
   payloads.emplace_back(wire::NoncePayload{context_.nonce_i});
-  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true, true)) payloads.push_back(std::move(p));
+  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true, true))
+    payloads.push_back(std::move(p));
   wire::IkeHeader header;
   header.spi_i = context_.spi_i;
   header.exchange = ExchangeType::IKE_SA_INIT;
@@ -70,7 +73,8 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
   outstanding_ = Outstanding{0, ExchangeType::IKE_SA_INIT, {attempt.requests.back()}, 1, now};
   next_message_id_ = 1;
   if (handshake_.empty()) {
-    record_request(now, ExchangeType::IKE_SA_INIT, to_string(attempt.ke->id()), static_cast<std::uint32_t>(attempt.requests.back().size()), 1);
+    record_request(now, ExchangeType::IKE_SA_INIT, to_string(attempt.ke->id()),
+                   static_cast<std::uint32_t>(attempt.requests.back().size()), 1);
   } else {
     handshake_.back().note = to_string(attempt.ke->id());
     handshake_.back().request_octets = static_cast<std::uint32_t>(attempt.requests.back().size());
@@ -96,12 +100,16 @@ void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
     case NotifyType::INVALID_KE_PAYLOAD: {
       if (notify.data.size() != 2 || state.restarts >= kMaxRestarts) return;
       const auto group = static_cast<KeId>(load_be16(notify.data.data()));
-      const bool offered = std::any_of(state.offer.proposals.begin(), state.offer.proposals.end(), [&](const wire::Proposal& p) {
-        return std::any_of(p.transforms.begin(), p.transforms.end(), [&](const wire::Transform& t) { return t.type == wire::TransformType::KE && t.id == static_cast<std::uint16_t>(group); });
-      });
+      const bool offered =
+          std::any_of(state.offer.proposals.begin(), state.offer.proposals.end(), [&](const wire::Proposal& p) {
+            return std::any_of(p.transforms.begin(), p.transforms.end(), [&](const wire::Transform& t) {
+              return t.type == wire::TransformType::KE && t.id == static_cast<std::uint16_t>(group);
+            });
+          });
       if (!offered || state.attempts.back().ke->id() == group) return;
       ++state.restarts;
-      const auto tried = std::find_if(state.attempts.begin(), state.attempts.end(), [&](const Attempt& a) { return a.ke->id() == group; });
+      const auto tried = std::find_if(state.attempts.begin(), state.attempts.end(),
+                                      [&](const Attempt& a) { return a.ke->id() == group; });
       if (tried != state.attempts.end()) {
         // Somebody has sent us away from this group before; the peer wants it after all.
         std::rotate(tried, tried + 1, state.attempts.end());
@@ -112,12 +120,21 @@ void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
       return;
     }
     case NotifyType::NO_PROPOSAL_CHOSEN:
-      take_hint(now, fmt::format("{} answered NO_PROPOSAL_CHOSEN: it accepts none of [{}], or has no tunnel for these addresses; compare the peer's IKE proposals and addresses with this tunnel's{}",
-                       path_.remote.to_string(), ipsec::describe(state.offer),
-                       tunnel_->pq == model::PqPolicy::Require ? "; pq = \"require\" offers nothing without ML-KEM: enable it at the peer, or set pq = \"prefer\" here to accept classical keys" : ""));
+      take_hint(now, fmt::format("{} answered NO_PROPOSAL_CHOSEN: it accepts none of [{}], or has no tunnel for these "
+                                 "addresses; compare the peer's IKE proposals and addresses with this tunnel's{}",
+                                 path_.remote.to_string(), ipsec::describe(state.offer),
+                                 tunnel_->pq == model::PqPolicy::Require
+                                     ? "; pq = \"require\" offers nothing without ML-KEM: enable it at the peer, or "
+                                       "set pq = \"prefer\" here to accept classical keys"
+                                     : ""));
       break;
-    case NotifyType::INVALID_MAJOR_VERSION: take_hint(now, fmt::format("{} answered INVALID_MAJOR_VERSION: it does not speak IKEv2", path_.remote.to_string())); break;
-    default: take_hint(now, fmt::format("{} answered {}", path_.remote.to_string(), wire::to_string(notify.type))); break;
+    case NotifyType::INVALID_MAJOR_VERSION:
+      take_hint(now,
+                fmt::format("{} answered INVALID_MAJOR_VERSION: it does not speak IKEv2", path_.remote.to_string()));
+      break;
+    default:
+      take_hint(now, fmt::format("{} answered {}", path_.remote.to_string(), wire::to_string(notify.type)));
+      break;
   }
 }
 
@@ -136,8 +153,11 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     on_init_notify(now, *error);
     return;
   }
-  if (const NotifyPayload* cookie = wire::find_notify(message.payloads, NotifyType::COOKIE); cookie != nullptr && wire::find<wire::SaPayload>(message.payloads) == nullptr) {
-    if (cookie->data.empty() || cookie->data.size() > 64 || cookie->data == state.cookie || state.restarts >= kMaxRestarts) return drop("the peer demands cookies without end");
+  if (const NotifyPayload* cookie = wire::find_notify(message.payloads, NotifyType::COOKIE);
+      cookie != nullptr && wire::find<wire::SaPayload>(message.payloads) == nullptr) {
+    if (cookie->data.empty() || cookie->data.size() > 64 || cookie->data == state.cookie ||
+        state.restarts >= kMaxRestarts)
+      return drop("the peer demands cookies without end");
     ++state.restarts;
     state.cookie = cookie->data;
     resend_init(now, state);
@@ -146,18 +166,24 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   const auto* sa = wire::find<wire::SaPayload>(message.payloads);
   const auto* ke = wire::find<wire::KePayload>(message.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(message.payloads);
-  if (sa == nullptr || ke == nullptr || nonce == nullptr || message.header.spi_r == 0) return drop("the IKE_SA_INIT answer lacks SA, KE, nonce or SPI");
+  if (sa == nullptr || ke == nullptr || nonce == nullptr || message.header.spi_r == 0)
+    return drop("the IKE_SA_INIT answer lacks SA, KE, nonce or SPI");
   auto chosen = ipsec::check_ike_answer(*sa, state.offer);
   if (!chosen) return drop(fmt::format("the peer's choice is not among our proposals: {}", chosen.error().detail));
-  const auto attempt = std::find_if(state.attempts.begin(), state.attempts.end(), [&](const Attempt& a) { return a.ke->id() == ke->method; });
-  if (chosen->ke != ke->method || attempt == state.attempts.end()) return drop("the peer's KE payload is not of the chosen key exchange");
+  const auto attempt = std::find_if(state.attempts.begin(), state.attempts.end(),
+                                    [&](const Attempt& a) { return a.ke->id() == ke->method; });
+  if (chosen->ke != ke->method || attempt == state.attempts.end())
+    return drop("the peer's KE payload is not of the chosen key exchange");
   const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
-  if (!chosen->rounds().empty() && !intermediate) return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
-  if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem()) return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  if (!chosen->rounds().empty() && !intermediate)
+    return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
+  if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())
+    return drop("the peer chose classical keys and pq = \"require\" forbids them");
   // The private part is good for one use, so what can be told by its length alone does not get that far.
   if (ke->data.size() != crypto::ke_sizes(ke->method).responder) {
     env_.counters.add(Counter::bad_key_exchange);
-    return drop(fmt::format("the peer's {} value is invalid: it has {} octets", to_string(ke->method), ke->data.size()));
+    return drop(
+        fmt::format("the peer's {} value is invalid: it has {} octets", to_string(ke->method), ke->data.size()));
   }
   auto secret = attempt->ke->finish(ke->data);
   if (!secret) {
@@ -191,7 +217,8 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   } else {
     classical_reason_ = "the peer chose a proposal without an additional key exchange";
   }
-  // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC 9242 3.3).
+  // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC
+  // 9242 3.3).
   if ((nat_local_ || nat_remote_ || tunnel_->force_encap) && path_.local.port != env_.config.nat_port) {
     path_.local.port = env_.config.nat_port;
     path_.remote.port = 4500;
@@ -206,8 +233,12 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
 void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
   const std::uint64_t spi = message.header.spi_r;
-  if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r || std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end()) return;
-  if (wire::find<wire::SaPayload>(message.payloads) == nullptr || wire::find<wire::KePayload>(message.payloads) == nullptr) return;
+  if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r ||
+      std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end())
+    return;
+  if (wire::find<wire::SaPayload>(message.payloads) == nullptr ||
+      wire::find<wire::KePayload>(message.payloads) == nullptr)
+    return;
   other_answers_.push_back(spi);
   init_request_ = std::move(earlier_init_requests_.back());
   earlier_init_requests_.pop_back();
@@ -225,7 +256,8 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
     if (outstanding_) {
       std::uint32_t octets = 0;
       for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
-      record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(rounds[rounds_done]), octets, static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+      record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(rounds[rounds_done]), octets,
+                     static_cast<std::uint32_t>(outstanding_->datagrams.size()));
     }
     return;
   }
@@ -238,17 +270,20 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
 
 void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verified message) {
   if (const NotifyPayload* error = first_error(message.payloads)) {
-    return fail_attempt(fmt::format("{} refused {}: {}", peer_text(), to_string(state.ke->id()), wire::to_string(error->type)));
+    return fail_attempt(
+        fmt::format("{} refused {}: {}", peer_text(), to_string(state.ke->id()), wire::to_string(error->type)));
   }
   const auto* ke = wire::find<wire::KePayload>(message.payloads);
   if (ke->method != state.ke->id()) {
-    return fail_attempt(fmt::format("{} answered {} where {} was agreed", peer_text(), to_string(ke->method), to_string(state.ke->id())));
+    return fail_attempt(fmt::format("{} answered {} where {} was agreed", peer_text(), to_string(ke->method),
+                                    to_string(state.ke->id())));
   }
   auto secret = state.ke->finish(ke->data);
   if (!secret) {
     // No notification about a bad response (RFC 7296 2.21); the SA is not built.
     env_.counters.add(Counter::bad_key_exchange);
-    return fail_attempt(fmt::format("the {} value of {} is invalid: {}", to_string(state.ke->id()), peer_text(), secret.error().detail));
+    return fail_attempt(fmt::format("the {} value of {} is invalid: {}", to_string(state.ke->id()), peer_text(),
+                                    secret.error().detail));
   }
   int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
   key_exchanges_.push_back(state.ke->id());
@@ -258,7 +293,8 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
 
 void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
   timers_.stop(Timer::Install);
-  if (!done.status) return fail_attempt(fmt::format("the packet path gave no inbound SPI: {}", done.status.error().detail));
+  if (!done.status)
+    return fail_attempt(fmt::format("the packet path gave no inbound SPI: {}", done.status.error().detail));
   AwaitAuth next;
   next.spi = done.spi;
   reserved_spi_ = done.spi;
@@ -273,7 +309,8 @@ void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::INITIAL_CONTACT, {}});
   }
   payloads.emplace_back(wire::IdPayload{PayloadType::IDr, tunnel_->remote_id});
-  payloads.emplace_back(wire::AuthPayload{wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Initiator, idi, tunnel_->psk.expose()).expose())});
+  payloads.emplace_back(wire::AuthPayload{
+      wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Initiator, idi, tunnel_->psk.expose()).expose())});
   payloads.emplace_back(next.offer);
   payloads.emplace_back(next.tsi);
   payloads.emplace_back(next.tsr);
@@ -282,14 +319,16 @@ void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
   if (outstanding_) {
     std::uint32_t octets = 0;
     for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
-    record_request(now, ExchangeType::IKE_AUTH, "PSK", octets, static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+    record_request(now, ExchangeType::IKE_AUTH, "PSK", octets,
+                   static_cast<std::uint32_t>(outstanding_->datagrams.size()));
   }
 }
 
 // The peer believes that it is established, and we do not believe the peer: it is told (RFC 7296 2.21.2).
 void IkeSa::refuse_peer(Instant now, std::string why) {
   env_.counters.add(Counter::authentication_failed);
-  send_request(now, ExchangeType::INFORMATIONAL, {NotifyPayload{wire::ProtocolId::None, {}, NotifyType::AUTHENTICATION_FAILED, {}}});
+  send_request(now, ExchangeType::INFORMATIONAL,
+               {NotifyPayload{wire::ProtocolId::None, {}, NotifyType::AUTHENTICATION_FAILED, {}}});
   fail_attempt(std::move(why));
 }
 
@@ -299,16 +338,21 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
   if (auth == nullptr || idr == nullptr) {
     if (error != nullptr && error->type == NotifyType::AUTHENTICATION_FAILED) {
-      return fail_attempt(fmt::format("{} answered AUTHENTICATION_FAILED: compare the PSK at both ends, and the identities (ours is {}, the peer must expect it; we expect {})", path_.remote.to_string(),
-                                      tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
+      return fail_attempt(
+          fmt::format("{} answered AUTHENTICATION_FAILED: compare the PSK at both ends, and the identities (ours is "
+                      "{}, the peer must expect it; we expect {})",
+                      path_.remote.to_string(), tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
     }
     if (error == nullptr) return refuse_peer(now, "the IKE_AUTH answer lacks IDr or AUTH");
-    return fail_attempt(fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)));
+    return fail_attempt(
+        fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)));
   }
   const auto refuse = [&](std::string why) { refuse_peer(now, std::move(why)); };
   peer_id_ = idr->identity;
   if (!idr->identity.matches(tunnel_->remote_id)) {
-    return refuse(fmt::format("the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the peer", idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));
+    return refuse(fmt::format(
+        "the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the peer",
+        idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));
   }
   if (auth->method != wire::AuthMethod::SharedKeyMic) {
     return refuse(fmt::format("the peer authenticates by {}, this tunnel by PSK", wire::to_string(auth->method)));
@@ -326,18 +370,25 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
     close(now, "");
   };
   if (error != nullptr) {
-    return child_failed(fmt::format("{} authenticated us but refused the Child SA: {}{}", peer_text(), wire::to_string(error->type),
-                                    error->type == NotifyType::TS_UNACCEPTABLE      ? "; compare the traffic selectors at both ends ('selectors' of this tunnel)"
-                                    : error->type == NotifyType::NO_PROPOSAL_CHOSEN ? fmt::format("; it accepts none of the ESP proposals [{}]; compare 'esp' of this tunnel", ipsec::describe(state.offer))
-                                                                                   : std::string{}));
+    return child_failed(
+        fmt::format("{} authenticated us but refused the Child SA: {}{}", peer_text(), wire::to_string(error->type),
+                    error->type == NotifyType::TS_UNACCEPTABLE
+                        ? "; compare the traffic selectors at both ends ('selectors' of this tunnel)"
+                    : error->type == NotifyType::NO_PROPOSAL_CHOSEN
+                        ? fmt::format("; it accepts none of the ESP proposals [{}]; compare 'esp' of this tunnel",
+                                      ipsec::describe(state.offer))
+                        : std::string{}));
   }
   const auto* sa = wire::find<wire::SaPayload>(message.payloads);
   const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
   const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
-  if (sa == nullptr || tsi == nullptr || tsr == nullptr) return child_failed("the IKE_AUTH answer lacks the Child SA's SA or TS payloads");
+  if (sa == nullptr || tsi == nullptr || tsr == nullptr)
+    return child_failed("the IKE_AUTH answer lacks the Child SA's SA or TS payloads");
   const auto esp = ipsec::check_esp_answer(*sa, state.offer);
-  if (!esp) return child_failed(fmt::format("the peer's choice for ESP is not among our proposals: {}", esp.error().detail));
-  if (tsi->selectors.empty() || tsr->selectors.empty() || !ipsec::contains(state.tsi.selectors, tsi->selectors) || !ipsec::contains(state.tsr.selectors, tsr->selectors)) {
+  if (!esp)
+    return child_failed(fmt::format("the peer's choice for ESP is not among our proposals: {}", esp.error().detail));
+  if (tsi->selectors.empty() || tsr->selectors.empty() || !ipsec::contains(state.tsi.selectors, tsi->selectors) ||
+      !ipsec::contains(state.tsr.selectors, tsr->selectors)) {
     return child_failed("the peer answered with traffic selectors that we did not offer");
   }
   install_child(now, {*esp, state.spi, tsi->selectors, tsr->selectors}, {});

@@ -1,8 +1,8 @@
 // The responder's side of the handshake: the IKE_SA_INIT answer, IKE_INTERMEDIATE rounds, IKE_AUTH.
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 
 #include "crypto/digest.hpp"
 #include "ike/ike_sa.hpp"
@@ -21,7 +21,8 @@ constexpr Duration kHalfOpenTimeout = 30s;
 
 }  // namespace
 
-Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, const Path& path, InitRequest request) {
+Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
+                                              const Path& path, InitRequest request) {
   std::unique_ptr<IkeSa> sa{new IkeSa(env, id, false)};
   const auto* nonce = wire::find<wire::NoncePayload>(request.payloads);
   sa->candidates_ = std::move(request.candidates);
@@ -42,7 +43,8 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->note_peer_features(request.payloads, request.header, path);
 
   const auto* offered = wire::find<wire::SaPayload>(request.payloads);
-  const bool any_wants_pq = std::any_of(sa->candidates_.begin(), sa->candidates_.end(), [](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
+  const bool any_wants_pq = std::any_of(sa->candidates_.begin(), sa->candidates_.end(),
+                                        [](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
   const auto unknown = ipsec::unknown_additional_kes(*offered);
   if (!any_wants_pq) {
     sa->classical_reason_ = "local policy: pq = \"off\"";
@@ -51,18 +53,22 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   } else if (!ipsec::offers_additional_ke(*offered)) {
     sa->classical_reason_ = "the peer offered no additional key exchange";
   } else if (!unknown.empty()) {
-    sa->classical_reason_ = fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}", fmt::format("{}", unknown.front()));
+    sa->classical_reason_ = fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}",
+                                        fmt::format("{}", unknown.front()));
   } else {
     sa->classical_reason_ = "no proposal with ML-KEM was common to both";
   }
 
-  sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke), static_cast<std::uint32_t>(sa->init_request_.size()), 1);
+  sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke),
+                     static_cast<std::uint32_t>(sa->init_request_.size()), 1);
   wire::Payloads payloads;
   payloads.emplace_back(ipsec::accept_ike(request.chosen));
   payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
   payloads.emplace_back(wire::NoncePayload{sa->context_.nonce_r});
   const bool hashes = wire::find_notify(request.payloads, NotifyType::SIGNATURE_HASH_ALGORITHMS) != nullptr;
-  for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi, sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_, hashes)) payloads.push_back(std::move(p));
+  for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi,
+                                               sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_, hashes))
+    payloads.push_back(std::move(p));
   wire::IkeHeader header;
   header.spi_i = sa->context_.spi_i;
   header.spi_r = our_spi;
@@ -149,18 +155,24 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   // The AUTH is computed whether or not a tunnel was found: the answer takes the same time.
   const Bytes nobodys_psk = to_bytes("no tunnel has these identities");
   const SecretBytes expected = auth_value(Signer::Initiator, *idi, found ? found->psk.expose() : ByteView{nobodys_psk});
-  const bool verified = auth != nullptr && auth->method == wire::AuthMethod::SharedKeyMic && constant_time_equal(expected.expose(), auth->data);
+  const bool verified = auth != nullptr && auth->method == wire::AuthMethod::SharedKeyMic &&
+                        constant_time_equal(expected.expose(), auth->data);
   if (wire::find<wire::EapPayload>(message.payloads) != nullptr || auth == nullptr) {
     return reject_auth(now, "asks for EAP, which is not offered: configure a PSK at the peer");
   }
   if (auth->method != wire::AuthMethod::SharedKeyMic) {
-    return reject_auth(now, fmt::format("authenticates by {}, which no tunnel here accepts: configure a PSK at the peer", wire::to_string(auth->method)));
+    return reject_auth(now,
+                       fmt::format("authenticates by {}, which no tunnel here accepts: configure a PSK at the peer",
+                                   wire::to_string(auth->method)));
   }
   if (!found) {
-    return reject_auth(now, fmt::format("no tunnel has remote_id {}{} and accepts its proposal", idi->identity.to_string(), idr != nullptr ? fmt::format(" and local_id {}", idr->identity.to_string()) : ""));
+    return reject_auth(now,
+                       fmt::format("no tunnel has remote_id {}{} and accepts its proposal", idi->identity.to_string(),
+                                   idr != nullptr ? fmt::format(" and local_id {}", idr->identity.to_string()) : ""));
   }
   if (!verified) {
-    return reject_auth(now, fmt::format("the AUTH for tunnel {} does not verify: compare the PSK at both ends", found->name));
+    return reject_auth(
+        now, fmt::format("the AUTH for tunnel {} does not verify: compare the PSK at both ends", found->name));
   }
   authenticated_ = true;
   tunnel_ = found;
@@ -173,7 +185,8 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   const wire::IdPayload our_id{PayloadType::IDr, tunnel_->local_id};
   wire::Payloads answer;
   answer.emplace_back(our_id);
-  answer.emplace_back(wire::AuthPayload{wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Responder, our_id, tunnel_->psk.expose()).expose())});
+  answer.emplace_back(wire::AuthPayload{
+      wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Responder, our_id, tunnel_->psk.expose()).expose())});
   timers_.stop(Timer::Handshake);
   const auto without_child = [&](NotifyType type, std::string why) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, type, {}});
@@ -193,9 +206,13 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   ipsec::Selectors remote = ipsec::narrow(tsi->selectors, tunnel_->remote_ts);
   ipsec::Selectors local = ipsec::narrow(tsr->selectors, tunnel_->local_ts);
   if (remote.empty() || local.empty()) {
-    return without_child(NotifyType::TS_UNACCEPTABLE, fmt::format("its selectors {} === {} are outside ours {} === {}: change 'selectors' of tunnel {} or the peer's", fmt::format("{}", fmt::join(ipsec::to_strings(tsi->selectors), " ")),
-                                                                  fmt::format("{}", fmt::join(ipsec::to_strings(tsr->selectors), " ")), fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->remote_ts), " ")),
-                                                                  fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->local_ts), " ")), tunnel_->name));
+    return without_child(
+        NotifyType::TS_UNACCEPTABLE,
+        fmt::format("its selectors {} === {} are outside ours {} === {}: change 'selectors' of tunnel {} or the peer's",
+                    fmt::format("{}", fmt::join(ipsec::to_strings(tsi->selectors), " ")),
+                    fmt::format("{}", fmt::join(ipsec::to_strings(tsr->selectors), " ")),
+                    fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->remote_ts), " ")),
+                    fmt::format("{}", fmt::join(ipsec::to_strings(tunnel_->local_ts), " ")), tunnel_->name));
   }
   const RequestId request = new_request();
   state_ = ReservingSpi{request, *esp, std::move(remote), std::move(local), std::move(answer)};

@@ -27,21 +27,33 @@ struct Overloaded : Ts... {
 
 IkeSa::~IkeSa() = default;
 
-bool IkeSa::is_established() const { return std::holds_alternative<Established>(state_); }
-bool IkeSa::is_closed() const { return std::holds_alternative<Closed>(state_); }
+bool IkeSa::is_established() const {
+  return std::holds_alternative<Established>(state_);
+}
+bool IkeSa::is_closed() const {
+  return std::holds_alternative<Closed>(state_);
+}
 // Every IKE SA that a stranger made us keep counts, the refused ones that still linger, too.
-bool IkeSa::is_half_open() const { return !initiator_ && !was_established_ && !is_closed(); }
-bool IkeSa::is_ending() const { return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Lingering>(state_) || is_closed(); }
-std::optional<ChildSaId> IkeSa::child() const { return child_ ? std::optional{child_->id} : std::nullopt; }
+bool IkeSa::is_half_open() const {
+  return !initiator_ && !was_established_ && !is_closed();
+}
+bool IkeSa::is_ending() const {
+  return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Lingering>(state_) || is_closed();
+}
+std::optional<ChildSaId> IkeSa::child() const {
+  return child_ ? std::optional{child_->id} : std::nullopt;
+}
 
 SaInfo IkeSa::info() const {
   SaInfo out;
   out.id = id_;
   out.tunnel = tunnel_ ? tunnel_->id : TunnelId{};
-  out.state = std::visit(Overloaded{[](const Established&) { return SaState::Established; }, [](const Installing&) { return SaState::Installing; },
-                                    [](const Deleting&) { return SaState::Deleting; }, [](const Lingering&) { return SaState::Closed; },
-                                    [](const Closed&) { return SaState::Closed; }, [](const auto&) { return SaState::Handshake; }},
-                         state_);
+  out.state = std::visit(
+      Overloaded{[](const Established&) { return SaState::Established; },
+                 [](const Installing&) { return SaState::Installing; },
+                 [](const Deleting&) { return SaState::Deleting; }, [](const Lingering&) { return SaState::Closed; },
+                 [](const Closed&) { return SaState::Closed; }, [](const auto&) { return SaState::Handshake; }},
+      state_);
   out.initiator = initiator_;
   out.spi_i = context_.spi_i;
   out.spi_r = context_.spi_r;
@@ -68,7 +80,8 @@ void IkeSa::report(Report::What what, std::string detail) {
 }
 
 std::string IkeSa::peer_text() const {
-  return peer_id_.data.empty() ? path_.remote.to_string() : fmt::format("{} ({})", path_.remote.to_string(), peer_id_.to_string());
+  return peer_id_.data.empty() ? path_.remote.to_string()
+                               : fmt::format("{} ({})", path_.remote.to_string(), peer_id_.to_string());
 }
 
 // ---- what arrives ----------------------------------------------------------------------------------------------
@@ -98,7 +111,8 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
       return;
     }
     if (crypto::sha256({datagram}) != peer_slot_.request_hash) {
-      env_.counters.add(message.encrypted && message.encrypted->fragment_number > 1 ? Counter::fragment_duplicate : Counter::not_a_retransmission);
+      env_.counters.add(message.encrypted && message.encrypted->fragment_number > 1 ? Counter::fragment_duplicate
+                                                                                    : Counter::not_a_retransmission);
       return;
     }
     env_.counters.add(Counter::retransmission);
@@ -112,9 +126,11 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   const ExchangeType exchange = message.header.exchange;
   const auto* waiting = std::get_if<AwaitRequest>(&state_);
   const bool rounds_left = waiting != nullptr && waiting->rounds_done < chosen_->rounds().size();
-  const bool legal = (waiting != nullptr && exchange == (rounds_left ? ExchangeType::IKE_INTERMEDIATE : ExchangeType::IKE_AUTH)) ||
-                     ((is_established() || std::holds_alternative<Deleting>(state_)) &&
-                      (exchange == ExchangeType::INFORMATIONAL || exchange == ExchangeType::CREATE_CHILD_SA || exchange == ExchangeType::IKE_FOLLOWUP_KE));
+  const bool legal =
+      (waiting != nullptr && exchange == (rounds_left ? ExchangeType::IKE_INTERMEDIATE : ExchangeType::IKE_AUTH)) ||
+      ((is_established() || std::holds_alternative<Deleting>(state_)) &&
+       (exchange == ExchangeType::INFORMATIONAL || exchange == ExchangeType::CREATE_CHILD_SA ||
+        exchange == ExchangeType::IKE_FOLLOWUP_KE));
   if (!legal) {
     env_.counters.add(Counter::exchange_not_allowed);
     return;
@@ -141,26 +157,37 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     return;
   }
   switch (exchange) {
-    case ExchangeType::IKE_INTERMEDIATE: on_intermediate_request(now, std::move(*verified)); break;
-    case ExchangeType::IKE_AUTH: on_auth_request(now, std::move(*verified)); break;
-    case ExchangeType::INFORMATIONAL: on_informational_request(now, std::move(*verified)); break;
-    default: on_create_child_request(now, *verified); break;
+    case ExchangeType::IKE_INTERMEDIATE:
+      on_intermediate_request(now, std::move(*verified));
+      break;
+    case ExchangeType::IKE_AUTH:
+      on_auth_request(now, std::move(*verified));
+      break;
+    case ExchangeType::INFORMATIONAL:
+      on_informational_request(now, std::move(*verified));
+      break;
+    default:
+      on_create_child_request(now, *verified);
+      break;
   }
 }
 
 void IkeSa::refuse_request(Instant now, ExchangeType exchange, const Error& fault, std::uint8_t critical) {
   const auto type = static_cast<NotifyType>(fault.notify);
   const bool live = is_established();
-  send_error_response(now, exchange, type, type == NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD ? Bytes{critical} : Bytes{});
+  send_error_response(now, exchange, type,
+                      type == NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD ? Bytes{critical} : Bytes{});
   // RFC 7296 2.21.2, 2.21.3: INVALID_SYNTAX is fatal for both sides; before AUTH every error is.
   if (is_closed() || (type != NotifyType::INVALID_SYNTAX && live)) return;
   remove_child();
-  report(live ? Report::What::Down : Report::What::PeerRefused, fmt::format("{}: {} {} {}", peer_text(), wire::to_string(exchange), fault.where, fault.detail));
+  report(live ? Report::What::Down : Report::What::PeerRefused,
+         fmt::format("{}: {} {} {}", peer_text(), wire::to_string(exchange), fault.where, fault.detail));
   linger(now);
 }
 
 void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
-  if (!outstanding_ || message.header.message_id != outstanding_->message_id || message.header.exchange != outstanding_->exchange) {
+  if (!outstanding_ || message.header.message_id != outstanding_->message_id ||
+      message.header.exchange != outstanding_->exchange) {
     env_.counters.add(Counter::unexpected_response);
     return;
   }
@@ -184,7 +211,8 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   }
   if (!usable && !std::holds_alternative<Deleting>(state_)) {
     // RFC 7296 2.21.2: a bad response gets no answer; the SA cannot go on.
-    const std::string why = fmt::format("bad {} response of {}: {} {}", wire::to_string(verified->exchange), peer_text(), usable.error().where, usable.error().detail);
+    const std::string why = fmt::format("bad {} response of {}: {} {}", wire::to_string(verified->exchange),
+                                        peer_text(), usable.error().where, usable.error().detail);
     if (is_established()) {
       close(now, why);
     } else if (std::holds_alternative<AwaitAuth>(state_)) {
@@ -203,7 +231,8 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   }
 }
 
-std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const wire::ClearMessage& message, Direction direction) {
+std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const wire::ClearMessage& message,
+                                           Direction direction) {
   if (!message.encrypted || !opener_) {
     env_.counters.add(Counter::not_encrypted);
     return std::nullopt;
@@ -217,11 +246,18 @@ std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const
       return std::nullopt;
     }
     switch (reassembly.check(mid, part)) {
-      case FragmentVerdict::Duplicate: env_.counters.add(Counter::fragment_duplicate); return std::nullopt;
-      case FragmentVerdict::Stale: env_.counters.add(Counter::fragment_stale); return std::nullopt;
-      case FragmentVerdict::TooLarge: env_.counters.add(Counter::fragment_too_large); return std::nullopt;
+      case FragmentVerdict::Duplicate:
+        env_.counters.add(Counter::fragment_duplicate);
+        return std::nullopt;
+      case FragmentVerdict::Stale:
+        env_.counters.add(Counter::fragment_stale);
+        return std::nullopt;
+      case FragmentVerdict::TooLarge:
+        env_.counters.add(Counter::fragment_too_large);
+        return std::nullopt;
       case FragmentVerdict::Stored:
-      case FragmentVerdict::Complete: break;
+      case FragmentVerdict::Complete:
+        break;
     }
   }
   auto plaintext = open_encrypted(*opener_, datagram, part);
@@ -355,20 +391,24 @@ void IkeSa::send_error_response(Instant now, ExchangeType exchange, NotifyType t
 
 void IkeSa::install_keys(KeySet keys) {
   keys_ = std::move(keys);
-  auto seal = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_ei : keys_.sk_er).expose(), (initiator_ ? keys_.sk_ai : keys_.sk_ar).expose());
-  auto open = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_er : keys_.sk_ei).expose(), (initiator_ ? keys_.sk_ar : keys_.sk_ai).expose());
+  auto seal = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_ei : keys_.sk_er).expose(),
+                                       (initiator_ ? keys_.sk_ai : keys_.sk_ar).expose());
+  auto open = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_er : keys_.sk_ei).expose(),
+                                       (initiator_ ? keys_.sk_ar : keys_.sk_ai).expose());
   ensure(seal.has_value() && open.has_value(), "a negotiated suite has a cipher");
   sealer_.emplace(std::move(*seal), context_.suite);
   opener_.emplace(std::move(*open));
   if (env_.config.key_log) {
-    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite, keys_.sk_ei.clone(), keys_.sk_er.clone(), keys_.sk_ai.clone(), keys_.sk_ar.clone()});
+    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite, keys_.sk_ei.clone(),
+                                     keys_.sk_er.clone(), keys_.sk_ai.clone(), keys_.sk_ar.clone()});
   }
   ++generation_;
 }
 
 // ---- the handshake's record, for `qanat status NAME` -----------------------------------------------------------
 
-void IkeSa::record_request(Instant now, ExchangeType exchange, std::string note, std::uint32_t octets, std::uint32_t datagrams) {
+void IkeSa::record_request(Instant now, ExchangeType exchange, std::string note, std::uint32_t octets,
+                           std::uint32_t datagrams) {
   constexpr std::size_t kMaxSteps = 12;
   peer_slot_.first_seen = now;
   if (is_established() || handshake_.size() >= kMaxSteps) return;

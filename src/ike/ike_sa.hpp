@@ -70,9 +70,11 @@ struct InitRequest {
 class IkeSa {
  public:
   // Begins an IKE SA: the IKE_SA_INIT request is among the actions.
-  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, TunnelRef tunnel);
+  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> initiate(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
+                                                               TunnelRef tunnel);
   // Answers an IKE_SA_INIT request.
-  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi, const Path& path, InitRequest request);
+  [[nodiscard]] static Result<std::unique_ptr<IkeSa>> respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
+                                                              const Path& path, InitRequest request);
   ~IkeSa();
   IkeSa(const IkeSa&) = delete;
   IkeSa& operator=(const IkeSa&) = delete;
@@ -120,7 +122,7 @@ class IkeSa {
     std::vector<Bytes> requests;  // as sent: they differ in their cookies
     std::unique_ptr<crypto::KeyExchange> ke;
   };
-  struct AwaitInit {          // initiator: the IKE_SA_INIT response
+  struct AwaitInit {  // initiator: the IKE_SA_INIT response
     std::vector<Attempt> attempts;
     wire::SaPayload offer;
     Bytes cookie;
@@ -130,41 +132,55 @@ class IkeSa {
     std::size_t round = 0;
     std::unique_ptr<crypto::KeyExchange> ke;
   };
-  struct AwaitSpi {           // initiator: an inbound SPI before IKE_AUTH
+  struct AwaitSpi {  // initiator: an inbound SPI before IKE_AUTH
     RequestId request;
   };
-  struct AwaitAuth {          // initiator: the IKE_AUTH response
+  struct AwaitAuth {  // initiator: the IKE_AUTH response
     wire::SaPayload offer;
     wire::TsPayload tsi;
     wire::TsPayload tsr;
     ipsec::EspSpi spi = 0;
   };
-  struct AwaitRequest {       // responder: IKE_INTERMEDIATE, then IKE_AUTH
+  struct AwaitRequest {  // responder: IKE_INTERMEDIATE, then IKE_AUTH
     std::size_t rounds_done = 0;
   };
-  struct ReservingSpi {       // responder: IKE_AUTH is verified, an inbound SPI is being reserved
+  struct ReservingSpi {  // responder: IKE_AUTH is verified, an inbound SPI is being reserved
     RequestId request;
     ipsec::ChosenEsp chosen;
     ipsec::Selectors tsi;
     ipsec::Selectors tsr;
-    wire::Payloads answer;    // IDr, AUTH
+    wire::Payloads answer;  // IDr, AUTH
   };
-  struct Installing {         // both: the Child SA's two directions are being installed
+  struct Installing {  // both: the Child SA's two directions are being installed
     RequestId inbound;
     RequestId outbound;
     bool inbound_done = false;
     bool outbound_done = false;
-    wire::Payloads answer;    // responder: the complete IKE_AUTH response
+    wire::Payloads answer;  // responder: the complete IKE_AUTH response
   };
   struct Established {};
-  struct Deleting {           // our Delete is on its way, or waits until our last request is answered (window 1)
+  struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
     bool sent = false;
   };
-  struct Lingering {};        // failed or deleted as responder: the last response may have to be repeated
+  struct Lingering {};  // failed or deleted as responder: the last response may have to be repeated
   struct Closed {};
-  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitAuth, AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering, Closed>;
+  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitAuth, AwaitRequest, ReservingSpi, Installing,
+                             Established, Deleting, Lingering, Closed>;
 
-  enum class Timer : std::uint8_t { Retransmit, Handshake, Install, Liveness, LivenessDeadline, Keepalive, Renew, Expire, Linger, Reassembly, OldKeys, kCount };
+  enum class Timer : std::uint8_t {
+    Retransmit,
+    Handshake,
+    Install,
+    Liveness,
+    LivenessDeadline,
+    Keepalive,
+    Renew,
+    Expire,
+    Linger,
+    Reassembly,
+    OldKeys,
+    kCount
+  };
 
   struct Outstanding {  // our request
     std::uint32_t message_id = 0;
@@ -199,7 +215,8 @@ class IkeSa {
   void receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void receive_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   // nullopt: dropped (counted) or stored as a fragment.
-  [[nodiscard]] std::optional<Verified> open(Instant now, ByteView datagram, const wire::ClearMessage& message, Direction direction);
+  [[nodiscard]] std::optional<Verified> open(Instant now, ByteView datagram, const wire::ClearMessage& message,
+                                             Direction direction);
   // A message that is authentic and still not usable: answered, and fatal where RFC 7296 2.21 says so.
   void refuse_request(Instant now, wire::ExchangeType exchange, const Error& fault, std::uint8_t critical);
   void send_request(Instant now, wire::ExchangeType exchange, const wire::Payloads& payloads);
@@ -217,7 +234,8 @@ class IkeSa {
   void fail_attempt(std::string why);
   void report(Report::What what, std::string detail);
   [[nodiscard]] std::string peer_text() const;
-  void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets, std::uint32_t datagrams);
+  void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets,
+                      std::uint32_t datagrams);
   void record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams);
 
   // handshake_initiator.cpp
@@ -268,7 +286,8 @@ class IkeSa {
   enum class Signer : std::uint8_t { Initiator, Responder };
   [[nodiscard]] SecretBytes auth_value(Signer signer, const wire::IdPayload& id, ByteView psk) const;
   void note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
-  [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate, bool fragmentation, bool hashes) const;
+  [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
+                                                bool intermediate, bool fragmentation, bool hashes) const;
   void set_verdict();
 
   Env& env_;
@@ -289,16 +308,16 @@ class IkeSa {
   std::optional<crypto::SkCipher> opener_;
   IntAuth int_auth_i_;
   IntAuth int_auth_r_;
-  Bytes init_request_;   // RealMessage1 and 2 of RFC 7296 2.15
+  Bytes init_request_;  // RealMessage1 and 2 of RFC 7296 2.15
   Bytes init_response_;
   std::vector<Bytes> earlier_init_requests_;  // before somebody, perhaps not the peer, demanded (other) cookies
   std::vector<std::uint64_t> other_answers_;  // SPIr of further answers to them
-  std::array<Reassembly, 2> reassembly_;  // of requests, of responses: both may be on their way with one Message ID
+  std::array<Reassembly, 2> reassembly_;      // of requests, of responses: both may be on their way with one Message ID
   std::optional<Outstanding> outstanding_;
   std::uint32_t next_message_id_ = 0;
   PeerSlot peer_slot_;
   bool was_established_ = false;
-  bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
+  bool authenticated_ = false;      // the peer's AUTH was verified: the only door to a Child SA
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   bool peer_intermediate_ = false;

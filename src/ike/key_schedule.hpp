@@ -5,8 +5,8 @@
 //   first Child SA:   KEYMAT      = prf+(SK_d, Ni | Nr)
 #pragma once
 
-#include "base/secret.hpp"
 #include "base/iana.hpp"
+#include "base/secret.hpp"
 #include "crypto/cipher_sizes.hpp"
 
 namespace qanat::ike {
@@ -27,7 +27,8 @@ struct KeyContext {
 
 [[nodiscard]] KeySet derive_initial_keys(const KeyContext& context, const SecretBytes& shared_secret);
 // After one additional key exchange: the previous SK_d and the new shared secret make all keys anew.
-[[nodiscard]] KeySet derive_next_keys(const KeyContext& context, const SecretBytes& previous_sk_d, const SecretBytes& shared_secret);
+[[nodiscard]] KeySet derive_next_keys(const KeyContext& context, const SecretBytes& previous_sk_d,
+                                      const SecretBytes& shared_secret);
 
 // KEYMAT of the first Child SA, in the order of RFC 7296 2.17: everything of the initiator's direction (encryption
 // key, integrity key), then the responder's.
@@ -35,7 +36,8 @@ struct ChildKeys {
   SecretBytes initiator;  // protects initiator -> responder
   SecretBytes responder;
 };
-[[nodiscard]] ChildKeys derive_first_child_keys(const KeyContext& context, const SecretBytes& sk_d, const CipherSuite& child);
+[[nodiscard]] ChildKeys derive_first_child_keys(const KeyContext& context, const SecretBytes& sk_d,
+                                                const CipherSuite& child);
 
 // The IntAuth chain over IKE_INTERMEDIATE messages (RFC 9242 3.3.2). One for each direction.
 class IntAuth {
@@ -55,10 +57,10 @@ class IntAuth {
 // This is the one place where that layout stands.
 struct SignedOctetsInput {
   PrfId prf{};
-  ByteView init_message;   // the signer's own IKE_SA_INIT message, as sent (the one with the cookie)
+  ByteView init_message;  // the signer's own IKE_SA_INIT message, as sent (the one with the cookie)
   ByteView peer_nonce;
   const SecretBytes* sk_p = nullptr;  // the signer's, final generation
-  ByteView id_body;        // the signer's ID payload without its generic header
+  ByteView id_body;                   // the signer's ID payload without its generic header
   const IntAuth* int_auth_i = nullptr;
   const IntAuth* int_auth_r = nullptr;
   std::uint32_t auth_message_id = 0;  // of the first IKE_AUTH request

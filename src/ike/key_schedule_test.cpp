@@ -18,7 +18,9 @@ Bytes join(std::initializer_list<Bytes> parts) {
   for (const Bytes& p : parts) append(out, p);
   return out;
 }
-Bytes hmac(PrfId id, const Bytes& key, const Bytes& text) { return to_bytes(crypto::prf(id, key, {text}).expose()); }
+Bytes hmac(PrfId id, const Bytes& key, const Bytes& text) {
+  return to_bytes(crypto::prf(id, key, {text}).expose());
+}
 // T1 = prf(K, S | 1), Tn = prf(K, Tn-1 | S | n) (RFC 7296 2.13).
 Bytes plus(PrfId id, const Bytes& key, const Bytes& seed, std::size_t size) {
   Bytes out;
@@ -49,7 +51,8 @@ class KeySchedule : public ::testing::TestWithParam<std::pair<CipherSuite, PrfId
     const KeyContext c = context();
     const auto sizes = crypto::cipher_sizes(c.suite);
     const std::size_t prf = crypto::prf_size(c.prf);
-    const Bytes all = plus(c.prf, skeyseed, join({c.nonce_i, c.nonce_r, spis_}), 3 * prf + 2 * sizes.integ_key + 2 * sizes.encr_key);
+    const Bytes all =
+        plus(c.prf, skeyseed, join({c.nonce_i, c.nonce_r, spis_}), 3 * prf + 2 * sizes.integ_key + 2 * sizes.encr_key);
     std::size_t at = 0;
     const auto next = [&](std::size_t size) {
       at += size;
@@ -93,12 +96,14 @@ TEST_P(KeySchedule, ChildKeysAreTheInitiatorsThenTheResponders) {
   EXPECT_EQ(to_bytes(keys.responder.expose()), Bytes(all.begin() + static_cast<std::ptrdiff_t>(one), all.end()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Suites, KeySchedule,
-                         ::testing::Values(std::pair{CipherSuite{EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_384},
-                                           std::pair{CipherSuite{EncrId::ENCR_AES_GCM_16, 128, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_256},
-                                           std::pair{CipherSuite{EncrId::ENCR_CHACHA20_POLY1305, 256, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_512},
-                                           std::pair{CipherSuite{EncrId::ENCR_AES_CBC, 256, IntegId::AUTH_HMAC_SHA2_256_128}, PrfId::PRF_HMAC_SHA2_256},
-                                           std::pair{CipherSuite{EncrId::ENCR_AES_CBC, 128, IntegId::AUTH_HMAC_SHA2_512_256}, PrfId::PRF_HMAC_SHA2_512}));
+INSTANTIATE_TEST_SUITE_P(
+    Suites, KeySchedule,
+    ::testing::Values(
+        std::pair{CipherSuite{EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_384},
+        std::pair{CipherSuite{EncrId::ENCR_AES_GCM_16, 128, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_256},
+        std::pair{CipherSuite{EncrId::ENCR_CHACHA20_POLY1305, 256, IntegId::NONE}, PrfId::PRF_HMAC_SHA2_512},
+        std::pair{CipherSuite{EncrId::ENCR_AES_CBC, 256, IntegId::AUTH_HMAC_SHA2_256_128}, PrfId::PRF_HMAC_SHA2_256},
+        std::pair{CipherSuite{EncrId::ENCR_AES_CBC, 128, IntegId::AUTH_HMAC_SHA2_512_256}, PrfId::PRF_HMAC_SHA2_512}));
 
 // RFC 9242 3.3.2: IntAuth_1 = prf(SK_p1, A | P), IntAuth_N = prf(SK_pN, IntAuth_(N-1) | A | P).
 TEST(IntAuthChain, EachLinkCoversTheOneBefore) {
@@ -141,7 +146,8 @@ TEST(SignedOctets, AreThoseOfRfc7296AndEndWithIntAuthOnlyWhenThereIsOne) {
 TEST(PskAuth, UsesTheKeyPad) {
   const PrfId prf = PrfId::PRF_HMAC_SHA2_256;
   const Bytes psk = to_bytes("secret");
-  EXPECT_EQ(to_bytes(psk_auth(prf, psk, Bytes{1, 2, 3}).expose()), hmac(prf, hmac(prf, psk, to_bytes("Key Pad for IKEv2")), {1, 2, 3}));
+  EXPECT_EQ(to_bytes(psk_auth(prf, psk, Bytes{1, 2, 3}).expose()),
+            hmac(prf, hmac(prf, psk, to_bytes("Key Pad for IKEv2")), {1, 2, 3}));
 }
 
 }  // namespace

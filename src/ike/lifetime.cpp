@@ -1,7 +1,7 @@
 // How time acts on an IKE SA, and how it ends.
-#include <fmt/format.h>
-
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "ike/ike_sa.hpp"
 #include "ike/retransmit.hpp"
@@ -23,8 +23,10 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::Retransmit: {
         if (!outstanding_) break;
         if (outstanding_->sends >= kMaxSends) {
-          const std::string why = hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(), wire::to_string(outstanding_->exchange), kMaxSends)
-                                                : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
+          const std::string why =
+              hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
+                                          wire::to_string(outstanding_->exchange), kMaxSends)
+                            : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
           if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
             remove_child();
             if (is_established()) report(Report::What::Down, why);
@@ -47,20 +49,32 @@ void IkeSa::handle_timeout(Instant now) {
           to_closed();
         }
         return;
-      case Timer::Install: on_install_failed(now, "the packet path did not confirm the keys within 2 s"); return;
-      case Timer::Liveness: check_liveness(now); break;
+      case Timer::Install:
+        on_install_failed(now, "the packet path did not confirm the keys within 2 s");
+        return;
+      case Timer::Liveness:
+        check_liveness(now);
+        break;
       case Timer::LivenessDeadline:
         remove_child();
-        report(Report::What::Down, fmt::format("{} has not answered for {} s", peer_text(), std::chrono::duration_cast<std::chrono::seconds>(tunnel_->dpd_timeout).count()));
+        report(Report::What::Down,
+               fmt::format("{} has not answered for {} s", peer_text(),
+                           std::chrono::duration_cast<std::chrono::seconds>(tunnel_->dpd_timeout).count()));
         to_closed();
         return;
       case Timer::Keepalive:
         env_.actions.emplace_back(Transmit{path_, Bytes{0xff}});  // RFC 3948 4
         timers_.set(Timer::Keepalive, now + 20s);
         break;
-      case Timer::Renew: report(Report::What::RenewWanted, "the keys' lifetime is nearly over"); break;
-      case Timer::Expire: close(now, "the keys' lifetime is over"); break;
-      case Timer::Linger: to_closed(); return;
+      case Timer::Renew:
+        report(Report::What::RenewWanted, "the keys' lifetime is nearly over");
+        break;
+      case Timer::Expire:
+        close(now, "the keys' lifetime is over");
+        break;
+      case Timer::Linger:
+        to_closed();
+        return;
       case Timer::Reassembly:
         for (Reassembly& r : reassembly_) {
           if (r.empty() || now < *r.deadline()) continue;
@@ -69,8 +83,11 @@ void IkeSa::handle_timeout(Instant now) {
         }
         restart_reassembly_timer();
         break;
-      case Timer::OldKeys: remove_child(); break;
-      case Timer::kCount: break;
+      case Timer::OldKeys:
+        remove_child();
+        break;
+      case Timer::kCount:
+        break;
     }
   }
 }

@@ -34,7 +34,9 @@ TEST(MessageRules, CompleteMessagesPass) {
   EXPECT_EQ(verdict(ExchangeType::IKE_SA_INIT, Direction::Response, chain({SA, KE, Nonce, CERTREQ})), 0);
   EXPECT_EQ(verdict(ExchangeType::IKE_INTERMEDIATE, Direction::Request, chain({KE})), 0);
   EXPECT_EQ(verdict(ExchangeType::IKE_INTERMEDIATE, Direction::Response, chain({KE, N})), 0);
-  EXPECT_EQ(verdict(ExchangeType::IKE_AUTH, Direction::Request, chain({IDi, IDr, AUTH, SA, TSi, TSr, CERT, CERTREQ, N, CP})), 0);
+  EXPECT_EQ(
+      verdict(ExchangeType::IKE_AUTH, Direction::Request, chain({IDi, IDr, AUTH, SA, TSi, TSr, CERT, CERTREQ, N, CP})),
+      0);
   EXPECT_EQ(verdict(ExchangeType::IKE_AUTH, Direction::Response, chain({IDr, AUTH, SA, TSi, TSr})), 0);
   EXPECT_EQ(verdict(ExchangeType::CREATE_CHILD_SA, Direction::Request, chain({N, SA, KE, Nonce, TSi, TSr})), 0);
   EXPECT_EQ(verdict(ExchangeType::IKE_FOLLOWUP_KE, Direction::Request, chain({KE, N})), 0);
@@ -73,19 +75,22 @@ TEST(MessageRules, AnErrorOrACookieNeedsNothingElse) {
   EXPECT_EQ(verdict(ExchangeType::IKE_SA_INIT, Direction::Response, {n(NotifyType::NO_PROPOSAL_CHOSEN)}), 0);
   EXPECT_EQ(verdict(ExchangeType::IKE_SA_INIT, Direction::Response, {n(NotifyType::COOKIE)}), 0);
   EXPECT_EQ(verdict(ExchangeType::IKE_INTERMEDIATE, Direction::Response, {n(NotifyType::INVALID_SYNTAX)}), 0);
-  EXPECT_EQ(verdict(ExchangeType::IKE_INTERMEDIATE, Direction::Request, {n(NotifyType::INVALID_SYNTAX)}), kInvalidSyntax);
+  EXPECT_EQ(verdict(ExchangeType::IKE_INTERMEDIATE, Direction::Request, {n(NotifyType::INVALID_SYNTAX)}),
+            kInvalidSyntax);
   EXPECT_EQ(verdict(ExchangeType::IKE_SA_INIT, Direction::Response, {}), kInvalidSyntax);
 }
 
 TEST(MessageRules, AnUnknownCriticalPayloadIsNamed) {
-  const wire::Payloads payloads{wire::UnknownPayload{static_cast<PayloadType>(99), false, {}}, wire::UnknownPayload{static_cast<PayloadType>(101), true, {}}};
+  const wire::Payloads payloads{wire::UnknownPayload{static_cast<PayloadType>(99), false, {}},
+                                wire::UnknownPayload{static_cast<PayloadType>(101), true, {}}};
   EXPECT_EQ(verdict(ExchangeType::INFORMATIONAL, Direction::Request, payloads), 1);
   EXPECT_EQ(unknown_critical(payloads), 101);
   EXPECT_EQ(verdict(ExchangeType::INFORMATIONAL, Direction::Request, {payloads[0]}), 0);
 }
 
 TEST(MessageRules, TheFirstErrorIsFoundAmongStatusNotifications) {
-  const wire::Payloads payloads{wire::NotifyPayload{wire::ProtocolId::None, {}, NotifyType::COOKIE, {}}, wire::NotifyPayload{wire::ProtocolId::None, {}, NotifyType::TS_UNACCEPTABLE, {}}};
+  const wire::Payloads payloads{wire::NotifyPayload{wire::ProtocolId::None, {}, NotifyType::COOKIE, {}},
+                                wire::NotifyPayload{wire::ProtocolId::None, {}, NotifyType::TS_UNACCEPTABLE, {}}};
   ASSERT_NE(first_error(payloads), nullptr);
   EXPECT_EQ(first_error(payloads)->type, NotifyType::TS_UNACCEPTABLE);
   EXPECT_EQ(first_error({payloads[0]}), nullptr);

@@ -12,7 +12,8 @@ FragmentVerdict Reassembly::check(std::uint32_t message_id, const wire::Encrypte
   return parts_.contains(part.fragment_number) ? FragmentVerdict::Duplicate : FragmentVerdict::Stored;
 }
 
-FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part, ByteView datagram, Bytes plaintext) {
+FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part,
+                                ByteView datagram, Bytes plaintext) {
   const FragmentVerdict verdict = check(message_id, part);
   if (verdict != FragmentVerdict::Stored) return verdict;
   if (message_id != message_id_ || part.total_fragments > total_) clear();

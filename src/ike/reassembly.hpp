@@ -23,22 +23,25 @@ class Reassembly {
   // What can be said before spending the decryption: number and total fit what is stored.
   [[nodiscard]] FragmentVerdict check(std::uint32_t message_id, const wire::EncryptedPart& part) const;
   // Stores verified plaintext. A larger total than before drops what there was (the sender has refragmented).
-  [[nodiscard]] FragmentVerdict add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part, ByteView datagram, Bytes plaintext);
+  [[nodiscard]] FragmentVerdict add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part,
+                                    ByteView datagram, Bytes plaintext);
 
   struct Complete {
     wire::PayloadType first_inner{};
     Bytes plaintext;
-    Bytes first_datagram;         // fragment 1 up to the end of its SKF header, for IntAuth
-    wire::EncryptedPart first;    // of fragment 1; its body is empty
+    Bytes first_datagram;       // fragment 1 up to the end of its SKF header, for IntAuth
+    wire::EncryptedPart first;  // of fragment 1; its body is empty
     std::uint16_t total = 0;
-    std::uint32_t octets = 0;                     // of all datagrams
-    std::array<std::uint8_t, 32> first_hash{};    // of the datagram of fragment 1
+    std::uint32_t octets = 0;                   // of all datagrams
+    std::array<std::uint8_t, 32> first_hash{};  // of the datagram of fragment 1
   };
   // After FragmentVerdict::Complete: the message; the reassembly is empty again.
   [[nodiscard]] Complete take();
   void clear();
   [[nodiscard]] bool empty() const { return parts_.empty(); }
-  [[nodiscard]] std::optional<Instant> deadline() const { return parts_.empty() ? std::nullopt : std::optional{deadline_}; }
+  [[nodiscard]] std::optional<Instant> deadline() const {
+    return parts_.empty() ? std::nullopt : std::optional{deadline_};
+  }
   [[nodiscard]] std::size_t stored_octets() const { return octets_; }
 
  private:

@@ -1,8 +1,8 @@
 #include "ike/reassembly.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 namespace qanat::ike {
 namespace {
@@ -23,7 +23,8 @@ TEST(Reassembly, PutsFragmentsTogetherInEveryOrder) {
   do {
     Reassembly r;
     for (std::size_t i = 0; i < order.size(); ++i) {
-      const FragmentVerdict verdict = r.add(kNow, 7, part(order[i], 4), kDatagram, Bytes(3, static_cast<std::uint8_t>(order[i])));
+      const FragmentVerdict verdict =
+          r.add(kNow, 7, part(order[i], 4), kDatagram, Bytes(3, static_cast<std::uint8_t>(order[i])));
       EXPECT_EQ(verdict, i == 3 ? FragmentVerdict::Complete : FragmentVerdict::Stored);
     }
     Reassembly::Complete whole = r.take();

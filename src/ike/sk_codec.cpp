@@ -32,7 +32,8 @@ Bytes header_with_lengths(Bytes head, std::size_t plaintext_size) {
 
 }  // namespace
 
-Result<Bytes> SkSealer::seal_one(const wire::IkeHeader& header, PayloadType first, ByteView text, std::uint16_t number, std::uint16_t total, Rng& rng) {
+Result<Bytes> SkSealer::seal_one(const wire::IkeHeader& header, PayloadType first, ByteView text, std::uint16_t number,
+                                 std::uint16_t total, Rng& rng) {
   const crypto::CipherSizes& sizes = cipher_.sizes();
   const std::size_t padded = (text.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
   const std::size_t prefix = total == 0 ? wire::kSkHeaderSize : wire::kSkfHeaderSize;
@@ -67,7 +68,8 @@ Result<Bytes> SkSealer::seal_one(const wire::IkeHeader& header, PayloadType firs
   return datagram;
 }
 
-Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::Payloads& payloads, std::size_t max_message, Rng& rng) {
+Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::Payloads& payloads,
+                                     std::size_t max_message, Rng& rng) {
   SealedMessage out;
   ByteWriter chain;
   const PayloadType first = wire::write_chain(chain, payloads);
@@ -94,14 +96,16 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
     return out;
   }
   const std::size_t overhead = wire::kIkeHeaderSize + wire::kSkfHeaderSize + sizes.iv + sizes.icv;
-  const std::size_t room = max_message > overhead + sizes.block + 16 ? (max_message - overhead) / sizes.block * sizes.block - 1 : 16;
+  const std::size_t room =
+      max_message > overhead + sizes.block + 16 ? (max_message - overhead) / sizes.block * sizes.block - 1 : 16;
   const std::size_t total = (out.plaintext.size() + room - 1) / room;
   if (total > kMaxFragments) {
     return fail(ErrorKind::Resource, "IKE message", "would need more than 255 fragments");
   }
   for (std::size_t i = 0; i < total; ++i) {
     const ByteView part = ByteView{out.plaintext}.subspan(i * room, std::min(room, out.plaintext.size() - i * room));
-    QANAT_ASSIGN(Bytes datagram, seal_one(header, i == 0 ? first : PayloadType::None, part, static_cast<std::uint16_t>(i + 1), static_cast<std::uint16_t>(total), rng));
+    QANAT_ASSIGN(Bytes datagram, seal_one(header, i == 0 ? first : PayloadType::None, part,
+                                          static_cast<std::uint16_t>(i + 1), static_cast<std::uint16_t>(total), rng));
     out.datagrams.push_back(std::move(datagram));
   }
   return out;
@@ -109,7 +113,9 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
 
 Result<Bytes> open_encrypted(crypto::SkCipher& cipher, ByteView datagram, const wire::EncryptedPart& part) {
   const crypto::CipherSizes& sizes = cipher.sizes();
-  const auto malformed = [](const char* what) { return fail(ErrorKind::Malformed, "SK payload", what, static_cast<std::uint16_t>(wire::NotifyType::INVALID_SYNTAX)); };
+  const auto malformed = [](const char* what) {
+    return fail(ErrorKind::Malformed, "SK payload", what, static_cast<std::uint16_t>(wire::NotifyType::INVALID_SYNTAX));
+  };
   if (part.body.size() < sizes.iv + sizes.block + sizes.icv) {
     return malformed("is shorter than its IV, padding and ICV");
   }
@@ -118,10 +124,12 @@ Result<Bytes> open_encrypted(crypto::SkCipher& cipher, ByteView datagram, const 
     return malformed("is not a multiple of the cipher's block");
   }
   Bytes text = to_bytes(part.body.subspan(sizes.iv, text_size));
-  QANAT_TRY(cipher.open(datagram.first(part.associated_size), part.body.first(sizes.iv), text, part.body.last(sizes.icv)));
+  QANAT_TRY(
+      cipher.open(datagram.first(part.associated_size), part.body.first(sizes.iv), text, part.body.last(sizes.icv)));
   const std::size_t padding = std::size_t{text.back()} + 1;
   if (padding > text.size()) {
-    return fail(ErrorKind::PeerMisbehaved, "SK payload", "has a pad length beyond its plaintext", static_cast<std::uint16_t>(wire::NotifyType::INVALID_SYNTAX));
+    return fail(ErrorKind::PeerMisbehaved, "SK payload", "has a pad length beyond its plaintext",
+                static_cast<std::uint16_t>(wire::NotifyType::INVALID_SYNTAX));
   }
   text.resize(text.size() - padding);
   return text;

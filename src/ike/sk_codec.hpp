@@ -25,10 +25,12 @@ class SkSealer {
 
   // Seals `payloads`. When the message would exceed `max_message` octets (IKE header to ICV) and `max_message` is
   // not 0, it is split into SKF fragments (RFC 7383 2.5).
-  [[nodiscard]] Result<SealedMessage> seal(const wire::IkeHeader& header, const wire::Payloads& payloads, std::size_t max_message, Rng& rng);
+  [[nodiscard]] Result<SealedMessage> seal(const wire::IkeHeader& header, const wire::Payloads& payloads,
+                                           std::size_t max_message, Rng& rng);
 
  private:
-  [[nodiscard]] Result<Bytes> seal_one(const wire::IkeHeader& header, wire::PayloadType first, ByteView text, std::uint16_t number, std::uint16_t total, Rng& rng);
+  [[nodiscard]] Result<Bytes> seal_one(const wire::IkeHeader& header, wire::PayloadType first, ByteView text,
+                                       std::uint16_t number, std::uint16_t total, Rng& rng);
 
   crypto::SkCipher cipher_;
   CipherSuite suite_;
@@ -37,10 +39,12 @@ class SkSealer {
 
 // The plaintext of an SK or of one SKF payload, padding removed. Error{Malformed} before and Error{AuthFailed} when the
 // ICV is checked and does not verify; Error{PeerMisbehaved, INVALID_SYNTAX} for an authentic one with bad padding.
-[[nodiscard]] Result<Bytes> open_encrypted(crypto::SkCipher& cipher, ByteView datagram, const wire::EncryptedPart& part);
+[[nodiscard]] Result<Bytes> open_encrypted(crypto::SkCipher& cipher, ByteView datagram,
+                                           const wire::EncryptedPart& part);
 
 // IntAuth's A for a received message: the header as if unfragmented, SKF turned into SK (RFC 9242 3.3.2).
 // `first_datagram` is the whole message, or the fragment with number 1.
-[[nodiscard]] Bytes int_auth_header(ByteView first_datagram, const wire::EncryptedPart& part, std::size_t plaintext_size);
+[[nodiscard]] Bytes int_auth_header(ByteView first_datagram, const wire::EncryptedPart& part,
+                                    std::size_t plaintext_size);
 
 }  // namespace qanat::ike

@@ -1,8 +1,8 @@
 #include "ike/sk_codec.hpp"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "wire/testing.hpp"
 
@@ -24,12 +24,15 @@ Pair make(const CipherSuite& suite) {
 }
 const CipherSuite kGcm{EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE};
 const CipherSuite kCbc{EncrId::ENCR_AES_CBC, 256, IntegId::AUTH_HMAC_SHA2_256_128};
-wire::IkeHeader header() { return wire::testing::header_of(wire::ExchangeType::IKE_INTERMEDIATE, wire::kFlagInitiator, 1); }
+wire::IkeHeader header() {
+  return wire::testing::header_of(wire::ExchangeType::IKE_INTERMEDIATE, wire::kFlagInitiator, 1);
+}
 
 TEST(SkCodec, WhatIsSealedOpensInEverySizeAndSplit) {
   SeededRng rng{1};
   for (const CipherSuite& suite : {kGcm, kCbc}) {
-    for (const std::size_t size : {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{500}, std::size_t{3000}}) {
+    for (const std::size_t size :
+         {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{500}, std::size_t{3000}}) {
       for (const std::size_t limit : {std::size_t{0}, std::size_t{220}, std::size_t{548}, std::size_t{1400}}) {
         Pair p = make(suite);
         const auto sealed = p.sealer.seal(header(), {wire::KePayload{KeId::ML_KEM_768, Bytes(size, 7)}}, limit, rng);
@@ -106,8 +109,9 @@ TEST(SkCodec, AMessageForMoreThan255FragmentsIsNotSent) {
 // RFC 9242 3.3.2, by hand: the IKE header from its first octet, Next Payload 46 where 53 stood, Length |A|+|P|; the SK
 // header with its own Next Payload, the RESERVED octet of fragment 1, and Payload Length |P|+4.
 TEST(IntAuthHeader, OfAFragmentIsThatOfTheWholeMessage) {
-  const Bytes fragment1 = hex("0102030405060708 1112131415161718 35 20 2b 08 00000001 00000064"
-                              "22 80 0048 0001 0003");
+  const Bytes fragment1 =
+      hex("0102030405060708 1112131415161718 35 20 2b 08 00000001 00000064"
+          "22 80 0048 0001 0003");
   Bytes datagram = fragment1;
   datagram.resize(100, 0xee);
   const auto message = wire::parse_message(datagram);
@@ -119,9 +123,10 @@ TEST(IntAuthHeader, OfAFragmentIsThatOfTheWholeMessage) {
 
 // With a payload in the clear before it, it is that payload's Next Payload which said 53.
 TEST(IntAuthHeader, PatchesThePayloadBeforeTheFragment) {
-  Bytes datagram = hex("0102030405060708 1112131415161718 29 20 2b 08 00000001 0000006c"
-                       "35 00 0008 0000 9c40"
-                       "22 00 0048 0001 0003");
+  Bytes datagram =
+      hex("0102030405060708 1112131415161718 29 20 2b 08 00000001 0000006c"
+          "35 00 0008 0000 9c40"
+          "22 00 0048 0001 0003");
   datagram.resize(108, 0xee);
   const auto message = wire::parse_message(datagram);
   ASSERT_TRUE(message && message->encrypted);
@@ -138,7 +143,8 @@ TEST(IntAuthHeader, OfAWholeMessageHasOnlyItsLengthsAdjusted) {
       Pair p = make(suite);
       const auto sealed = p.sealer.seal(header(), {wire::KePayload{KeId::ML_KEM_512, Bytes(768, 7)}}, limit, rng);
       const auto message = wire::parse_message(sealed->datagrams.front());
-      EXPECT_EQ(int_auth_header(sealed->datagrams.front(), *message->encrypted, sealed->plaintext.size()), sealed->auth_header);
+      EXPECT_EQ(int_auth_header(sealed->datagrams.front(), *message->encrypted, sealed->plaintext.size()),
+                sealed->auth_header);
       EXPECT_EQ(sealed->auth_header, hex("0102030405060708 1112131415161718 2e 20 2b 08 00000001 00000328 22 00 030c"));
     }
   }

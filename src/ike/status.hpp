@@ -63,7 +63,7 @@ struct SaInfo {
   bool nat_local = false;
   bool nat_remote = false;
   bool fragmentation = false;
-  Instant since;     // established, or begun
+  Instant since;  // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
   std::optional<ChildInfo> child;

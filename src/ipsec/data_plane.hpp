@@ -16,7 +16,7 @@
 namespace qanat::ipsec {
 
 struct Capabilities {
-  bool native_esp = false;   // IP protocol 50 can be sent and received
+  bool native_esp = false;  // IP protocol 50 can be sent and received
   bool esn = true;
   std::vector<CipherSuite> suites;  // that packets can be protected with
 };
@@ -26,35 +26,64 @@ struct TunnelPlan {
   TunnelId tunnel;
   VrfId vrf;
   std::string name;
-  std::vector<Prefix> routes;              // inner prefixes that lie behind the peer
-  std::optional<IpAddress> interface4;     // ours, answered in user space
+  std::vector<Prefix> routes;           // inner prefixes that lie behind the peer
+  std::optional<IpAddress> interface4;  // ours, answered in user space
   std::optional<IpAddress> peer_interface4;
   std::optional<IpAddress> interface6;
   std::optional<IpAddress> peer_interface6;
-  bool source_check = true;                // drop inner sources that are not routed to this tunnel
-  std::optional<std::uint8_t> dscp;        // of the outer header; nullopt copies
+  bool source_check = true;          // drop inner sources that are not routed to this tunnel
+  std::optional<std::uint8_t> dscp;  // of the outer header; nullopt copies
   enum class Df : std::uint8_t { Copy, Set, Clear } df = Df::Copy;
-  std::uint16_t inner_mtu = 0;             // fixed, or 0 to work it out from outer_mtu and the SA
+  std::uint16_t inner_mtu = 0;  // fixed, or 0 to work it out from outer_mtu and the SA
   std::uint16_t outer_mtu = 1500;
   bool clamp_mss = true;
   friend bool operator==(const TunnelPlan&, const TunnelPlan&) = default;
 };
 
 // Commands.
-struct ReserveSpi { RequestId request; TunnelId tunnel; };            // Done.spi is the inbound SPI
-struct ReleaseSpi { EspSpi spi = 0; };                                // of a reservation that was never installed
-struct InstallInbound { RequestId request; SaDirection sa; };
-struct InstallOutbound { RequestId request; SaDirection sa; };        // installed, not yet used
-struct SwitchOutbound { TunnelId tunnel; ChildSaId child; };          // the tunnel's traffic uses this SA from now on
-struct SendDummy { ChildSaId child; };                                // one packet with next header 59
-struct RemoveInbound { ChildSaId child; };
-struct RemoveOutbound { ChildSaId child; };
-struct UpdatePeer { TunnelId tunnel; OuterPath path; };               // every SA of the tunnel
-struct SetTunnel { TunnelPlan plan; };                                // adds or replaces
-struct RemoveTunnel { TunnelId tunnel; };
-struct ReadCounters { RequestId request; };
-using Command = std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy, RemoveInbound,
-                             RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, ReadCounters>;
+struct ReserveSpi {
+  RequestId request;
+  TunnelId tunnel;
+};  // Done.spi is the inbound SPI
+struct ReleaseSpi {
+  EspSpi spi = 0;
+};  // of a reservation that was never installed
+struct InstallInbound {
+  RequestId request;
+  SaDirection sa;
+};
+struct InstallOutbound {
+  RequestId request;
+  SaDirection sa;
+};  // installed, not yet used
+struct SwitchOutbound {
+  TunnelId tunnel;
+  ChildSaId child;
+};  // the tunnel's traffic uses this SA from now on
+struct SendDummy {
+  ChildSaId child;
+};  // one packet with next header 59
+struct RemoveInbound {
+  ChildSaId child;
+};
+struct RemoveOutbound {
+  ChildSaId child;
+};
+struct UpdatePeer {
+  TunnelId tunnel;
+  OuterPath path;
+};  // every SA of the tunnel
+struct SetTunnel {
+  TunnelPlan plan;
+};  // adds or replaces
+struct RemoveTunnel {
+  TunnelId tunnel;
+};
+struct ReadCounters {
+  RequestId request;
+};
+using Command = std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy,
+                             RemoveInbound, RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, ReadCounters>;
 
 // Events.
 struct Done {
@@ -68,19 +97,29 @@ struct Acquire {
   wire::TrafficSelector local;
   wire::TrafficSelector remote;
 };
-struct FirstInbound { TunnelId tunnel; ChildSaId child; };  // the first packet that passed the replay check of an SA
-struct SoftLimit { ChildSaId child; };
-struct HardLimit { ChildSaId child; };
-struct PeerMoved { TunnelId tunnel; Endpoint from; };  // authenticated ESP came from another address or port
+struct FirstInbound {
+  TunnelId tunnel;
+  ChildSaId child;
+};  // the first packet that passed the replay check of an SA
+struct SoftLimit {
+  ChildSaId child;
+};
+struct HardLimit {
+  ChildSaId child;
+};
+struct PeerMoved {
+  TunnelId tunnel;
+  Endpoint from;
+};  // authenticated ESP came from another address or port
 struct SaCounters {
   ChildSaId child;
   std::uint64_t packets_in = 0;
-  std::uint64_t bytes_in = 0;   // inner octets
+  std::uint64_t bytes_in = 0;  // inner octets
   std::uint64_t packets_out = 0;
   std::uint64_t bytes_out = 0;
   std::optional<Instant> last_in;  // last authenticated packet: liveness need not ask after it
   std::optional<Instant> last_out;
-  std::uint16_t inner_mtu = 0;     // in force: the largest packet that goes through in one piece; 0 without an outbound SA
+  std::uint16_t inner_mtu = 0;  // in force: the largest packet that goes through in one piece; 0 without an outbound SA
 };
 struct TunnelCounters {
   TunnelId tunnel;
@@ -89,7 +128,7 @@ struct TunnelCounters {
   std::uint64_t bytes_in = 0;
   std::uint64_t packets_out = 0;
   std::uint64_t bytes_out = 0;
-  std::uint16_t outer_mtu = 0;   // in force: the plan's, or a smaller one that was learnt
+  std::uint16_t outer_mtu = 0;  // in force: the plan's, or a smaller one that was learnt
 };
 struct Counters {
   RequestId request;

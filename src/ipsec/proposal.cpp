@@ -1,10 +1,10 @@
 // The choice among proposals, and proposals on the wire.
 #include "ipsec/proposal.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <algorithm>
 
 namespace qanat::ipsec {
 
@@ -18,11 +18,17 @@ namespace {
 
 constexpr auto kNoProposalChosen = static_cast<std::uint16_t>(wire::NotifyType::NO_PROPOSAL_CHOSEN);
 
-constexpr TransformType addke_type(std::size_t index) { return static_cast<TransformType>(static_cast<std::size_t>(TransformType::ADDKE1) + index); }
-constexpr bool is_addke(TransformType type) { return type >= TransformType::ADDKE1 && type <= TransformType::ADDKE7; }
+constexpr TransformType addke_type(std::size_t index) {
+  return static_cast<TransformType>(static_cast<std::size_t>(TransformType::ADDKE1) + index);
+}
+constexpr bool is_addke(TransformType type) {
+  return type >= TransformType::ADDKE1 && type <= TransformType::ADDKE7;
+}
 
 // Ciphers whose Key Length attribute must be absent (RFC 7634: ChaCha20-Poly1305 has one length).
-constexpr bool has_fixed_length(EncrId id) { return id == EncrId::ENCR_CHACHA20_POLY1305 || id == EncrId::ENCR_3DES; }
+constexpr bool has_fixed_length(EncrId id) {
+  return id == EncrId::ENCR_CHACHA20_POLY1305 || id == EncrId::ENCR_3DES;
+}
 
 std::optional<EncrChoice> encr_of(const Transform& t) {
   if (t.has_unknown_attribute) return std::nullopt;
@@ -79,7 +85,8 @@ std::optional<EncrChoice> first_common_encr(const Proposal& offered, const std::
 // Integrity: none with an AEAD (an offered NONE is fine), one of ours otherwise.
 std::optional<IntegId> choose_integ(const Proposal& offered, const EncrChoice& encr, const std::vector<IntegId>& ours) {
   if (CipherSuite{encr.id, encr.key_bits, IntegId::NONE}.is_aead()) {
-    if (!has_type(offered, TransformType::INTEG) || offers(offered, TransformType::INTEG, IntegId::NONE)) return IntegId::NONE;
+    if (!has_type(offered, TransformType::INTEG) || offers(offered, TransformType::INTEG, IntegId::NONE))
+      return IntegId::NONE;
     return std::nullopt;
   }
   return first_common(offered, TransformType::INTEG, ours);
@@ -128,7 +135,8 @@ std::optional<ChosenIke> match_ike(const Proposal& offered, const IkeProposal& o
   if (offered.protocol != ProtocolId::IKE || !offered.spi.empty()) return std::nullopt;
   // A transform type that we do not know makes the proposal unusable (RFC 7296 3.3.3); ESN does not belong to IKE.
   for (const Transform& t : offered.transforms) {
-    if (t.type < TransformType::ENCR || t.type > TransformType::ADDKE7 || t.type == TransformType::ESN) return std::nullopt;
+    if (t.type < TransformType::ENCR || t.type > TransformType::ADDKE7 || t.type == TransformType::ESN)
+      return std::nullopt;
   }
   const auto encr = first_common_encr(offered, ours.encr);
   const auto prf = first_common(offered, TransformType::PRF, ours.prf);
@@ -150,7 +158,8 @@ std::optional<ChosenIke> match_ike(const Proposal& offered, const IkeProposal& o
     if (!has_type(offered, addke_type(i))) continue;
     Round round{i + 1, {}};
     for (const KeId id : acceptable(ours.addke, i)) {
-      if (offers(offered, addke_type(i), id) && (rules.intermediate || id == KeId::NONE)) round.candidates.push_back(id);
+      if (offers(offered, addke_type(i), id) && (rules.intermediate || id == KeId::NONE))
+        round.candidates.push_back(id);
     }
     rounds.push_back(round);
   }
@@ -177,7 +186,8 @@ std::optional<ChosenEsp> match_esp(const Proposal& offered, const EspProposal& o
   const EspSpi spi = load_be32(offered.spi.data());
   if (spi < kMinSpi) return std::nullopt;
   for (const Transform& t : offered.transforms) {
-    if (t.type < TransformType::ENCR || t.type > TransformType::ADDKE7 || t.type == TransformType::PRF) return std::nullopt;
+    if (t.type < TransformType::ENCR || t.type > TransformType::ADDKE7 || t.type == TransformType::PRF)
+      return std::nullopt;
   }
   // The first Child SA has no key exchange: a peer that names one must also take NONE.
   for (const Transform& t : offered.transforms) {
@@ -191,8 +201,11 @@ std::optional<ChosenEsp> match_esp(const Proposal& offered, const EspProposal& o
   return ChosenEsp{offered.number, {encr->id, encr->key_bits, *integ}, *numbers == EsnId::ESN, spi, KeId::NONE};
 }
 
-std::unexpected<Error> nothing_in_common(const std::string& what, const SaPayload& offered, const std::string& accepted, const std::string& advice) {
-  return fail(ErrorKind::PeerIncompatible, what, fmt::format("peer offered [{}]; we accept [{}]; {}", describe(offered), accepted, advice), kNoProposalChosen);
+std::unexpected<Error> nothing_in_common(const std::string& what, const SaPayload& offered, const std::string& accepted,
+                                         const std::string& advice) {
+  return fail(ErrorKind::PeerIncompatible, what,
+              fmt::format("peer offered [{}]; we accept [{}]; {}", describe(offered), accepted, advice),
+              kNoProposalChosen);
 }
 
 Proposal to_wire(const IkeProposal& p) {
@@ -224,7 +237,9 @@ const Proposal* offered_with_number(const SaPayload& offer, const SaPayload& ans
 
 // One transform of each type that we offered, each of them one of ours, and no others.
 Status check_answer_transforms(const Proposal& answer, const Proposal& offer) {
-  const auto bad = [](std::string detail) { return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer", std::move(detail), kNoProposalChosen); };
+  const auto bad = [](std::string detail) {
+    return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer", std::move(detail), kNoProposalChosen);
+  };
   for (const Transform& t : answer.transforms) {
     const bool ours = std::any_of(offer.transforms.begin(), offer.transforms.end(), [&](const Transform& o) {
       return o.type == t.type && (t.type == TransformType::ENCR ? encr_of(o) == encr_of(t) && encr_of(t) : o == t);
@@ -232,13 +247,15 @@ Status check_answer_transforms(const Proposal& answer, const Proposal& offer) {
     // INTEG NONE beside an AEAD says nothing that we did not.
     const bool harmless = t.type == TransformType::INTEG && t.id == 0 && !has_type(offer, TransformType::INTEG);
     if (!ours && !harmless) return bad(fmt::format("has {} {} which we did not offer", wire::to_string(t.type), t.id));
-    if (std::count_if(answer.transforms.begin(), answer.transforms.end(), [&](const Transform& o) { return o.type == t.type; }) != 1) {
+    if (std::count_if(answer.transforms.begin(), answer.transforms.end(),
+                      [&](const Transform& o) { return o.type == t.type; }) != 1) {
       return bad(fmt::format("has two transforms of type {}", wire::to_string(t.type)));
     }
   }
   for (const Transform& o : offer.transforms) {
     const bool optional = o.type == TransformType::INTEG && o.id == 0;
-    if (!optional && !has_type(answer, o.type)) return bad(fmt::format("lacks a {} transform", wire::to_string(o.type)));
+    if (!optional && !has_type(answer, o.type))
+      return bad(fmt::format("lacks a {} transform", wire::to_string(o.type)));
   }
   return {};
 }
@@ -274,10 +291,12 @@ std::vector<KeId> ChosenIke::rounds() const {
 }
 
 bool ChosenIke::has_ml_kem() const {
-  return is_ml_kem(ke) || std::any_of(addke.begin(), addke.end(), [](const std::optional<KeId>& id) { return id && is_ml_kem(*id); });
+  return is_ml_kem(ke) ||
+         std::any_of(addke.begin(), addke.end(), [](const std::optional<KeId>& id) { return id && is_ml_kem(*id); });
 }
 
-Result<ChosenIke> choose_ike(const SaPayload& offered, const std::vector<IkeProposal>& ours, const IkeChoiceRules& rules) {
+Result<ChosenIke> choose_ike(const SaPayload& offered, const std::vector<IkeProposal>& ours,
+                             const IkeChoiceRules& rules) {
   enum class Pass : std::uint8_t { HybridOnly, Any };
   std::vector<Pass> passes;
   if (rules.hybrid_first || rules.hybrid_only) passes.push_back(Pass::HybridOnly);
@@ -294,16 +313,23 @@ Result<ChosenIke> choose_ike(const SaPayload& offered, const std::vector<IkeProp
   for (const IkeProposal& p : ours) accepted.push_back(to_string(p));
   std::string advice = "set 'ike' of the tunnel to a proposal that both have";
   if (rules.hybrid_only && !offers_additional_ke(offered)) {
-    advice = "the peer offers no additional key exchange: configure ML-KEM there, or set pq = \"prefer\" here to accept classical keys";
+    advice =
+        "the peer offers no additional key exchange: configure ML-KEM there, or set pq = \"prefer\" here to accept "
+        "classical keys";
   } else if (rules.hybrid_only && !rules.intermediate) {
-    advice = "the peer does not support IKE_INTERMEDIATE (RFC 9242): update it, or set pq = \"prefer\" here to accept classical keys";
+    advice =
+        "the peer does not support IKE_INTERMEDIATE (RFC 9242): update it, or set pq = \"prefer\" here to accept "
+        "classical keys";
   } else if (const auto unknown = unknown_additional_kes(offered); !unknown.empty()) {
-    advice = fmt::format("the peer's additional key exchanges {} are not standard ML-KEM (35, 36, 37): enable mlkem768 there", fmt::join(unknown, ", "));
+    advice = fmt::format(
+        "the peer's additional key exchanges {} are not standard ML-KEM (35, 36, 37): enable mlkem768 there",
+        fmt::join(unknown, ", "));
   }
   return nothing_in_common("IKE proposal", offered, fmt::format("{}", fmt::join(accepted, "; ")), advice);
 }
 
-Result<ChosenEsp> choose_esp(const SaPayload& offered, const std::vector<EspProposal>& ours, const std::vector<EsnId>& esn) {
+Result<ChosenEsp> choose_esp(const SaPayload& offered, const std::vector<EspProposal>& ours,
+                             const std::vector<EsnId>& esn) {
   for (const EspProposal& mine : ours) {
     for (const Proposal& theirs : offered.proposals) {
       if (const auto chosen = match_esp(theirs, mine, esn)) return *chosen;
@@ -311,7 +337,8 @@ Result<ChosenEsp> choose_esp(const SaPayload& offered, const std::vector<EspProp
   }
   std::vector<std::string> accepted;
   for (const EspProposal& p : ours) accepted.push_back(to_string(p));
-  return nothing_in_common("ESP proposal", offered, fmt::format("{}", fmt::join(accepted, "; ")), "set 'esp' of the tunnel to a proposal that both have");
+  return nothing_in_common("ESP proposal", offered, fmt::format("{}", fmt::join(accepted, "; ")),
+                           "set 'esp' of the tunnel to a proposal that both have");
 }
 
 SaPayload offer_ike(const std::vector<IkeProposal>& ours) {
@@ -366,7 +393,8 @@ SaPayload accept_esp(const ChosenEsp& chosen, EspSpi our_spi) {
 Result<ChosenIke> check_ike_answer(const SaPayload& answer, const SaPayload& offer) {
   const Proposal* ours = offered_with_number(offer, answer);
   if (ours == nullptr || !answer.proposals.front().spi.empty()) {
-    return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer", "does not hold exactly one of the proposals that we sent", kNoProposalChosen);
+    return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer",
+                "does not hold exactly one of the proposals that we sent", kNoProposalChosen);
   }
   const Proposal& theirs = answer.proposals.front();
   QANAT_TRY(check_answer_transforms(theirs, *ours));
@@ -380,7 +408,8 @@ Result<ChosenIke> check_ike_answer(const SaPayload& answer, const SaPayload& off
     if (!has_type(theirs, addke_type(i))) continue;
     const auto id = static_cast<KeId>(id_of(theirs, addke_type(i)));
     if (id != KeId::NONE && std::find(seen.begin(), seen.end(), id) != seen.end()) {
-      return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer", fmt::format("chooses {} twice (RFC 9370 2.2.2)", to_string(id)), kNoProposalChosen);
+      return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer",
+                  fmt::format("chooses {} twice (RFC 9370 2.2.2)", to_string(id)), kNoProposalChosen);
     }
     seen.push_back(id);
     out.addke[i] = id;
@@ -390,12 +419,15 @@ Result<ChosenIke> check_ike_answer(const SaPayload& answer, const SaPayload& off
 
 Result<ChosenEsp> check_esp_answer(const SaPayload& answer, const SaPayload& offer) {
   const Proposal* ours = offered_with_number(offer, answer);
-  if (ours == nullptr || answer.proposals.front().spi.size() != 4 || load_be32(answer.proposals.front().spi.data()) < kMinSpi) {
-    return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer", "does not hold exactly one of the proposals that we sent, with an SPI above 255", kNoProposalChosen);
+  if (ours == nullptr || answer.proposals.front().spi.size() != 4 ||
+      load_be32(answer.proposals.front().spi.data()) < kMinSpi) {
+    return fail(ErrorKind::PeerMisbehaved, "SA payload of the answer",
+                "does not hold exactly one of the proposals that we sent, with an SPI above 255", kNoProposalChosen);
   }
   const Proposal& theirs = answer.proposals.front();
   QANAT_TRY(check_answer_transforms(theirs, *ours));
-  return ChosenEsp{theirs.number, suite_of(theirs), static_cast<EsnId>(id_of(theirs, TransformType::ESN)) == EsnId::ESN, load_be32(theirs.spi.data()), KeId::NONE};
+  return ChosenEsp{theirs.number, suite_of(theirs), static_cast<EsnId>(id_of(theirs, TransformType::ESN)) == EsnId::ESN,
+                   load_be32(theirs.spi.data()), KeId::NONE};
 }
 
 std::string describe(const SaPayload& offered) {
@@ -408,16 +440,26 @@ std::string describe(const SaPayload& offered) {
       switch (t.type) {
         case TransformType::ENCR: {
           const auto e = encr_of(t);
-          out += " " + (e ? to_string(e->id, e->key_bits) : to_string(static_cast<EncrId>(t.id), t.key_length.value_or(0)));
+          out += " " +
+                 (e ? to_string(e->id, e->key_bits) : to_string(static_cast<EncrId>(t.id), t.key_length.value_or(0)));
           break;
         }
-        case TransformType::PRF: out += " " + to_string(static_cast<PrfId>(t.id)); break;
-        case TransformType::INTEG: out += " " + to_string(static_cast<IntegId>(t.id)); break;
-        case TransformType::KE: out += " " + to_string(static_cast<KeId>(t.id)); break;
-        case TransformType::ESN: out += t.id == 1 ? " esn" : t.id == 0 ? " noesn" : fmt::format(" esn-{}", t.id); break;
+        case TransformType::PRF:
+          out += " " + to_string(static_cast<PrfId>(t.id));
+          break;
+        case TransformType::INTEG:
+          out += " " + to_string(static_cast<IntegId>(t.id));
+          break;
+        case TransformType::KE:
+          out += " " + to_string(static_cast<KeId>(t.id));
+          break;
+        case TransformType::ESN:
+          out += t.id == 1 ? " esn" : t.id == 0 ? " noesn" : fmt::format(" esn-{}", t.id);
+          break;
         default:
-          out += is_addke(t.type) ? fmt::format(" ke{}_{}", static_cast<unsigned>(t.type) - 5, to_string(static_cast<KeId>(t.id)))
-                                  : fmt::format(" type{}-{}", static_cast<unsigned>(t.type), t.id);
+          out += is_addke(t.type)
+                     ? fmt::format(" ke{}_{}", static_cast<unsigned>(t.type) - 5, to_string(static_cast<KeId>(t.id)))
+                     : fmt::format(" type{}-{}", static_cast<unsigned>(t.type), t.id);
       }
       if (out.size() > kMaxText) return out + " ...";
     }
@@ -440,7 +482,8 @@ std::vector<std::string> unknown_additional_kes(const SaPayload& offered) {
 
 bool offers_additional_ke(const SaPayload& offered) {
   return std::any_of(offered.proposals.begin(), offered.proposals.end(), [](const Proposal& p) {
-    return std::any_of(p.transforms.begin(), p.transforms.end(), [](const Transform& t) { return is_addke(t.type) && t.id != 0; });
+    return std::any_of(p.transforms.begin(), p.transforms.end(),
+                       [](const Transform& t) { return is_addke(t.type) && t.id != 0; });
   });
 }
 

@@ -28,8 +28,8 @@ struct EncrChoice {
 using AdditionalKes = std::array<std::vector<KeId>, kMaxAdditionalKes>;  // [0] is ADDKE1; an empty list: no such round
 
 struct IkeProposal {
-  std::vector<EncrChoice> encr;   // all AEAD, or none
-  std::vector<IntegId> integ;     // empty for AEAD
+  std::vector<EncrChoice> encr;  // all AEAD, or none
+  std::vector<IntegId> integ;    // empty for AEAD
   std::vector<PrfId> prf;
   std::vector<KeId> ke;
   AdditionalKes addke;
@@ -82,23 +82,26 @@ struct ChosenEsp {
 
 // What the responder takes besides its own proposals.
 struct IkeChoiceRules {
-  bool intermediate = false;      // both sides support IKE_INTERMEDIATE; else only NONE can be chosen for ADDKE
-  bool hybrid_first = false;      // look for a choice with ML-KEM before any other (pq = "prefer", "require")
-  bool hybrid_only = false;       // pq = "require"
-  std::optional<KeId> sent_ke;    // group of the initiator's KE payload: preferred, as it saves a round trip
+  bool intermediate = false;    // both sides support IKE_INTERMEDIATE; else only NONE can be chosen for ADDKE
+  bool hybrid_first = false;    // look for a choice with ML-KEM before any other (pq = "prefer", "require")
+  bool hybrid_only = false;     // pq = "require"
+  std::optional<KeId> sent_ke;  // group of the initiator's KE payload: preferred, as it saves a round trip
 };
 
 // The responder's choice among `offered`. Our preference decides, the peer's order breaks ties. No algorithm is chosen
 // twice among KE and ADDKE1..7, NONE excepted (RFC 9370 2.2.2). Error{PeerIncompatible, NO_PROPOSAL_CHOSEN} says what
 // was offered, what is accepted, and which setting to change.
-[[nodiscard]] Result<ChosenIke> choose_ike(const wire::SaPayload& offered, const std::vector<IkeProposal>& ours, const IkeChoiceRules& rules);
+[[nodiscard]] Result<ChosenIke> choose_ike(const wire::SaPayload& offered, const std::vector<IkeProposal>& ours,
+                                           const IkeChoiceRules& rules);
 
 // For the first Child SA (no key exchange). `esn` lists what we accept, preferred first.
-[[nodiscard]] Result<ChosenEsp> choose_esp(const wire::SaPayload& offered, const std::vector<EspProposal>& ours, const std::vector<EsnId>& esn);
+[[nodiscard]] Result<ChosenEsp> choose_esp(const wire::SaPayload& offered, const std::vector<EspProposal>& ours,
+                                           const std::vector<EsnId>& esn);
 
 // What we offer as initiator, numbered from 1.
 [[nodiscard]] wire::SaPayload offer_ike(const std::vector<IkeProposal>& ours);
-[[nodiscard]] wire::SaPayload offer_esp(const std::vector<EspProposal>& ours, EspSpi spi, const std::vector<EsnId>& esn);
+[[nodiscard]] wire::SaPayload offer_esp(const std::vector<EspProposal>& ours, EspSpi spi,
+                                        const std::vector<EsnId>& esn);
 // What a responder answers.
 [[nodiscard]] wire::SaPayload accept_ike(const ChosenIke& chosen);
 [[nodiscard]] wire::SaPayload accept_esp(const ChosenEsp& chosen, EspSpi our_spi);

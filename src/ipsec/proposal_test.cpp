@@ -1,8 +1,8 @@
 #include "ipsec/proposal.hpp"
 
-#include <gtest/gtest.h>
-
 #include <functional>
+
+#include <gtest/gtest.h>
 
 namespace qanat::ipsec {
 namespace {
@@ -36,7 +36,8 @@ IkeChoiceRules with_intermediate() {
   r.intermediate = true;
   return r;
 }
-std::string choose(std::initializer_list<std::string_view> offered, std::initializer_list<std::string_view> ours, IkeChoiceRules rules = with_intermediate()) {
+std::string choose(std::initializer_list<std::string_view> offered, std::initializer_list<std::string_view> ours,
+                   IkeChoiceRules rules = with_intermediate()) {
   std::vector<IkeProposal> theirs;
   std::vector<IkeProposal> mine;
   for (const auto t : offered) theirs.push_back(ike(t));
@@ -46,12 +47,16 @@ std::string choose(std::initializer_list<std::string_view> offered, std::initial
 }
 
 TEST(ProposalText, WhatIsParsedPrintsTheSame) {
-  for (const char* text : {"aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-x25519-ecp384-ke1_mlkem768-ke1_mlkem1024",
-                           "aes256-sha256-prfsha256-modp2048", "aes128gcm16-prfsha512-ecp521-ke2_mlkem512-ke2_none-ke7_ecp256"}) {
+  for (const char* text :
+       {"aes256gcm16-prfsha384-x25519-ke1_mlkem768",
+        "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-x25519-ecp384-ke1_mlkem768-ke1_mlkem1024",
+        "aes256-sha256-prfsha256-modp2048", "aes128gcm16-prfsha512-ecp521-ke2_mlkem512-ke2_none-ke7_ecp256"}) {
     EXPECT_EQ(to_string(ike(text)), text);
     EXPECT_EQ(ike(to_string(ike(text))), ike(text));
   }
-  for (const char* text : {"aes256gcm16", "aes256-sha256", "chacha20poly1305-x25519-ke1_mlkem768", "aes128-sha384-sha512"}) EXPECT_EQ(to_string(esp(text)), text);
+  for (const char* text :
+       {"aes256gcm16", "aes256-sha256", "chacha20poly1305-x25519-ke1_mlkem768", "aes128-sha384-sha512"})
+    EXPECT_EQ(to_string(esp(text)), text);
 }
 
 TEST(ProposalText, OtherProductsWordsAreUnderstood) {
@@ -78,13 +83,16 @@ TEST(ProposalText, MistakesAreNamed) {
   EXPECT_NE(why_esp("aes256gcm16-prfsha384").find("no PRF"), std::string::npos);
   EXPECT_NE(why_esp("aes256gcm16-sha256").find("leave sha256 out"), std::string::npos);
   EXPECT_NE(why_esp("aes256").find("integrity"), std::string::npos);
-  for (const char* odd : {"-", "--", "aes256gcm16-", "-aes256gcm16", "ke1_", "ke1_mlkem768"}) EXPECT_NE(why(odd), "") << odd;
+  for (const char* odd : {"-", "--", "aes256gcm16-", "-aes256gcm16", "ke1_", "ke1_mlkem768"})
+    EXPECT_NE(why(odd), "") << odd;
 }
 
 TEST(Defaults, AreThoseOfTheDocumentation) {
   const auto hybrid = default_hybrid_proposals();
   ASSERT_EQ(hybrid.size(), 1U);
-  EXPECT_EQ(to_string(hybrid[0]), "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-x25519-ecp384-ecp256-ke1_mlkem768-ke1_mlkem1024-ke1_mlkem512");
+  EXPECT_EQ(to_string(hybrid[0]),
+            "aes256gcm16-aes128gcm16-chacha20poly1305-prfsha384-prfsha256-x25519-ecp384-ecp256-ke1_mlkem768-ke1_"
+            "mlkem1024-ke1_mlkem512");
   EXPECT_TRUE(guarantees_ml_kem(hybrid[0]));
   for (const auto& p : default_classical_proposals()) {
     EXPECT_FALSE(allows_ml_kem(p));
@@ -97,48 +105,65 @@ TEST(Defaults, AreThoseOfTheDocumentation) {
 }
 
 TEST(ChooseIke, OurPreferenceDecides) {
-  EXPECT_EQ(choose({"aes128gcm16-aes256gcm16-prfsha256-prfsha384-ecp256-x25519"}, {"aes256gcm16-aes128gcm16-prfsha384-prfsha256-x25519-ecp256"}), "aes256gcm16-prfsha384-x25519");
-  EXPECT_EQ(choose({"aes256-sha256-prfsha256-ecp256", "aes256gcm16-prfsha256-ecp256"}, {"aes256gcm16-prfsha256-ecp256", "aes256-sha256-prfsha256-ecp256"}), "aes256gcm16-prfsha256-ecp256");
+  EXPECT_EQ(choose({"aes128gcm16-aes256gcm16-prfsha256-prfsha384-ecp256-x25519"},
+                   {"aes256gcm16-aes128gcm16-prfsha384-prfsha256-x25519-ecp256"}),
+            "aes256gcm16-prfsha384-x25519");
+  EXPECT_EQ(choose({"aes256-sha256-prfsha256-ecp256", "aes256gcm16-prfsha256-ecp256"},
+                   {"aes256gcm16-prfsha256-ecp256", "aes256-sha256-prfsha256-ecp256"}),
+            "aes256gcm16-prfsha256-ecp256");
 }
 
 TEST(ChooseIke, TheGroupThatWasSentSavesARoundTrip) {
   IkeChoiceRules rules = with_intermediate();
   rules.sent_ke = KeId::ECP_256;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ecp256"}, {"aes256gcm16-prfsha384-x25519-ecp256"}, rules), "aes256gcm16-prfsha384-ecp256");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ecp256"}, {"aes256gcm16-prfsha384-x25519-ecp256"}, rules),
+            "aes256gcm16-prfsha384-ecp256");
   rules.sent_ke = KeId::MODP_4096;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ecp256"}, {"aes256gcm16-prfsha384-x25519-ecp256"}, rules), "aes256gcm16-prfsha384-x25519");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ecp256"}, {"aes256gcm16-prfsha384-x25519-ecp256"}, rules),
+            "aes256gcm16-prfsha384-x25519");
 }
 
 TEST(ChooseIke, NothingInCommonSaysWhatToChange) {
   const auto chosen = choose_ike(offer_ike({ike("aes128-sha256-modp2048")}), {ike("aes256gcm16-prfsha384-x25519")}, {});
   ASSERT_FALSE(chosen);
   EXPECT_EQ(chosen.error().notify, 14);
-  EXPECT_NE(chosen.error().detail.find("peer offered [1: aes128 sha256 prfsha256 modp2048]"), std::string::npos) << chosen.error().detail;
+  EXPECT_NE(chosen.error().detail.find("peer offered [1: aes128 sha256 prfsha256 modp2048]"), std::string::npos)
+      << chosen.error().detail;
   EXPECT_NE(chosen.error().detail.find("we accept [aes256gcm16-prfsha384-x25519]"), std::string::npos);
 }
 
 TEST(ChooseIke, HybridComesFirstWhenAsked) {
   IkeChoiceRules rules = with_intermediate();
   rules.hybrid_first = true;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, {"aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, rules),
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519-ke1_mlkem768"},
+                   {"aes256gcm16-prfsha384-x25519", "aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, rules),
             "aes256gcm16-prfsha384-x25519-ke1_mlkem768");
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-prfsha384-x25519"}, rules), "aes256gcm16-prfsha384-x25519");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519"},
+                   {"aes256gcm16-prfsha384-x25519-ke1_mlkem768", "aes256gcm16-prfsha384-x25519"}, rules),
+            "aes256gcm16-prfsha384-x25519");
   rules.hybrid_only = true;
   EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519"}, {"aes256gcm16-prfsha384-x25519"}, rules), "NO_PROPOSAL_CHOSEN");
 }
 
 TEST(ChooseIke, WithoutIntermediateOnlyNoneCanBeChosen) {
   IkeChoiceRules rules;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, rules), "NO_PROPOSAL_CHOSEN");
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_none"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_none"}, rules), "aes256gcm16-prfsha384-x25519");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, rules),
+            "NO_PROPOSAL_CHOSEN");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_none"},
+                   {"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke1_none"}, rules),
+            "aes256gcm16-prfsha384-x25519");
 }
 
 TEST(ChooseIke, ClassicalRoundsDoNotMakeItHybrid) {
   IkeChoiceRules rules = with_intermediate();
   rules.hybrid_only = true;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_ecp384"}, {"aes256gcm16-prfsha384-x25519-ke1_ecp384-ke1_mlkem768"}, rules), "NO_PROPOSAL_CHOSEN");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_ecp384"},
+                   {"aes256gcm16-prfsha384-x25519-ke1_ecp384-ke1_mlkem768"}, rules),
+            "NO_PROPOSAL_CHOSEN");
   rules.hybrid_only = false;
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_ecp384"}, {"aes256gcm16-prfsha384-x25519-ke1_ecp384-ke1_mlkem768"}, rules), "aes256gcm16-prfsha384-x25519-ke1_ecp384");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_ecp384"},
+                   {"aes256gcm16-prfsha384-x25519-ke1_ecp384-ke1_mlkem768"}, rules),
+            "aes256gcm16-prfsha384-x25519-ke1_ecp384");
 }
 
 // RFC 9370 2.2.2: no duplicates in the choice; a matching, not greedy.
@@ -152,10 +177,15 @@ TEST(ChooseIke, NoAlgorithmTwice) {
 }
 
 TEST(ChooseIke, GapsAndOtherNumbersOfRoundsMeet) {
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke3_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}), "aes256gcm16-prfsha384-x25519-ke3_mlkem768");
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256"}, {"aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256"}), "aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke3_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}),
+            "aes256gcm16-prfsha384-x25519-ke3_mlkem768");
+  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256"},
+                   {"aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256"}),
+            "aes256gcm16-prfsha384-x25519-ke2_mlkem768-ke5_ecp256");
   // Two rounds are required here, one is offered.
-  EXPECT_EQ(choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp256"}), "NO_PROPOSAL_CHOSEN");
+  EXPECT_EQ(
+      choose({"aes256gcm16-prfsha384-x25519-ke1_mlkem768"}, {"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp256"}),
+      "NO_PROPOSAL_CHOSEN");
 }
 
 // Strangers' offers are big: the matching must not take long (every round with every algorithm, and no solution).
@@ -165,11 +195,15 @@ TEST(ChooseIke, AHostileOfferIsJudgedQuickly) {
   for (int n = 0; n < 128; ++n) {
     Proposal p = offer_ike({ours}).proposals[0];
     for (int round = 6; round <= 12; ++round) {
-      for (const KeId id : {KeId::ML_KEM_512, KeId::ML_KEM_768, KeId::ML_KEM_1024, KeId::ECP_256, KeId::ECP_384, KeId::ECP_521}) p.transforms.push_back({static_cast<TransformType>(round), static_cast<std::uint16_t>(id), std::nullopt, false});
+      for (const KeId id :
+           {KeId::ML_KEM_512, KeId::ML_KEM_768, KeId::ML_KEM_1024, KeId::ECP_256, KeId::ECP_384, KeId::ECP_521})
+        p.transforms.push_back(
+            {static_cast<TransformType>(round), static_cast<std::uint16_t>(id), std::nullopt, false});
     }
     offer.proposals.push_back(p);
   }
-  for (auto& round : ours.addke) round = {KeId::ML_KEM_512, KeId::ML_KEM_768, KeId::ML_KEM_1024, KeId::ECP_256, KeId::ECP_384, KeId::ECP_521};
+  for (auto& round : ours.addke)
+    round = {KeId::ML_KEM_512, KeId::ML_KEM_768, KeId::ML_KEM_1024, KeId::ECP_256, KeId::ECP_384, KeId::ECP_521};
   EXPECT_FALSE(choose_ike(offer, {ours}, with_intermediate()).has_value());  // seven rounds, six algorithms
 }
 
@@ -184,7 +218,8 @@ TEST(ChooseIke, OddProposalsAreSkipped) {
   EXPECT_TRUE(accepted([](Proposal&) {}));
   EXPECT_FALSE(accepted([](Proposal& p) { p.protocol = ProtocolId::ESP; }));
   EXPECT_FALSE(accepted([](Proposal& p) { p.spi = Bytes(8, 1); }));
-  EXPECT_FALSE(accepted([](Proposal& p) { p.transforms.push_back({static_cast<TransformType>(200), 1, std::nullopt, false}); }));
+  EXPECT_FALSE(
+      accepted([](Proposal& p) { p.transforms.push_back({static_cast<TransformType>(200), 1, std::nullopt, false}); }));
   EXPECT_FALSE(accepted([](Proposal& p) { p.transforms.push_back({TransformType::ESN, 0, std::nullopt, false}); }));
   EXPECT_FALSE(accepted([](Proposal& p) { p.transforms[0].has_unknown_attribute = true; }));
   EXPECT_FALSE(accepted([](Proposal& p) { p.transforms[0].key_length.reset(); }));
@@ -206,7 +241,8 @@ TEST(ChooseIke, ChaChaWithItsOnlyKeyLengthIsTaken) {
 }
 
 TEST(CheckIkeAnswer, OnlyWhatWasOfferedAndAllOfItsTypes) {
-  const std::vector<IkeProposal> ours{ike("aes256gcm16-aes128gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp256-ke2_none"), ike("aes256-sha256-prfsha256-ecp256")};
+  const std::vector<IkeProposal> ours{ike("aes256gcm16-aes128gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp256-ke2_none"),
+                                      ike("aes256-sha256-prfsha256-ecp256")};
   const SaPayload offer = offer_ike(ours);
   const auto chosen = choose_ike(offer, ours, with_intermediate());
   ASSERT_TRUE(chosen.has_value());
@@ -227,7 +263,8 @@ TEST(CheckIkeAnswer, OnlyWhatWasOfferedAndAllOfItsTypes) {
   EXPECT_FALSE(accepted([](SaPayload& s) { s.proposals[0].transforms.push_back(s.proposals[0].transforms[0]); }));
   EXPECT_FALSE(accepted([](SaPayload& s) { s.proposals[0].transforms[0].key_length = 192; }));
   EXPECT_FALSE(accepted([](SaPayload& s) { s.proposals[0].transforms[0].key_length.reset(); }));
-  EXPECT_TRUE(accepted([](SaPayload& s) { s.proposals[0].transforms.push_back({TransformType::INTEG, 0, std::nullopt, false}); }));
+  EXPECT_TRUE(accepted(
+      [](SaPayload& s) { s.proposals[0].transforms.push_back({TransformType::INTEG, 0, std::nullopt, false}); }));
   EXPECT_FALSE(accepted([](SaPayload& s) {
     for (Transform& t : s.proposals[0].transforms) {
       if (t.type == TransformType::ADDKE1) t.id = 0;  // NONE was not offered for that round
@@ -249,7 +286,8 @@ TEST(ChooseEsp, TakesSuiteAndSequenceNumbers) {
     const auto c = choose_esp(offer_esp({esp(theirs)}, 0x1234, offered), ours, accepted);
     return c ? to_string(c->suite) + (c->esn ? " esn" : "") : "NO_PROPOSAL_CHOSEN";
   };
-  EXPECT_EQ(pick("aes128gcm16-aes256gcm16", {EsnId::ESN, EsnId::NO_ESN}, {EsnId::ESN, EsnId::NO_ESN}), "aes256gcm16 esn");
+  EXPECT_EQ(pick("aes128gcm16-aes256gcm16", {EsnId::ESN, EsnId::NO_ESN}, {EsnId::ESN, EsnId::NO_ESN}),
+            "aes256gcm16 esn");
   EXPECT_EQ(pick("aes256-sha256", {EsnId::NO_ESN}, {EsnId::ESN, EsnId::NO_ESN}), "aes256-sha256");
   EXPECT_EQ(pick("aes256gcm16", {EsnId::ESN}, {EsnId::NO_ESN}), "NO_PROPOSAL_CHOSEN");
   EXPECT_EQ(pick("aes128-sha256", {EsnId::NO_ESN}, {EsnId::NO_ESN}), "NO_PROPOSAL_CHOSEN");
@@ -258,7 +296,8 @@ TEST(ChooseEsp, TakesSuiteAndSequenceNumbers) {
 TEST(ChooseEsp, TheFirstChildSaHasNoKeyExchange) {
   const std::vector<EspProposal> ours = default_esp_proposals();
   SaPayload offer = offer_esp({esp("aes256gcm16-x25519-ke1_mlkem768")}, 0x1234, {EsnId::NO_ESN});
-  for (const Transform& t : offer.proposals[0].transforms) EXPECT_TRUE(t.type == TransformType::ENCR || t.type == TransformType::ESN);
+  for (const Transform& t : offer.proposals[0].transforms)
+    EXPECT_TRUE(t.type == TransformType::ENCR || t.type == TransformType::ESN);
   offer.proposals[0].transforms.push_back({TransformType::KE, 31, std::nullopt, false});
   EXPECT_FALSE(choose_esp(offer, ours, {EsnId::NO_ESN}).has_value());
   offer.proposals[0].transforms.push_back({TransformType::KE, 0, std::nullopt, false});
@@ -297,7 +336,9 @@ TEST(Describe, IsBoundedAndNamesWhatItDoesNotKnow) {
   EXPECT_NE(unknown_additional_kes(offer)[0].find("1081"), std::string::npos);
   EXPECT_TRUE(offers_additional_ke(offer));
   EXPECT_FALSE(offers_additional_ke(offer_ike({ike("aes256gcm16-prfsha384-x25519")})));
-  for (std::uint16_t i = 0; i < 200; ++i) offer.proposals[0].transforms.push_back({TransformType::ADDKE2, static_cast<std::uint16_t>(2000 + i), std::nullopt, false});
+  for (std::uint16_t i = 0; i < 200; ++i)
+    offer.proposals[0].transforms.push_back(
+        {TransformType::ADDKE2, static_cast<std::uint16_t>(2000 + i), std::nullopt, false});
   EXPECT_LE(describe(offer).size(), 1000U);
   EXPECT_LE(unknown_additional_kes(offer).size(), 16U);
 }

@@ -1,9 +1,9 @@
 // Proposals as text: parsing, printing, and the defaults.
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <charconv>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.hpp"
 #include "ipsec/proposal.hpp"
@@ -71,7 +71,8 @@ std::optional<Id> lookup(const Table& table, std::string_view word) {
   return std::nullopt;
 }
 
-constexpr std::array<std::string_view, 8> kRefused{"3des", "null", "sha1", "md5", "modp1024", "modp1536", "modp768", "des"};
+constexpr std::array<std::string_view, 8> kRefused{"3des",     "null",     "sha1",    "md5",
+                                                   "modp1024", "modp1536", "modp768", "des"};
 
 std::string unknown_word(std::string_view word) {
   if (std::find(kRefused.begin(), kRefused.end(), word) != kRefused.end()) {
@@ -107,7 +108,9 @@ std::unexpected<Error> refuse(std::string_view text, std::string detail) {
   return fail(ErrorKind::LocalPolicy, fmt::format("proposal '{}'", printable(text, 120)), std::move(detail));
 }
 
-bool is_aead(EncrId id) { return CipherSuite{id, 0, IntegId::NONE}.is_aead(); }
+bool is_aead(EncrId id) {
+  return CipherSuite{id, 0, IntegId::NONE}.is_aead();
+}
 
 Result<Words> parse_words(std::string_view text) {
   Words out;
@@ -119,12 +122,14 @@ Result<Words> parse_words(std::string_view text) {
     if (word.size() > 4 && word.starts_with("ke") && word[3] == '_') {
       const int round = word[2] - '0';
       const auto id = lookup(kKeWords, word.substr(4));
-      if (round < 1 || round > static_cast<int>(kMaxAdditionalKes)) return refuse(text, fmt::format("'{}': rounds are ke1_ to ke7_", word));
+      if (round < 1 || round > static_cast<int>(kMaxAdditionalKes))
+        return refuse(text, fmt::format("'{}': rounds are ke1_ to ke7_", word));
       if (!id) return refuse(text, unknown_word(word.substr(4)));
       add_once(out.addke[static_cast<std::size_t>(round - 1)], *id);
       continue;
     }
-    const auto encr = std::find_if(kEncrWords.begin(), kEncrWords.end(), [&](const EncrWord& e) { return e.word == word; });
+    const auto encr =
+        std::find_if(kEncrWords.begin(), kEncrWords.end(), [&](const EncrWord& e) { return e.word == word; });
     if (encr != kEncrWords.end()) {
       add_once(out.encr, encr->choice);
     } else if (const auto integ = lookup(kIntegWords, word)) {
@@ -142,18 +147,23 @@ Result<Words> parse_words(std::string_view text) {
   for (const EncrChoice& e : out.encr) {
     if (is_aead(e.id) != aead) return refuse(text, "mixes AEAD ciphers with others; write two proposals");
   }
-  if (!aead && out.integ.empty()) return refuse(text, "aes in CBC mode needs an integrity algorithm, such as aes256-sha256");
+  if (!aead && out.integ.empty())
+    return refuse(text, "aes in CBC mode needs an integrity algorithm, such as aes256-sha256");
   for (std::size_t i = 0; i < kMaxAdditionalKes; ++i) {
-    if (out.addke[i].size() == 1 && out.addke[i].front() == KeId::NONE) return refuse(text, fmt::format("ke{}_none alone means nothing; leave it out", i + 1));
+    if (out.addke[i].size() == 1 && out.addke[i].front() == KeId::NONE)
+      return refuse(text, fmt::format("ke{}_none alone means nothing; leave it out", i + 1));
   }
   return out;
 }
 
 PrfId prf_of(IntegId id) {
   switch (id) {
-    case IntegId::AUTH_HMAC_SHA2_384_192: return PrfId::PRF_HMAC_SHA2_384;
-    case IntegId::AUTH_HMAC_SHA2_512_256: return PrfId::PRF_HMAC_SHA2_512;
-    default: return PrfId::PRF_HMAC_SHA2_256;
+    case IntegId::AUTH_HMAC_SHA2_384_192:
+      return PrfId::PRF_HMAC_SHA2_384;
+    case IntegId::AUTH_HMAC_SHA2_512_256:
+      return PrfId::PRF_HMAC_SHA2_512;
+    default:
+      return PrfId::PRF_HMAC_SHA2_256;
   }
 }
 
@@ -179,10 +189,12 @@ Result<IkeProposal> parse_ike_proposal(std::string_view text) {
     for (const IntegId id : p.integ) add_once(p.prf, prf_of(id));
   }
   if (p.prf.empty()) return refuse(text, "names no PRF; add one like prfsha384");
-  if (p.ke.empty()) return refuse(text, "names no key exchange; add one like x25519 (and ke1_mlkem768 to make it quantum-safe)");
+  if (p.ke.empty())
+    return refuse(text, "names no key exchange; add one like x25519 (and ke1_mlkem768 to make it quantum-safe)");
   for (const KeId id : p.ke) {
     if (id == KeId::NONE) return refuse(text, "an IKE SA cannot be without a key exchange");
-    if (is_ml_kem(id)) return refuse(text, fmt::format("{0} is an additional key exchange: write x25519-ke1_{0}", to_string(id)));
+    if (is_ml_kem(id))
+      return refuse(text, fmt::format("{0} is an additional key exchange: write x25519-ke1_{0}", to_string(id)));
   }
   return p;
 }
@@ -192,7 +204,8 @@ Result<EspProposal> parse_esp_proposal(std::string_view text) {
   if (!words.prf.empty()) return refuse(text, "ESP has no PRF; leave the prf word out");
   EspProposal p{words.encr, words.integ, words.ke, words.addke};
   if (is_aead(p.encr.front().id) && !p.integ.empty()) {
-    return refuse(text, fmt::format("{} checks integrity itself; leave {} out", to_string(p.encr.front().id, p.encr.front().key_bits), to_string(p.integ.front())));
+    return refuse(text, fmt::format("{} checks integrity itself; leave {} out",
+                                    to_string(p.encr.front().id, p.encr.front().key_bits), to_string(p.integ.front())));
   }
   return p;
 }
@@ -229,14 +242,16 @@ bool guarantees_ml_kem(const IkeProposal& p) {
 }
 
 bool allows_ml_kem(const IkeProposal& p) {
-  return std::any_of(p.addke.begin(), p.addke.end(),
-                     [](const std::vector<KeId>& round) { return std::any_of(round.begin(), round.end(), [](KeId id) { return is_ml_kem(id); }); });
+  return std::any_of(p.addke.begin(), p.addke.end(), [](const std::vector<KeId>& round) {
+    return std::any_of(round.begin(), round.end(), [](KeId id) { return is_ml_kem(id); });
+  });
 }
 
 namespace {
 
 const std::vector<EncrChoice>& default_aeads() {
-  static const std::vector<EncrChoice> aeads{{EncrId::ENCR_AES_GCM_16, 256}, {EncrId::ENCR_AES_GCM_16, 128}, {EncrId::ENCR_CHACHA20_POLY1305, 256}};
+  static const std::vector<EncrChoice> aeads{
+      {EncrId::ENCR_AES_GCM_16, 256}, {EncrId::ENCR_AES_GCM_16, 128}, {EncrId::ENCR_CHACHA20_POLY1305, 256}};
   return aeads;
 }
 

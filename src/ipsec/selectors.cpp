@@ -1,19 +1,29 @@
 #include "ipsec/selectors.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 namespace qanat::ipsec {
 
-TrafficSelector selector_of(const Prefix& prefix) { return {prefix.first(), prefix.last(), 0, 0, 65535}; }
-TrafficSelector any_selector_v4() { return selector_of(Prefix{}); }
-TrafficSelector any_selector_v6() { return selector_of(Prefix::masked(IpAddress::from_bytes(std::array<std::uint8_t, 16>{}), 0)); }
+TrafficSelector selector_of(const Prefix& prefix) {
+  return {prefix.first(), prefix.last(), 0, 0, 65535};
+}
+TrafficSelector any_selector_v4() {
+  return selector_of(Prefix{});
+}
+TrafficSelector any_selector_v6() {
+  return selector_of(Prefix::masked(IpAddress::from_bytes(std::array<std::uint8_t, 16>{}), 0));
+}
 
 namespace {
 
-bool is_opaque(const TrafficSelector& s) { return s.port_first == 65535 && s.port_last == 0; }
-bool any_port(const TrafficSelector& s) { return s.port_first == 0 && s.port_last == 65535; }
+bool is_opaque(const TrafficSelector& s) {
+  return s.port_first == 65535 && s.port_last == 0;
+}
+bool any_port(const TrafficSelector& s) {
+  return s.port_first == 0 && s.port_last == 65535;
+}
 
 }  // namespace
 
@@ -39,7 +49,9 @@ std::optional<TrafficSelector> intersect(const TrafficSelector& a, const Traffic
   return out;
 }
 
-bool contains(const TrafficSelector& outer, const TrafficSelector& inner) { return intersect(outer, inner) == inner; }
+bool contains(const TrafficSelector& outer, const TrafficSelector& inner) {
+  return intersect(outer, inner) == inner;
+}
 
 bool contains(const Selectors& outer, const TrafficSelector& inner) {
   return std::any_of(outer.begin(), outer.end(), [&](const TrafficSelector& s) { return contains(s, inner); });
@@ -72,8 +84,15 @@ std::string to_string(const TrafficSelector& s) {
   }
   if (out.empty()) out = s.first.to_string() + "-" + s.last.to_string();
   if (s.protocol == 0 && any_port(s)) return out;
-  const std::string protocol = s.protocol == 6 ? "tcp" : s.protocol == 17 ? "udp" : s.protocol == 1 ? "icmp" : s.protocol == 0 ? "any" : fmt::format("{}", s.protocol);
-  const std::string ports = is_opaque(s) ? "/opaque" : any_port(s) ? "" : s.port_first == s.port_last ? fmt::format("/{}", s.port_first) : fmt::format("/{}-{}", s.port_first, s.port_last);
+  const std::string protocol = s.protocol == 6    ? "tcp"
+                               : s.protocol == 17 ? "udp"
+                               : s.protocol == 1  ? "icmp"
+                               : s.protocol == 0  ? "any"
+                                                  : fmt::format("{}", s.protocol);
+  const std::string ports = is_opaque(s)                  ? "/opaque"
+                            : any_port(s)                 ? ""
+                            : s.port_first == s.port_last ? fmt::format("/{}", s.port_first)
+                                                          : fmt::format("/{}-{}", s.port_first, s.port_last);
   return fmt::format("{}[{}{}]", out, protocol, ports);
 }
 

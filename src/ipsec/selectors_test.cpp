@@ -5,7 +5,9 @@
 namespace qanat::ipsec {
 namespace {
 
-TrafficSelector net(const char* prefix) { return selector_of(*Prefix::parse(prefix)); }
+TrafficSelector net(const char* prefix) {
+  return selector_of(*Prefix::parse(prefix));
+}
 TrafficSelector with(const char* prefix, std::uint8_t protocol, std::uint16_t first, std::uint16_t last) {
   TrafficSelector s = net(prefix);
   s.protocol = protocol;
@@ -13,7 +15,9 @@ TrafficSelector with(const char* prefix, std::uint8_t protocol, std::uint16_t fi
   s.port_last = last;
   return s;
 }
-TrafficSelector range(const char* first, const char* last) { return {*IpAddress::parse(first), *IpAddress::parse(last), 0, 0, 65535}; }
+TrafficSelector range(const char* first, const char* last) {
+  return {*IpAddress::parse(first), *IpAddress::parse(last), 0, 0, 65535};
+}
 
 TEST(Selectors, Intersect) {
   EXPECT_EQ(intersect(net("10.0.0.0/8"), net("10.1.0.0/16")), net("10.1.0.0/16"));
@@ -22,7 +26,8 @@ TEST(Selectors, Intersect) {
   EXPECT_FALSE(intersect(any_selector_v4(), any_selector_v6()).has_value());
   EXPECT_EQ(intersect(with("10.0.0.0/8", 6, 0, 65535), net("10.0.0.0/8")), with("10.0.0.0/8", 6, 0, 65535));
   EXPECT_FALSE(intersect(with("10.0.0.0/8", 6, 0, 65535), with("10.0.0.0/8", 17, 0, 65535)).has_value());
-  EXPECT_EQ(intersect(with("10.0.0.0/8", 6, 80, 443), with("10.0.0.0/8", 6, 100, 8080)), with("10.0.0.0/8", 6, 100, 443));
+  EXPECT_EQ(intersect(with("10.0.0.0/8", 6, 80, 443), with("10.0.0.0/8", 6, 100, 8080)),
+            with("10.0.0.0/8", 6, 100, 443));
   EXPECT_FALSE(intersect(with("10.0.0.0/8", 6, 80, 80), with("10.0.0.0/8", 6, 443, 443)).has_value());
 }
 
@@ -39,19 +44,23 @@ TEST(Selectors, Contains) {
   EXPECT_FALSE(contains(net("10.0.0.0/8"), any_selector_v4()));
   EXPECT_TRUE(contains(any_selector_v4(), any_selector_v4()));
   EXPECT_FALSE(contains(with("10.0.0.0/8", 6, 0, 65535), net("10.0.0.0/8")));
-  EXPECT_TRUE(contains(Selectors{net("10.0.0.0/8"), net("172.16.0.0/12")}, Selectors{net("172.16.1.0/24"), net("10.1.1.1/32")}));
+  EXPECT_TRUE(contains(Selectors{net("10.0.0.0/8"), net("172.16.0.0/12")},
+                       Selectors{net("172.16.1.0/24"), net("10.1.1.1/32")}));
   EXPECT_FALSE(contains(Selectors{net("10.0.0.0/8")}, Selectors{net("10.0.0.0/8"), net("11.0.0.0/8")}));
   EXPECT_TRUE(contains(Selectors{}, Selectors{}));
 }
 
 // RFC 7296 2.9: a subset, the first selector's part first.
 TEST(Selectors, Narrow) {
-  EXPECT_EQ(narrow({any_selector_v4()}, {net("10.1.0.0/16"), net("10.2.0.0/16")}), (Selectors{net("10.1.0.0/16"), net("10.2.0.0/16")}));
-  EXPECT_EQ(narrow({net("10.2.0.1/32"), net("10.0.0.0/8")}, {net("10.1.0.0/16"), net("10.2.0.0/16")}).front(), net("10.1.0.0/16"));
+  EXPECT_EQ(narrow({any_selector_v4()}, {net("10.1.0.0/16"), net("10.2.0.0/16")}),
+            (Selectors{net("10.1.0.0/16"), net("10.2.0.0/16")}));
+  EXPECT_EQ(narrow({net("10.2.0.1/32"), net("10.0.0.0/8")}, {net("10.1.0.0/16"), net("10.2.0.0/16")}).front(),
+            net("10.1.0.0/16"));
   EXPECT_TRUE(narrow({net("10.0.0.0/8")}, {net("11.0.0.0/8")}).empty());
   EXPECT_TRUE(narrow({}, {any_selector_v4()}).empty());
   EXPECT_TRUE(narrow({any_selector_v4()}, {}).empty());
-  EXPECT_EQ(narrow({any_selector_v4(), any_selector_v6()}, {any_selector_v4(), any_selector_v6()}), (Selectors{any_selector_v4(), any_selector_v6()}));
+  EXPECT_EQ(narrow({any_selector_v4(), any_selector_v6()}, {any_selector_v4(), any_selector_v6()}),
+            (Selectors{any_selector_v4(), any_selector_v6()}));
 }
 
 TEST(Selectors, NarrowNeverGivesMoreThanBothAllowAndIsBounded) {

@@ -20,9 +20,17 @@ inline constexpr std::uint32_t kMinSpi = 256;
 [[nodiscard]] constexpr EspSpi make_spi(std::uint32_t generation, std::uint32_t shard, std::uint32_t slot) {
   return (generation << (kSpiShardBits + kSpiSlotBits)) | (shard << kSpiSlotBits) | slot;
 }
-[[nodiscard]] constexpr std::uint32_t spi_slot(EspSpi spi) { return spi & ((1U << kSpiSlotBits) - 1); }
-[[nodiscard]] constexpr std::uint32_t spi_shard(EspSpi spi) { return (spi >> kSpiSlotBits) & ((1U << kSpiShardBits) - 1); }
-[[nodiscard]] constexpr std::uint32_t spi_generation(EspSpi spi) { return spi >> (kSpiShardBits + kSpiSlotBits); }
-[[nodiscard]] constexpr std::uint32_t spi_bucket(EspSpi spi) { return spi & (kSpiBuckets - 1); }
+[[nodiscard]] constexpr std::uint32_t spi_slot(EspSpi spi) {
+  return spi & ((1U << kSpiSlotBits) - 1);
+}
+[[nodiscard]] constexpr std::uint32_t spi_shard(EspSpi spi) {
+  return (spi >> kSpiSlotBits) & ((1U << kSpiShardBits) - 1);
+}
+[[nodiscard]] constexpr std::uint32_t spi_generation(EspSpi spi) {
+  return spi >> (kSpiShardBits + kSpiSlotBits);
+}
+[[nodiscard]] constexpr std::uint32_t spi_bucket(EspSpi spi) {
+  return spi & (kSpiBuckets - 1);
+}
 
 }  // namespace qanat::ipsec

@@ -13,9 +13,12 @@ constexpr std::size_t kGeneratedDigits = 43;  // 32 octets without padding
 
 std::string to_string(PqPolicy policy) {
   switch (policy) {
-    case PqPolicy::Require: return "require";
-    case PqPolicy::Prefer: return "prefer";
-    case PqPolicy::Off: return "off";
+    case PqPolicy::Require:
+      return "require";
+    case PqPolicy::Prefer:
+      return "prefer";
+    case PqPolicy::Off:
+      return "off";
   }
   return "unknown";
 }

@@ -19,12 +19,12 @@ namespace qanat::model {
 // What a tunnel demands of its keys (rules.md "Proposals"): require: nothing without ML-KEM, in both roles; prefer:
 // hybrid whenever the peer can, classical peers connect and are named as such; off: classical only.
 enum class PqPolicy : std::uint8_t { Require, Prefer, Off };
-enum class EncapMode : std::uint8_t { Auto, Force };          // UDP encapsulation of ESP: by NAT detection, or always
-enum class DfMode : std::uint8_t { Copy, Set, Clear };        // DF of the outer IPv4 header
+enum class EncapMode : std::uint8_t { Auto, Force };           // UDP encapsulation of ESP: by NAT detection, or always
+enum class DfMode : std::uint8_t { Copy, Set, Clear };         // DF of the outer IPv4 header
 enum class SelectorMode : std::uint8_t { Any, Routes, List };  // what TSi and TSr offer
 enum class StartMode : std::uint8_t { Initiate, Respond };     // who begins; "any" peers can only be responded to
 enum class SourceCheck : std::uint8_t { Strict, Off };
-enum class EsnMode : std::uint8_t { Auto, Off };               // Auto: offer both, ESN preferred
+enum class EsnMode : std::uint8_t { Auto, Off };  // Auto: offer both, ESN preferred
 
 [[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off"
 
@@ -37,7 +37,9 @@ class PresharedKey {
   [[nodiscard]] ByteView expose() const { return key_ ? key_->expose() : ByteView{}; }
   // True for keys in the form that `qanat genpsk` writes, which carry 256 bits of entropy.
   [[nodiscard]] bool is_generated() const;
-  friend bool operator==(const PresharedKey& a, const PresharedKey& b) { return constant_time_equal(a.expose(), b.expose()); }
+  friend bool operator==(const PresharedKey& a, const PresharedKey& b) {
+    return constant_time_equal(a.expose(), b.expose());
+  }
 
  private:
   std::shared_ptr<const SecretBytes> key_;
@@ -57,9 +59,9 @@ struct Tunnel {
   VrfId vrf;
   StartMode start = StartMode::Initiate;
 
-  std::optional<IpAddress> local;  // default: the gateway's address of the peer's family
-  std::optional<IpAddress> peer;   // nullopt: "any", a peer that calls in
-  std::uint16_t peer_port = 500;   // 500, or 4500 to start there
+  std::optional<IpAddress> local;           // default: the gateway's address of the peer's family
+  std::optional<IpAddress> peer;            // nullopt: "any", a peer that calls in
+  std::uint16_t peer_port = 500;            // 500, or 4500 to start there
   std::optional<wire::Identity> local_id;   // default: the configured local address
   std::optional<wire::Identity> remote_id;  // default: the configured peer address; needed when the peer is "any"
   PresharedKey psk;
@@ -68,7 +70,7 @@ struct Tunnel {
   std::vector<std::string> ike_proposals;  // empty: the defaults of ipsec/proposal.hpp for `pq`
   std::vector<std::string> esp_proposals;
 
-  std::optional<IpAddress> interface4;  // our address inside the tunnel and
+  std::optional<IpAddress> interface4;       // our address inside the tunnel and
   std::optional<IpAddress> peer_interface4;  // the other host of its /31 or /30
   unsigned interface4_length = 31;
   std::optional<IpAddress> interface6;
@@ -85,7 +87,7 @@ struct Tunnel {
   std::uint32_t replay_window = 1024;  // 0: no replay protection, and then no ESN
   std::optional<std::uint8_t> dscp;    // nullopt: copied from the inner packet
   DfMode df = DfMode::Copy;
-  std::uint16_t mtu = 0;               // of inner packets; 0: worked out from the path and the algorithms
+  std::uint16_t mtu = 0;  // of inner packets; 0: worked out from the path and the algorithms
   bool clamp_mss = true;
 
   std::chrono::seconds ike_lifetime{4 * 3600};
@@ -101,17 +103,17 @@ struct Gateway {
   std::optional<IpAddress> address4;  // what peers reach us by; also the default identity
   std::optional<IpAddress> address6;
   std::string tun_name = "qanat0";
-  std::uint16_t outer_mtu = 1500;     // of the path to peers until something smaller is learnt
-  std::uint32_t route_table = 5200;   // our own routing tables: this one, and the next for a default route
-  std::uint32_t fwmark = 0x51a7;      // on our outer sockets: they skip that table
+  std::uint16_t outer_mtu = 1500;    // of the path to peers until something smaller is learnt
+  std::uint32_t route_table = 5200;  // our own routing tables: this one, and the next for a default route
+  std::uint32_t fwmark = 0x51a7;     // on our outer sockets: they skip that table
   std::string control_socket = "/run/qanat/qanat.sock";
-  std::string control_group;          // group that may talk to the socket; empty: root and the daemon's user only
+  std::string control_group;  // group that may talk to the socket; empty: root and the daemon's user only
   std::string state_dir = "/var/lib/qanat";
-  std::string user = "qanat";         // who the daemon becomes
+  std::string user = "qanat";  // who the daemon becomes
   bool log_json = false;
   std::string log_level = "info";
-  std::uint32_t half_open_limit = 2000;   // IKE SAs in the making, all peers
-  std::uint32_t cookie_threshold = 100;   // half-open SAs above which cookies are demanded
+  std::uint32_t half_open_limit = 2000;  // IKE SAs in the making, all peers
+  std::uint32_t cookie_threshold = 100;  // half-open SAs above which cookies are demanded
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

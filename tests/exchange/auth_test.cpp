@@ -4,8 +4,12 @@
 namespace qanat::exchange {
 namespace {
 
-model::PresharedKey psk(const char* text) { return model::PresharedKey{SecretBytes::copy_of(to_bytes(text))}; }
-wire::Identity fqdn(const char* name) { return {wire::IdType::ID_FQDN, to_bytes(name)}; }
+model::PresharedKey psk(const char* text) {
+  return model::PresharedKey{SecretBytes::copy_of(to_bytes(text))};
+}
+wire::Identity fqdn(const char* name) {
+  return {wire::IdType::ID_FQDN, to_bytes(name)};
+}
 
 // Runs to the IKE_AUTH request, replaces it by `payloads` and returns the answer's octets on the wire.
 std::size_t answer_size(Conversation& w, const std::function<void(wire::Payloads&)>& change) {
@@ -55,13 +59,26 @@ std::vector<BadAuth> bad_auths() {
   return {
       {"WrongAuthValue", [](wire::Payloads& p) { get<wire::AuthPayload>(p).data[5] ^= 1; }, "does not verify"},
       {"ShortAuthValue", [](wire::Payloads& p) { get<wire::AuthPayload>(p).data.resize(1); }, "does not verify"},
-      {"UnknownIDi", [](wire::Payloads& p) { get<wire::IdPayload>(p).identity = fqdn("stranger.example"); }, "no tunnel has remote_id"},
-      {"NullIdentity", [](wire::Payloads& p) { get<wire::IdPayload>(p).identity = {wire::IdType::ID_NULL, {}}; }, "no tunnel has remote_id"},
-      {"EmptySetOfMethods", [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = wire::AuthMethod::NullAuthentication; }, "configure a PSK"},
-      {"Rsa", [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = wire::AuthMethod::RsaDigitalSignature; }, "configure a PSK"},
-      {"MlDsa", [ml_dsa](wire::Payloads& p) { get<wire::AuthPayload>(p) = {wire::AuthMethod::DigitalSignature, ml_dsa}; }, "configure a PSK"},
-      {"UnknownMethod", [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = static_cast<wire::AuthMethod>(201); }, "configure a PSK"},
-      {"MissingAuth", [](wire::Payloads& p) { std::erase_if(p, [](const wire::Payload& x) { return std::holds_alternative<wire::AuthPayload>(x); }); }, "EAP"},
+      {"UnknownIDi", [](wire::Payloads& p) { get<wire::IdPayload>(p).identity = fqdn("stranger.example"); },
+       "no tunnel has remote_id"},
+      {"NullIdentity", [](wire::Payloads& p) { get<wire::IdPayload>(p).identity = {wire::IdType::ID_NULL, {}}; },
+       "no tunnel has remote_id"},
+      {"EmptySetOfMethods",
+       [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = wire::AuthMethod::NullAuthentication; },
+       "configure a PSK"},
+      {"Rsa", [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = wire::AuthMethod::RsaDigitalSignature; },
+       "configure a PSK"},
+      {"MlDsa",
+       [ml_dsa](wire::Payloads& p) { get<wire::AuthPayload>(p) = {wire::AuthMethod::DigitalSignature, ml_dsa}; },
+       "configure a PSK"},
+      {"UnknownMethod",
+       [](wire::Payloads& p) { get<wire::AuthPayload>(p).method = static_cast<wire::AuthMethod>(201); },
+       "configure a PSK"},
+      {"MissingAuth",
+       [](wire::Payloads& p) {
+         std::erase_if(p, [](const wire::Payload& x) { return std::holds_alternative<wire::AuthPayload>(x); });
+       },
+       "EAP"},
       {"Eap",
        [](wire::Payloads& p) {
          std::erase_if(p, [](const wire::Payload& x) { return std::holds_alternative<wire::AuthPayload>(x); });
@@ -69,12 +86,14 @@ std::vector<BadAuth> bad_auths() {
        },
        "EAP"},
       {"AuthAndEap", [](wire::Payloads& p) { p.emplace_back(wire::EapPayload{{3, 0, 0, 4}}); }, "EAP"},
-      {"OtherIDr", [](wire::Payloads& p) {
+      {"OtherIDr",
+       [](wire::Payloads& p) {
          for (wire::Payload& x : p) {
            auto* id = std::get_if<wire::IdPayload>(&x);
            if (id != nullptr && id->which == PayloadType::IDr) id->identity = fqdn("elsewhere.example");
          }
-       }, "no tunnel has remote_id"},
+       },
+       "no tunnel has remote_id"},
   };
 }
 
@@ -88,7 +107,8 @@ TEST_P(AuthRequest, IsRefusedWithTheSameAnswer) {
   Conversation other{11};
   EXPECT_EQ(size, answer_size(other, bad_auths()[0].change));
 }
-INSTANTIATE_TEST_SUITE_P(Each, AuthRequest, ::testing::Range<std::size_t>(0, 12), [](const auto& p) { return bad_auths()[p.param].name; });
+INSTANTIATE_TEST_SUITE_P(Each, AuthRequest, ::testing::Range<std::size_t>(0, 12),
+                         [](const auto& p) { return bad_auths()[p.param].name; });
 
 TEST_F(Peers, OtherPsksDoNotMeet) {
   a.tunnel.psk = psk("one");
@@ -161,7 +181,9 @@ TEST_F(Peers, AnAnswerWithoutIdentityOrAuthIsNoTunnel) {
     w.begin();
     for (int i = 0; i < 5; ++i) w.deliver();
     wire::Payloads payloads = w.look(w.wire.front()).payloads;
-    std::erase_if(payloads, [&](const wire::Payload& p) { return drop_id ? std::holds_alternative<wire::IdPayload>(p) : std::holds_alternative<wire::AuthPayload>(p); });
+    std::erase_if(payloads, [&](const wire::Payload& p) {
+      return drop_id ? std::holds_alternative<wire::IdPayload>(p) : std::holds_alternative<wire::AuthPayload>(p);
+    });
     w.arrive(w.sealed('B', ExchangeType::IKE_AUTH, 2, payloads, true));
     EXPECT_EQ(w.a.plane.installs, 0U);
     EXPECT_TRUE(w.a.plane.reserved.empty());
@@ -225,8 +247,9 @@ TEST_F(Peers, APeerThatCallsInNeedsNoAddress) {
 }
 
 TEST_F(Peers, IdentitiesOfEveryKindAuthenticate) {
-  const char* kinds[][2] = {{"ipv4:192.0.2.1", "ipv4:198.51.100.2"}, {"2001:db8::1", "2001:db8::2"}, {"fqdn:x.example", "fqdn:y.example"},
-                            {"rfc822:a@example.com", "rfc822:b@example.com"}, {"keyid:one", "keyid:0x0001ff"}, {"dn:CN=a,O=Example", "dn:CN=b,O=Example"}};
+  const char* kinds[][2] = {{"ipv4:192.0.2.1", "ipv4:198.51.100.2"}, {"2001:db8::1", "2001:db8::2"},
+                            {"fqdn:x.example", "fqdn:y.example"},    {"rfc822:a@example.com", "rfc822:b@example.com"},
+                            {"keyid:one", "keyid:0x0001ff"},         {"dn:CN=a,O=Example", "dn:CN=b,O=Example"}};
   for (const auto& kind : kinds) {
     SCOPED_TRACE(kind[0]);
     Conversation w{13};

@@ -84,7 +84,9 @@ TEST_F(Peers, AResponderWhosePacketPathFailsAnswersNoAdditionalSas) {
     SCOPED_TRACE(what);
     Conversation w{21};
     FakePlane& plane = w.b.plane;
-    (what % 3 == 0 ? plane.reserve : what % 3 == 1 ? plane.inbound_answer : plane.outbound_answer) = what < 3 ? Answer::Refuse : Answer::Never;
+    (what % 3 == 0   ? plane.reserve
+     : what % 3 == 1 ? plane.inbound_answer
+                     : plane.outbound_answer) = what < 3 ? Answer::Refuse : Answer::Never;
     w.begin();
     for (int i = 0; i < 5; ++i) w.deliver();
     if (what >= 3) {
@@ -115,7 +117,9 @@ TEST_F(Peers, AnInitiatorWhosePacketPathFailsTellsThePeer) {
     SCOPED_TRACE(what);
     Conversation w{22};
     FakePlane& plane = w.a.plane;
-    (what % 3 == 0 ? plane.reserve : what % 3 == 1 ? plane.inbound_answer : plane.outbound_answer) = what < 3 ? Answer::Refuse : Answer::Never;
+    (what % 3 == 0   ? plane.reserve
+     : what % 3 == 1 ? plane.inbound_answer
+                     : plane.outbound_answer) = what < 3 ? Answer::Refuse : Answer::Never;
     w.begin();
     w.run();
     w.run_for(70s);
@@ -211,7 +215,9 @@ TEST_F(Peers, ARequestWithoutChildSaIsAnsweredWithoutOne) {
   begin();
   for (int i = 0; i < 4; ++i) deliver();
   wire::Payloads payloads = look(wire.front()).payloads;
-  std::erase_if(payloads, [](const wire::Payload& p) { return std::holds_alternative<wire::TsPayload>(p) || std::holds_alternative<wire::SaPayload>(p); });
+  std::erase_if(payloads, [](const wire::Payload& p) {
+    return std::holds_alternative<wire::TsPayload>(p) || std::holds_alternative<wire::SaPayload>(p);
+  });
   drop();
   arrive(sealed('A', ExchangeType::IKE_AUTH, 2, payloads));
   EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::NO_ADDITIONAL_SAS), nullptr);
@@ -222,15 +228,55 @@ TEST_F(Peers, ARequestWithoutChildSaIsAnsweredWithoutOne) {
 // The initiator's checks of what the responder chose, one lie at a time.
 TEST_F(Peers, AnAnswerThatWasNotOfferedIsRefusedAndTheIkeSaDeleted) {
   const std::vector<std::pair<const char*, std::function<void(wire::Payloads&)>>> lies{
-      {"wider TSi", [](wire::Payloads& p) { for (auto& x : p) if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSi) ts->selectors = {ipsec::any_selector_v4()}; }},
-      {"wider TSr", [](wire::Payloads& p) { for (auto& x : p) if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSr) ts->selectors = {ipsec::any_selector_v6()}; }},
-      {"empty TSr", [](wire::Payloads& p) { for (auto& x : p) if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSr) ts->selectors.clear(); }},
-      {"other proposal", [](wire::Payloads& p) { for (auto& x : p) if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].number = 9; }},
-      {"SPI below 256", [](wire::Payloads& p) { for (auto& x : p) if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].spi = {0, 0, 0, 255}; }},
-      {"SPI of 8 octets", [](wire::Payloads& p) { for (auto& x : p) if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].spi = Bytes(8, 1); }},
-      {"two ciphers", [](wire::Payloads& p) { for (auto& x : p) if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].transforms.push_back(sa->proposals[0].transforms[0]); }},
-      {"NULL cipher", [](wire::Payloads& p) { for (auto& x : p) if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].transforms[0] = {wire::TransformType::ENCR, 11, std::nullopt, false}; }},
-      {"no SA", [](wire::Payloads& p) { std::erase_if(p, [](const wire::Payload& x) { return std::holds_alternative<wire::SaPayload>(x); }); }},
+      {"wider TSi",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSi)
+             ts->selectors = {ipsec::any_selector_v4()};
+       }},
+      {"wider TSr",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSr)
+             ts->selectors = {ipsec::any_selector_v6()};
+       }},
+      {"empty TSr",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* ts = std::get_if<wire::TsPayload>(&x); ts != nullptr && ts->which == PayloadType::TSr)
+             ts->selectors.clear();
+       }},
+      {"other proposal",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].number = 9;
+       }},
+      {"SPI below 256",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].spi = {0, 0, 0, 255};
+       }},
+      {"SPI of 8 octets",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* sa = std::get_if<wire::SaPayload>(&x)) sa->proposals[0].spi = Bytes(8, 1);
+       }},
+      {"two ciphers",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* sa = std::get_if<wire::SaPayload>(&x))
+             sa->proposals[0].transforms.push_back(sa->proposals[0].transforms[0]);
+       }},
+      {"NULL cipher",
+       [](wire::Payloads& p) {
+         for (auto& x : p)
+           if (auto* sa = std::get_if<wire::SaPayload>(&x))
+             sa->proposals[0].transforms[0] = {wire::TransformType::ENCR, 11, std::nullopt, false};
+       }},
+      {"no SA",
+       [](wire::Payloads& p) {
+         std::erase_if(p, [](const wire::Payload& x) { return std::holds_alternative<wire::SaPayload>(x); });
+       }},
   };
   for (const auto& [name, lie] : lies) {
     SCOPED_TRACE(name);

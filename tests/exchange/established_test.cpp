@@ -117,7 +117,8 @@ TEST_F(Peers, DeletesOfOtherSpisChangeNothing) {
   const ipsec::EspSpi own = a.sa().child->spi_in;
   arrive(sealed('B', ExchangeType::INFORMATIONAL, 0, {wire::DeletePayload{wire::ProtocolId::ESP, {own}}}));
   arrive(sealed('B', ExchangeType::INFORMATIONAL, 1, {wire::DeletePayload{wire::ProtocolId::ESP, many}}));
-  arrive(sealed('B', ExchangeType::INFORMATIONAL, 2, {wire::DeletePayload{wire::ProtocolId::AH, {b.sa().child->spi_in}}}));
+  arrive(
+      sealed('B', ExchangeType::INFORMATIONAL, 2, {wire::DeletePayload{wire::ProtocolId::AH, {b.sa().child->spi_in}}}));
   EXPECT_EQ(wire.size(), 3U);
   wire.clear();
   expect_tunnel();
@@ -172,7 +173,8 @@ TEST_F(Peers, AuthenticatedPacketsAreProofOfLife) {
   for (int second = 0; second < 60; ++second) {
     advance(1s);
     wire.clear();  // IKE never gets through
-    a.endpoint->handle_plane(now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.sa().child->id, 1, 1, 1, 1, now, now}}, {}, {}});
+    a.endpoint->handle_plane(
+        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.sa().child->id, 1, 1, 1, 1, now, now}}, {}, {}});
     drain();
   }
   EXPECT_FALSE(a.has(Report::What::Down));
@@ -185,7 +187,8 @@ TEST_F(Peers, PacketsThatComeDuringACheckPutOffTheVerdict) {
   for (int second = 0; second < 60; ++second) {
     advance(1s);
     wire.clear();
-    a.endpoint->handle_plane(now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.sa().child->id, 1, 1, 1, 1, now, now}}, {}, {}});
+    a.endpoint->handle_plane(
+        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.sa().child->id, 1, 1, 1, 1, now, now}}, {}, {}});
     drain();
   }
   EXPECT_FALSE(a.has(Report::What::Down)) << a.said();
@@ -207,10 +210,15 @@ TEST_F(Peers, ALivenessCheckIsRepeatedBitwise) {
 TEST_F(Peers, CreateChildSaIsDeclinedAndAsksForRenewal) {
   handshake();
   for (const ExchangeType exchange : {ExchangeType::CREATE_CHILD_SA, ExchangeType::IKE_FOLLOWUP_KE}) {
-    arrive(sealed('B', exchange, exchange == ExchangeType::CREATE_CHILD_SA ? 0U : 1U, {wire::KePayload{KeId::ML_KEM_768, Bytes(10, 1)}, notify(NotifyType::ADDITIONAL_KEY_EXCHANGE, {0x42})}));
+    arrive(
+        sealed('B', exchange, exchange == ExchangeType::CREATE_CHILD_SA ? 0U : 1U,
+               {wire::KePayload{KeId::ML_KEM_768, Bytes(10, 1)}, notify(NotifyType::ADDITIONAL_KEY_EXCHANGE, {0x42})}));
     ASSERT_EQ(wire.size(), 1U);
     const Seen answer = look(wire.front());
-    EXPECT_NE(wire::find_notify(answer.payloads, exchange == ExchangeType::CREATE_CHILD_SA ? NotifyType::NO_ADDITIONAL_SAS : NotifyType::STATE_NOT_FOUND), nullptr);
+    EXPECT_NE(
+        wire::find_notify(answer.payloads, exchange == ExchangeType::CREATE_CHILD_SA ? NotifyType::NO_ADDITIONAL_SAS
+                                                                                     : NotifyType::STATE_NOT_FOUND),
+        nullptr);
     wire.clear();
   }
   expect_tunnel();
@@ -230,7 +238,9 @@ TEST_F(Peers, AuthenticationFailedInAnInformationalEndsTheSa) {
 
 TEST_F(Peers, OtherNotificationsInAnInformationalAreAnsweredAndIgnored) {
   handshake();
-  arrive(sealed('B', ExchangeType::INFORMATIONAL, 0, {notify(NotifyType::INVALID_SELECTORS), notify(static_cast<NotifyType>(9999)), notify(NotifyType::INITIAL_CONTACT)}));
+  arrive(sealed('B', ExchangeType::INFORMATIONAL, 0,
+                {notify(NotifyType::INVALID_SELECTORS), notify(static_cast<NotifyType>(9999)),
+                 notify(NotifyType::INITIAL_CONTACT)}));
   a_sends("INFORMATIONAL response 0");
   expect_tunnel();
 }

@@ -31,7 +31,8 @@ void run_with(Conversation& w, std::size_t n, Fault fault) {
     }
   };
   pump();
-  for (int i = 0; i < 200 && (w.a.established().empty() || w.b.established().empty() || w.a.plane.current == std::nullopt); ++i) {
+  for (int i = 0;
+       i < 200 && (w.a.established().empty() || w.b.established().empty() || w.a.plane.current == std::nullopt); ++i) {
     w.advance(100ms);
     pump();
   }
@@ -69,7 +70,9 @@ class EveryDatagram : public ::testing::TestWithParam<Shape> {
 TEST_P(EveryDatagram, IsLost) {
   each([](Conversation& w, std::size_t n) {
     run_with(w, n, [](World& x) { return x.drop(), true; });
-    EXPECT_GE(w.a.count(Counter::retransmission) + w.b.count(Counter::retransmission) + w.b.count(Counter::fragment_duplicate) + w.sent.size(), datagrams_of(Shape::Classical));
+    EXPECT_GE(w.a.count(Counter::retransmission) + w.b.count(Counter::retransmission) +
+                  w.b.count(Counter::fragment_duplicate) + w.sent.size(),
+              datagrams_of(Shape::Classical));
   });
 }
 
@@ -186,7 +189,8 @@ TEST_P(EveryDatagram, IsDamagedInAnyOctet) {
 TEST_P(EveryDatagram, IsCutShort) {
   const std::size_t total = datagrams_of(GetParam());
   for (std::size_t n = 0; n < total; ++n) {
-    for (const std::size_t left : {std::size_t{0}, std::size_t{1}, std::size_t{27}, std::size_t{28}, std::size_t{32}, std::size_t{60}, std::size_t{100}}) {
+    for (const std::size_t left : {std::size_t{0}, std::size_t{1}, std::size_t{27}, std::size_t{28}, std::size_t{32},
+                                   std::size_t{60}, std::size_t{100}}) {
       SCOPED_TRACE(fmt::format("datagram {}, {} octets left", n, left));
       Conversation w{5};
       shape(w, GetParam());
@@ -209,7 +213,11 @@ TEST_P(EveryDatagram, IsCutShort) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, EveryDatagram, ::testing::Values(Shape::Whole, Shape::Fragmented, Shape::Classical),
-                         [](const auto& p) { return p.param == Shape::Whole ? "Whole" : p.param == Shape::Fragmented ? "Fragmented" : "Classical"; });
+                         [](const auto& p) {
+                           return p.param == Shape::Whole        ? "Whole"
+                                  : p.param == Shape::Fragmented ? "Fragmented"
+                                                                 : "Classical";
+                         });
 
 // Random weather: whatever happens, both end with the same SA or with none, and nothing aborts.
 TEST_F(Peers, HandshakesGetThroughHeavyWeather) {

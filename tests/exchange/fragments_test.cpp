@@ -5,7 +5,8 @@
 namespace qanat::exchange {
 namespace {
 
-World::Sealing fragment(std::uint32_t mid, std::uint16_t number, std::uint16_t total, Bytes text, PayloadType first = PayloadType::None) {
+World::Sealing fragment(std::uint32_t mid, std::uint16_t number, std::uint16_t total, Bytes text,
+                        PayloadType first = PayloadType::None) {
   World::Sealing s;
   s.exchange = ExchangeType::INFORMATIONAL;
   s.message_id = mid;
@@ -22,7 +23,9 @@ Bytes vendor(std::size_t size) {
   store_be16(&out[2], static_cast<std::uint16_t>(size));
   return out;
 }
-ByteView part(const Bytes& whole, std::size_t from, std::size_t size) { return ByteView{whole}.subspan(from, size); }
+ByteView part(const Bytes& whole, std::size_t from, std::size_t size) {
+  return ByteView{whole}.subspan(from, size);
+}
 
 TEST_F(Peers, AFragmentedHandshakeIsCompleteAndAuthenticated) {
   a.tunnel.fragment_size = b.tunnel.fragment_size = 576;
@@ -33,7 +36,8 @@ TEST_F(Peers, AFragmentedHandshakeIsCompleteAndAuthenticated) {
   for (const char* n : {"1/3", "2/3", "3/3"}) b_sends(std::string("IKE_INTERMEDIATE response 1 ") + n);
   run();
   expect_tunnel();
-  for (const Flight& f : sent) EXPECT_LE(f.bytes.size() + 28, 576U + (name_of(f).find("SA_INIT") != std::string::npos ? 1000U : 0U));
+  for (const Flight& f : sent)
+    EXPECT_LE(f.bytes.size() + 28, 576U + (name_of(f).find("SA_INIT") != std::string::npos ? 1000U : 0U));
 }
 
 TEST_F(Peers, OnlyOneSideMayFragment) {
@@ -45,7 +49,8 @@ TEST_F(Peers, OnlyOneSideMayFragment) {
 
 TEST_F(Peers, AFragmentNumberOfZeroOrBeyondTheTotalIsMalformed) {
   handshake();
-  for (const auto& [n, t] : std::vector<std::pair<std::uint16_t, std::uint16_t>>{{0, 2}, {3, 2}, {65535, 1}}) arrive(sealed('B', fragment(0, n, t, Bytes(8, 0))));
+  for (const auto& [n, t] : std::vector<std::pair<std::uint16_t, std::uint16_t>>{{0, 2}, {3, 2}, {65535, 1}})
+    arrive(sealed('B', fragment(0, n, t, Bytes(8, 0))));
   EXPECT_EQ(a.count(Counter::malformed), 3U);
   arrive(sealed('B', fragment(0, 1, 65535, Bytes(8, 0))));
   EXPECT_EQ(a.count(Counter::fragment_too_large), 1U);

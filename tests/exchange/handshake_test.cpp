@@ -75,7 +75,9 @@ struct Case {
   std::string esp;
   std::vector<std::string> kes;
 };
-void PrintTo(const Case& c, std::ostream* out) { *out << c.ike << " " << c.esp; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.ike << " " << c.esp;
+}
 std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
   std::string out = info.param.ike + "_ESP_" + info.param.esp;
   for (char& c : out) {
@@ -109,15 +111,21 @@ std::vector<Case> cases() {
       out.push_back({"aes256gcm16-prfsha384-" + ke + "-ke1_" + kem, "aes256gcm16", {ke, kem}});
     }
   }
-  for (const std::string cipher : {"aes128gcm16", "aes256gcm16", "chacha20poly1305", "aes256-sha256", "aes128-sha384", "aes256-sha512"}) {
+  for (const std::string cipher :
+       {"aes128gcm16", "aes256gcm16", "chacha20poly1305", "aes256-sha256", "aes128-sha384", "aes256-sha512"}) {
     const std::string prf = cipher.find("-sha") == std::string::npos ? "-prfsha256" : "-prfsha512";
     out.push_back({cipher + prf + "-x25519-ke1_mlkem768", cipher, {"x25519", "mlkem768"}});
   }
-  for (const std::string ke : {"ecp521", "modp2048", "modp3072", "modp4096"}) out.push_back({"aes128gcm16-prfsha256-" + ke, "aes128gcm16", {ke}});
-  out.push_back({"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp384", "aes256gcm16", {"x25519", "mlkem768", "ecp384"}});
-  out.push_back({"aes256gcm16-prfsha384-ecp256-ke1_mlkem768-ke2_mlkem1024", "aes256gcm16", {"ecp256", "mlkem768", "mlkem1024"}});
+  for (const std::string ke : {"ecp521", "modp2048", "modp3072", "modp4096"})
+    out.push_back({"aes128gcm16-prfsha256-" + ke, "aes128gcm16", {ke}});
+  out.push_back(
+      {"aes256gcm16-prfsha384-x25519-ke1_mlkem768-ke2_ecp384", "aes256gcm16", {"x25519", "mlkem768", "ecp384"}});
+  out.push_back(
+      {"aes256gcm16-prfsha384-ecp256-ke1_mlkem768-ke2_mlkem1024", "aes256gcm16", {"ecp256", "mlkem768", "mlkem1024"}});
   out.push_back({"aes256gcm16-prfsha384-x25519-ke2_mlkem768", "aes256gcm16", {"x25519", "mlkem768"}});
-  out.push_back({"aes256gcm16-prfsha384-x25519-ke2_mlkem512-ke3_ecp256-ke5_modp2048", "aes256gcm16", {"x25519", "mlkem512", "ecp256", "modp2048"}});
+  out.push_back({"aes256gcm16-prfsha384-x25519-ke2_mlkem512-ke3_ecp256-ke5_modp2048",
+                 "aes256gcm16",
+                 {"x25519", "mlkem512", "ecp256", "modp2048"}});
   out.push_back({"aes256gcm16-prfsha384-x25519-ke1_ecp256", "aes256gcm16", {"x25519", "ecp256"}});
   return out;
 }

@@ -139,16 +139,21 @@ TEST_P(ForgedAnswer, ArrivingTwiceWhileTheRequestIsLostDoesNotStopTheTrueOne) {
   expect_tunnel();
 }
 INSTANTIATE_TEST_SUITE_P(Each, ForgedAnswer,
-                         ::testing::Values(NotifyType::INVALID_KE_PAYLOAD, NotifyType::NO_PROPOSAL_CHOSEN, NotifyType::COOKIE, NotifyType::INVALID_MAJOR_VERSION, NotifyType::INVALID_SYNTAX,
-                                           NotifyType::AUTHENTICATION_FAILED, NotifyType::REDIRECT),
+                         ::testing::Values(NotifyType::INVALID_KE_PAYLOAD, NotifyType::NO_PROPOSAL_CHOSEN,
+                                           NotifyType::COOKIE, NotifyType::INVALID_MAJOR_VERSION,
+                                           NotifyType::INVALID_SYNTAX, NotifyType::AUTHENTICATION_FAILED,
+                                           NotifyType::REDIRECT),
                          [](const auto& p) { return wire::to_string(p.param); });
 
 TEST_F(Peers, AForgedChoiceIsDroppedAndTheTrueOneTaken) {
   begin();
   const Flight request = wire.front();
-  wire::SaPayload choice{{wire::Proposal{1, wire::ProtocolId::IKE, {}, {{wire::TransformType::ENCR, 3, std::nullopt, false}}}}};
-  arrive(forged(*this, request, {choice, wire::KePayload{KeId::CURVE25519, Bytes(32, 1)}, wire::NoncePayload{Bytes(32, 2)}}, 77));
-  arrive(forged(*this, request, {wire::KePayload{KeId::CURVE25519, Bytes(32, 1)}, wire::NoncePayload{Bytes(32, 2)}}, 77));
+  wire::SaPayload choice{
+      {wire::Proposal{1, wire::ProtocolId::IKE, {}, {{wire::TransformType::ENCR, 3, std::nullopt, false}}}}};
+  arrive(forged(*this, request,
+                {choice, wire::KePayload{KeId::CURVE25519, Bytes(32, 1)}, wire::NoncePayload{Bytes(32, 2)}}, 77));
+  arrive(
+      forged(*this, request, {wire::KePayload{KeId::CURVE25519, Bytes(32, 1)}, wire::NoncePayload{Bytes(32, 2)}}, 77));
   arrive(forged(*this, request, {}, 77));
   EXPECT_EQ(a.count(Counter::bad_answer), 3U);
   EXPECT_EQ(a.keys_made(), 0U);

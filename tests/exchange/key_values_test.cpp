@@ -1,7 +1,6 @@
 // Key exchange values that fail their checks, and the one that fails none.
-#include "exchange/peers.hpp"
-
 #include "crypto/key_exchange.hpp"
+#include "exchange/peers.hpp"
 
 namespace qanat::exchange {
 namespace {
@@ -14,7 +13,8 @@ void until_intermediate(Conversation& w) {
 
 TEST_F(Peers, ABadMlKemEncapsulationKeyIsAnsweredWithInvalidSyntax) {
   Bytes not_reduced(1184, 0xff);  // coefficients of 4,095: FIPS 203 7.2
-  std::vector<std::pair<KeId, Bytes>> values{{KeId::ML_KEM_768, not_reduced},      {KeId::ML_KEM_768, Bytes(1183, 0)}, {KeId::ML_KEM_768, Bytes(1185, 0)}, {KeId::ML_KEM_768, Bytes(1, 0)},
+  std::vector<std::pair<KeId, Bytes>> values{{KeId::ML_KEM_768, not_reduced},     {KeId::ML_KEM_768, Bytes(1183, 0)},
+                                             {KeId::ML_KEM_768, Bytes(1185, 0)},  {KeId::ML_KEM_768, Bytes(1, 0)},
                                              {KeId::ML_KEM_768, Bytes(1088, 0)},  // a ciphertext's length: pitfall 7
                                              {KeId::ML_KEM_1024, Bytes(1568, 0)}, {KeId::CURVE25519, Bytes(32, 9)}};
   for (const auto& [id, value] : values) {
@@ -35,7 +35,10 @@ TEST_F(Peers, ABadMlKemEncapsulationKeyIsAnsweredWithInvalidSyntax) {
 }
 
 TEST_F(Peers, ABadMlKemCiphertextEndsTheAttemptWithoutAnAnswer) {
-  std::vector<std::pair<KeId, Bytes>> values{{KeId::ML_KEM_768, Bytes(1087, 0)}, {KeId::ML_KEM_768, Bytes(1184, 0)}, {KeId::ML_KEM_512, Bytes(768, 0)}, {KeId::ML_KEM_768, Bytes(32, 0)}};
+  std::vector<std::pair<KeId, Bytes>> values{{KeId::ML_KEM_768, Bytes(1087, 0)},
+                                             {KeId::ML_KEM_768, Bytes(1184, 0)},
+                                             {KeId::ML_KEM_512, Bytes(768, 0)},
+                                             {KeId::ML_KEM_768, Bytes(32, 0)}};
   for (const auto& [id, value] : values) {
     Conversation w{61};
     until_intermediate(w);
@@ -74,9 +77,10 @@ TEST_F(Peers, BadValuesInIkeSaInitAreDropped) {
     Bytes data;
   };
   Bytes off_curve(64, 1);
-  std::vector<Value> values{{KeId::CURVE25519, Bytes(32, 0)},   // low order: the all-zero secret
-                            {KeId::CURVE25519, Bytes(31, 9)}, {KeId::CURVE25519, Bytes(33, 9)}, {KeId::ECP_256, off_curve}, {KeId::ECP_256, Bytes(64, 0)}, {KeId::ECP_256, Bytes(63, 1)},
-                            {KeId::ECP_384, Bytes(96, 2)}};
+  std::vector<Value> values{{KeId::CURVE25519, Bytes(32, 0)},  // low order: the all-zero secret
+                            {KeId::CURVE25519, Bytes(31, 9)}, {KeId::CURVE25519, Bytes(33, 9)},
+                            {KeId::ECP_256, off_curve},       {KeId::ECP_256, Bytes(64, 0)},
+                            {KeId::ECP_256, Bytes(63, 1)},    {KeId::ECP_384, Bytes(96, 2)}};
   for (const Value& v : values) {
     SCOPED_TRACE(to_string(v.id));
     Conversation w{62};

@@ -6,7 +6,8 @@
 namespace qanat::exchange {
 namespace {
 
-World::Sealing plain(ExchangeType exchange, std::uint32_t mid, PayloadType first, Bytes plaintext, bool response = false) {
+World::Sealing plain(ExchangeType exchange, std::uint32_t mid, PayloadType first, Bytes plaintext,
+                     bool response = false) {
   World::Sealing s;
   s.exchange = exchange;
   s.message_id = mid;
@@ -180,16 +181,19 @@ TEST_F(Peers, IkeAuthRequestsWithWrongPayloadsNeverAbortAndNeverInstall) {
   };
   for (std::size_t i = 0; i < payloads.size(); ++i) {
     SCOPED_TRACE(wire::to_string(wire::type_of(payloads[i])));
-    const bool signed_over = wire::type_of(payloads[i]) == PayloadType::IDi || wire::type_of(payloads[i]) == PayloadType::AUTH;
+    const bool signed_over =
+        wire::type_of(payloads[i]) == PayloadType::IDi || wire::type_of(payloads[i]) == PayloadType::AUTH;
     wire::Payloads less = payloads;
     less.erase(less.begin() + static_cast<std::ptrdiff_t>(i));
     play([&](World& w) { return w.sealed('A', ExchangeType::IKE_AUTH, 2, less); }, !signed_over);
     wire::Payloads twice = payloads;
     twice.push_back(payloads[i]);
-    play([&](World& w) { return w.sealed('A', ExchangeType::IKE_AUTH, 2, twice); }, wire::type_of(payloads[i]) == PayloadType::N);
+    play([&](World& w) { return w.sealed('A', ExchangeType::IKE_AUTH, 2, twice); },
+         wire::type_of(payloads[i]) == PayloadType::N);
     wire::Payloads many = payloads;
     for (int n = 0; n < 100; ++n) many.push_back(payloads[i]);
-    play([&](World& w) { return w.sealed('A', ExchangeType::IKE_AUTH, 2, many); }, wire::type_of(payloads[i]) == PayloadType::N);
+    play([&](World& w) { return w.sealed('A', ExchangeType::IKE_AUTH, 2, many); },
+         wire::type_of(payloads[i]) == PayloadType::N);
   }
   ByteWriter chain;
   const PayloadType first = wire::write_chain(chain, payloads);

@@ -9,9 +9,9 @@ namespace {
 
 struct Position {
   const char* name;
-  std::size_t delivered;  // datagrams of the hybrid handshake
-  char target;            // who gets the message
-  std::uint32_t next_request;   // the message ID that the target expects of a request
+  std::size_t delivered;                // datagrams of the hybrid handshake
+  char target;                          // who gets the message
+  std::uint32_t next_request;           // the message ID that the target expects of a request
   std::optional<std::uint32_t> answer;  // the one of the request that the target has open
   bool established;
 };
@@ -53,9 +53,11 @@ TEST_P(Matrix, NothingChangesOffTheAllowList) {
           for (const bool with_payloads : {false, true}) {
             const std::uint32_t base = response ? position.answer.value_or(0) : position.next_request;
             const std::uint32_t mid = base + offset;
-            SCOPED_TRACE(fmt::format("{}: exchange {} {} {} mid {} {}", position.name, exchange, response ? "response" : "request", static_cast<int>(seal), mid, with_payloads));
+            SCOPED_TRACE(fmt::format("{}: exchange {} {} {} mid {} {}", position.name, exchange,
+                                     response ? "response" : "request", static_cast<int>(seal), mid, with_payloads));
             Conversation w{50};
-            if (std::string_view{position.name} == "refused_responder") w.a.tunnel.psk = model::PresharedKey{SecretBytes::copy_of(to_bytes("wrong"))};
+            if (std::string_view{position.name} == "refused_responder")
+              w.a.tunnel.psk = model::PresharedKey{SecretBytes::copy_of(to_bytes("wrong"))};
             w.begin();
             for (std::size_t i = 0; i < position.delivered; ++i) w.deliver();
             w.wire.clear();
@@ -68,8 +70,14 @@ TEST_P(Matrix, NothingChangesOffTheAllowList) {
             const auto type = static_cast<ExchangeType>(exchange);
             wire::Payloads payloads;
             if (with_payloads) {
-              payloads = {wire::SaPayload{{wire::Proposal{1, wire::ProtocolId::ESP, {1, 2, 3, 4}, {{wire::TransformType::ENCR, 20, std::uint16_t{256}, false}, {wire::TransformType::ESN, 0, std::nullopt, false}}}}},
-                          wire::NoncePayload{Bytes(32, 1)}, wire::TsPayload{PayloadType::TSi, {ipsec::any_selector_v4()}}, wire::TsPayload{PayloadType::TSr, {ipsec::any_selector_v4()}}};
+              payloads = {wire::SaPayload{{wire::Proposal{1,
+                                                          wire::ProtocolId::ESP,
+                                                          {1, 2, 3, 4},
+                                                          {{wire::TransformType::ENCR, 20, std::uint16_t{256}, false},
+                                                           {wire::TransformType::ESN, 0, std::nullopt, false}}}}},
+                          wire::NoncePayload{Bytes(32, 1)},
+                          wire::TsPayload{PayloadType::TSi, {ipsec::any_selector_v4()}},
+                          wire::TsPayload{PayloadType::TSr, {ipsec::any_selector_v4()}}};
             }
             Flight f;
             if (seal == Seal::Clear) {
@@ -78,7 +86,8 @@ TEST_P(Matrix, NothingChangesOffTheAllowList) {
               h.spi_r = w.newest_keys().spi_r;
               h.exchange = type;
               h.message_id = mid;
-              h.flags = static_cast<std::uint8_t>((from == 'A' ? wire::kFlagInitiator : 0) | (response ? wire::kFlagResponse : 0));
+              h.flags = static_cast<std::uint8_t>((from == 'A' ? wire::kFlagInitiator : 0) |
+                                                  (response ? wire::kFlagResponse : 0));
               f = w.clear(from, h, payloads);
             } else {
               World::Sealing s;
@@ -97,9 +106,13 @@ TEST_P(Matrix, NothingChangesOffTheAllowList) {
             EXPECT_EQ(target.keys.size(), keys);
             // Legal: sealed, the right message ID, and an exchange that this state waits for.
             const bool right = seal == Seal::Sealed && offset == 0;
-            const bool waits_request = !response && (position.established ? exchange == 36 || exchange == 37 || exchange == 44
-                                                                          : (position.delivered == 1 && exchange == 43) || (position.delivered == 3 && exchange == 35));
-            const bool waits_answer = response && position.answer && ((position.delivered == 2 && exchange == 43) || (position.delivered == 4 && exchange == 35));
+            const bool waits_request =
+                !response && (position.established ? exchange == 36 || exchange == 37 || exchange == 44
+                                                   : (position.delivered == 1 && exchange == 43) ||
+                                                         (position.delivered == 3 && exchange == 35));
+            const bool waits_answer =
+                response && position.answer &&
+                ((position.delivered == 2 && exchange == 43) || (position.delivered == 4 && exchange == 35));
             if (right && (waits_request || waits_answer)) continue;
             EXPECT_EQ(snapshot(target), before);
             EXPECT_EQ(target.reports.size(), said);
@@ -111,7 +124,8 @@ TEST_P(Matrix, NothingChangesOffTheAllowList) {
   }
   EXPECT_EQ(cells, 10U * 2 * 3 * 4 * 2);
 }
-INSTANTIATE_TEST_SUITE_P(Each, Matrix, ::testing::Range<std::size_t>(0, kPositions.size()), [](const auto& p) { return kPositions[p.param].name; });
+INSTANTIATE_TEST_SUITE_P(Each, Matrix, ::testing::Range<std::size_t>(0, kPositions.size()),
+                         [](const auto& p) { return kPositions[p.param].name; });
 
 TEST_F(Peers, IkeAuthInsteadOfIntermediateIsDropped) {
   begin();
@@ -165,7 +179,8 @@ TEST_F(Peers, OwnMessagesReflectedAreDropped) {
   handshake();
   run_for(11s);
   const std::vector<Flight> history = sent;
-  const auto before = std::pair{a.count(Counter::wrong_role) + a.count(Counter::unknown_spi), b.count(Counter::wrong_role) + b.count(Counter::unknown_spi)};
+  const auto before = std::pair{a.count(Counter::wrong_role) + a.count(Counter::unknown_spi),
+                                b.count(Counter::wrong_role) + b.count(Counter::unknown_spi)};
   for (const Flight& f : history) arrive(f.from, {f.path.local, f.path.remote}, f.bytes);
   EXPECT_TRUE(wire.empty());
   EXPECT_GT(a.count(Counter::wrong_role) + a.count(Counter::unknown_spi), before.first);

@@ -11,7 +11,9 @@ void put_a_behind_nat(World& w, std::uint16_t port_500 = 10500, std::uint16_t po
   w.b.tunnel.peer.reset();
   w.nat = [port_500, port_4500](const Flight& f) {
     if (f.from == 'A') return ike::Path{f.path.remote, {kNatAddress, f.path.local.port == 500 ? port_500 : port_4500}};
-    return ike::Path{{IpAddress::v4(0xc0000201), static_cast<std::uint16_t>(f.path.remote.port == port_500 ? 500 : 4500)}, f.path.local};
+    return ike::Path{
+        {IpAddress::v4(0xc0000201), static_cast<std::uint16_t>(f.path.remote.port == port_500 ? 500 : 4500)},
+        f.path.local};
   };
 }
 
@@ -220,8 +222,11 @@ TEST_F(Peers, AResponderBehindItsOwnStaticNatStillFollowsItsPeer) {
   b.tunnel.local = b.address = inside;
   b.tunnel.peer.reset();
   nat = [=](const Flight& f) {
-    if (f.from == 'A') return ike::Path{{inside, f.path.remote.port}, {kNatAddress, static_cast<std::uint16_t>(f.path.local.port + 10000)}};
-    return ike::Path{{address_a, static_cast<std::uint16_t>(f.path.remote.port - 10000)}, {public_b, f.path.local.port}};
+    if (f.from == 'A')
+      return ike::Path{{inside, f.path.remote.port},
+                       {kNatAddress, static_cast<std::uint16_t>(f.path.local.port + 10000)}};
+    return ike::Path{{address_a, static_cast<std::uint16_t>(f.path.remote.port - 10000)},
+                     {public_b, f.path.local.port}};
   };
   handshake();
   EXPECT_TRUE(b.sa().nat_local);

@@ -1,10 +1,10 @@
 // Peers: the World as a test fixture, with words that make a test read like the conversation it shows.
 #pragma once
 
+#include <string>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <string>
 
 #include "exchange/world.hpp"
 
@@ -25,10 +25,22 @@ class Conversation : public World {
     ASSERT_FALSE(wire.empty()) << "nothing is on the wire, expected " << text << "\n" << a.said() << b.said();
     EXPECT_EQ(name_of(wire.front()), (from == 'A' ? "A->B " : "B->A ") + text);
   }
-  void a_sends(const std::string& text) { expect_next('A', text); deliver_if(); }
-  void b_sends(const std::string& text) { expect_next('B', text); deliver_if(); }
-  void a_sends_lost(const std::string& text) { expect_next('A', text); if (!wire.empty()) drop(); }
-  void b_sends_lost(const std::string& text) { expect_next('B', text); if (!wire.empty()) drop(); }
+  void a_sends(const std::string& text) {
+    expect_next('A', text);
+    deliver_if();
+  }
+  void b_sends(const std::string& text) {
+    expect_next('B', text);
+    deliver_if();
+  }
+  void a_sends_lost(const std::string& text) {
+    expect_next('A', text);
+    if (!wire.empty()) drop();
+  }
+  void b_sends_lost(const std::string& text) {
+    expect_next('B', text);
+    if (!wire.empty()) drop();
+  }
 
   // Both have exactly one established IKE SA with one Child SA: SPIs mirror, keys are equal, and traffic may flow.
   void expect_tunnel() {

@@ -22,7 +22,9 @@ Bytes without_notify(const Flight& flight, NotifyType type) {
   return wire::write_clear_message(message->header, message->payloads);
 }
 
-bool is_init(const Flight& f) { return f.bytes.size() > 18 && f.bytes[18] == static_cast<std::uint8_t>(ExchangeType::IKE_SA_INIT); }
+bool is_init(const Flight& f) {
+  return f.bytes.size() > 18 && f.bytes[18] == static_cast<std::uint8_t>(ExchangeType::IKE_SA_INIT);
+}
 
 TEST_F(Peers, RequireMeetsRequire) {
   hybrid_only(a);
@@ -153,7 +155,9 @@ TEST_F(Peers, StrippingMlKemFromTheOfferNeverEstablishes) {
       auto message = wire::parse_message(f.bytes);
       for (wire::Payload& p : message->payloads) {
         if (auto* sa = std::get_if<wire::SaPayload>(&p)) {
-          for (auto& proposal : sa->proposals) std::erase_if(proposal.transforms, [](const wire::Transform& t) { return t.type >= wire::TransformType::ADDKE1; });
+          for (auto& proposal : sa->proposals)
+            std::erase_if(proposal.transforms,
+                          [](const wire::Transform& t) { return t.type >= wire::TransformType::ADDKE1; });
         }
       }
       f.bytes = wire::write_clear_message(message->header, message->payloads);

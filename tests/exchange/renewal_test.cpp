@@ -6,7 +6,9 @@
 namespace qanat::exchange {
 namespace {
 
-bool carries(const World& w, const Flight& f, NotifyType type) { return wire::find_notify(w.look(f).payloads, type) != nullptr; }
+bool carries(const World& w, const Flight& f, NotifyType type) {
+  return wire::find_notify(w.look(f).payloads, type) != nullptr;
+}
 const Flight& auth_of(const World& w, char from, std::size_t nth = 0) {
   for (const Flight& f : w.sent) {
     if (f.from == from && w.name_of(f).find("IKE_AUTH request") != std::string::npos && nth-- == 0) return f;

@@ -1,9 +1,9 @@
 #include "world.hpp"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <stdexcept>
+
+#include <fmt/format.h>
 
 #include "crypto/sk_cipher.hpp"
 #include "ike/sk_codec.hpp"
@@ -14,9 +14,14 @@ using wire::PayloadType;
 
 void FakePlane::answer(Answer how, ipsec::Done done, const char* what) {
   switch (how) {
-    case Answer::AtOnce: events_.emplace_back(std::move(done)); break;
-    case Answer::Later: late_.emplace_back(std::move(done)); break;
-    case Answer::Never: break;
+    case Answer::AtOnce:
+      events_.emplace_back(std::move(done));
+      break;
+    case Answer::Later:
+      late_.emplace_back(std::move(done));
+      break;
+    case Answer::Never:
+      break;
     case Answer::Refuse:
       done.spi = 0;
       done.status = fail(ErrorKind::Resource, "packet path", what);
@@ -69,7 +74,8 @@ void FakePlane::give_late_answers() {
 }
 
 bool Side::has(ike::Report::What what, std::string_view text) const {
-  return std::any_of(reports.begin(), reports.end(), [&](const ike::Report& r) { return r.what == what && r.detail.find(text) != std::string::npos; });
+  return std::any_of(reports.begin(), reports.end(),
+                     [&](const ike::Report& r) { return r.what == what && r.detail.find(text) != std::string::npos; });
 }
 
 std::string Side::said() const {
@@ -88,13 +94,15 @@ std::vector<ike::SaInfo> Side::established() const {
 
 ike::SaInfo Side::sa() const {
   const auto all = established();
-  if (all.size() != 1) throw std::runtime_error(fmt::format("{} has {} established IKE SAs; it said:\n{}", name, all.size(), said()));
+  if (all.size() != 1)
+    throw std::runtime_error(fmt::format("{} has {} established IKE SAs; it said:\n{}", name, all.size(), said()));
   return all.front();
 }
 
 namespace {
 
-ike::TunnelConfig default_tunnel(const IpAddress& local, const IpAddress& peer, const char* name, const char* local_id, const char* remote_id) {
+ike::TunnelConfig default_tunnel(const IpAddress& local, const IpAddress& peer, const char* name, const char* local_id,
+                                 const char* remote_id) {
   ike::TunnelConfig t;
   t.id = TunnelId{1};
   t.name = name;
@@ -114,7 +122,8 @@ ike::TunnelConfig default_tunnel(const IpAddress& local, const IpAddress& peer, 
 
 }  // namespace
 
-World::World(std::uint64_t seed) : a(seed * 2, IpAddress::v4(0xc0000201), 0x1001), b(seed * 2 + 1, IpAddress::v4(0xc6336402), 0x2001) {
+World::World(std::uint64_t seed)
+    : a(seed * 2, IpAddress::v4(0xc0000201), 0x1001), b(seed * 2 + 1, IpAddress::v4(0xc6336402), 0x2001) {
   a.name = "A";
   b.name = "B";
   a.tunnel = default_tunnel(a.address, b.address, "to-b", "a.example", "b.example");
@@ -167,14 +176,18 @@ void World::drain(Side& s) {
   }
 }
 
-ike::Path World::mirrored(const Flight& flight) const { return nat ? nat(flight) : ike::Path{flight.path.remote, flight.path.local}; }
+ike::Path World::mirrored(const Flight& flight) const {
+  return nat ? nat(flight) : ike::Path{flight.path.remote, flight.path.local};
+}
 
 void World::arrive(char at, const ike::Path& arrived, ByteView payload) {
   side(at).endpoint->handle_datagram(now, arrived, payload);
   drain();
 }
 
-void World::arrive(const Flight& flight) { arrive(flight.from == 'A' ? 'B' : 'A', mirrored(flight), flight.bytes); }
+void World::arrive(const Flight& flight) {
+  arrive(flight.from == 'A' ? 'B' : 'A', mirrored(flight), flight.bytes);
+}
 
 void World::deliver(std::size_t index) {
   Flight flight = wire.at(index);
@@ -266,8 +279,10 @@ Seen World::look(const Flight& flight) const {
 std::string World::name_of(const Flight& flight) const {
   const Seen seen = look(flight);
   const wire::IkeHeader& h = seen.message.header;
-  std::string out = fmt::format("{} {} {} {}", flight.from == 'A' ? "A->B" : "B->A", wire::to_string(h.exchange), h.is_response() ? "response" : "request", h.message_id);
-  if (seen.message.encrypted && seen.message.encrypted->is_fragment()) out += fmt::format(" {}/{}", seen.message.encrypted->fragment_number, seen.message.encrypted->total_fragments);
+  std::string out = fmt::format("{} {} {} {}", flight.from == 'A' ? "A->B" : "B->A", wire::to_string(h.exchange),
+                                h.is_response() ? "response" : "request", h.message_id);
+  if (seen.message.encrypted && seen.message.encrypted->is_fragment())
+    out += fmt::format(" {}/{}", seen.message.encrypted->fragment_number, seen.message.encrypted->total_fragments);
   return out;
 }
 
@@ -282,10 +297,13 @@ Flight World::sealed(char from, const Sealing& what) const {
   char initiator = 'A';
   for (const Flight& f : sent) {
     const std::size_t at = f.path.local.port == 4500 ? 4 : 0;
-    if (f.bytes.size() >= at + wire::kIkeHeaderSize && load_be64(&f.bytes[at]) == keys.spi_i && load_be64(&f.bytes[at + 8]) == 0 && (f.bytes[at + 19] & wire::kFlagResponse) == 0) initiator = f.from;
+    if (f.bytes.size() >= at + wire::kIkeHeaderSize && load_be64(&f.bytes[at]) == keys.spi_i &&
+        load_be64(&f.bytes[at + 8]) == 0 && (f.bytes[at + 19] & wire::kFlagResponse) == 0)
+      initiator = f.from;
   }
   const bool i = from == initiator;
-  auto cipher = crypto::SkCipher::create(keys.suite, (i ? keys.sk_ei : keys.sk_er).expose(), (i ? keys.sk_ai : keys.sk_ar).expose());
+  auto cipher = crypto::SkCipher::create(keys.suite, (i ? keys.sk_ei : keys.sk_er).expose(),
+                                         (i ? keys.sk_ai : keys.sk_ar).expose());
   ensure(cipher.has_value(), "a logged key makes a cipher");
   const crypto::CipherSizes& sizes = cipher->sizes();
   const std::size_t padded = (what.plaintext.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
@@ -320,7 +338,8 @@ Flight World::sealed(char from, const Sealing& what) const {
   const MutableByteView text = body.subspan(sizes.iv, padded);
   std::copy(what.plaintext.begin(), what.plaintext.end(), text.begin());
   text.back() = what.pad_length.value_or(static_cast<std::uint8_t>(padded - what.plaintext.size() - 1));
-  const Status done = cipher->seal(ByteView{bytes}.first(associated), body.first(sizes.iv), text, body.subspan(sizes.iv + padded));
+  const Status done =
+      cipher->seal(ByteView{bytes}.first(associated), body.first(sizes.iv), text, body.subspan(sizes.iv + padded));
   ensure(done.has_value(), "sealing works");
   if (what.break_icv) bytes.back() ^= 1;
   if (out.path.local.port == 4500) out.bytes.resize(4);
@@ -328,7 +347,8 @@ Flight World::sealed(char from, const Sealing& what) const {
   return out;
 }
 
-Flight World::sealed(char from, wire::ExchangeType exchange, std::uint32_t message_id, const wire::Payloads& payloads, bool response) const {
+Flight World::sealed(char from, wire::ExchangeType exchange, std::uint32_t message_id, const wire::Payloads& payloads,
+                     bool response) const {
   Sealing s;
   s.exchange = exchange;
   s.message_id = message_id;
@@ -362,6 +382,8 @@ ipsec::EspProposal esp_proposal(std::string_view text) {
   return *p;
 }
 
-wire::NotifyPayload notify(wire::NotifyType type, Bytes data) { return {wire::ProtocolId::None, {}, type, std::move(data)}; }
+wire::NotifyPayload notify(wire::NotifyType type, Bytes data) {
+  return {wire::ProtocolId::None, {}, type, std::move(data)};
+}
 
 }  // namespace qanat::exchange

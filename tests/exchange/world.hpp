@@ -32,9 +32,9 @@ class FakePlane final : public ipsec::DataPlane {
 
   std::map<ChildSaId, ipsec::SaDirection> inbound;
   std::map<ChildSaId, ipsec::SaDirection> outbound;
-  std::set<ipsec::EspSpi> reserved;   // and not yet installed
-  std::optional<ChildSaId> current;   // what the tunnel's traffic uses
-  unsigned installs = 0;              // InstallInbound and InstallOutbound commands ever seen
+  std::set<ipsec::EspSpi> reserved;  // and not yet installed
+  std::optional<ChildSaId> current;  // what the tunnel's traffic uses
+  unsigned installs = 0;             // InstallInbound and InstallOutbound commands ever seen
   std::vector<ipsec::UpdatePeer> moves;
   ipsec::EspSpi next_spi = 0x1001;
 
@@ -45,7 +45,9 @@ class FakePlane final : public ipsec::DataPlane {
 };
 
 struct Side {
-  explicit Side(std::uint64_t seed, IpAddress address_, ipsec::EspSpi first_spi) : rng(seed), address(address_) { plane.next_spi = first_spi; }
+  explicit Side(std::uint64_t seed, IpAddress address_, ipsec::EspSpi first_spi) : rng(seed), address(address_) {
+    plane.next_spi = first_spi;
+  }
   [[nodiscard]] bool has(ike::Report::What what, std::string_view text = {}) const;
   [[nodiscard]] std::string said() const;  // all reports, for a failing test
   [[nodiscard]] std::uint64_t count(ike::Counter c) const { return endpoint->counters()[c]; }
@@ -74,9 +76,9 @@ struct Flight {
 
 // What a datagram is, as far as the keys that its sender has logged allow.
 struct Seen {
-  wire::ClearMessage message;   // its views point into `ike`
-  Bytes ike;                    // without the non-ESP marker
-  wire::Payloads payloads;      // inner ones when it could be opened, else those in the clear
+  wire::ClearMessage message;  // its views point into `ike`
+  Bytes ike;                   // without the non-ESP marker
+  wire::Payloads payloads;     // inner ones when it could be opened, else those in the clear
   bool opened = false;
 };
 
@@ -88,10 +90,10 @@ class World {
   Side b;
   Instant now = Instant::from_ns(1'000'000'000);
   std::deque<Flight> wire;
-  std::vector<Flight> sent;                    // everything that ever left, in order
+  std::vector<Flight> sent;                     // everything that ever left, in order
   std::function<ike::Path(const Flight&)> nat;  // the receiver's view; default: the mirror image
 
-  std::function<void(Flight&)> meddle;          // somebody on the way: changes what is delivered
+  std::function<void(Flight&)> meddle;  // somebody on the way: changes what is delivered
 
   [[nodiscard]] Side& side(char name) { return name == 'A' ? a : b; }
   void open();
@@ -106,7 +108,10 @@ class World {
   void run();                                                        // delivers until the wire is empty
   void advance(Duration by);                                         // time passes, timers fire; the wire waits
   void run_for(Duration by);                                         // both
-  void handshake(char who = 'A') { begin(who); run(); }
+  void handshake(char who = 'A') {
+    begin(who);
+    run();
+  }
 
   [[nodiscard]] Seen look(const Flight& flight) const;
   // "A->B IKE_AUTH request 1", with " 2/3" for a fragment.
@@ -126,7 +131,8 @@ class World {
     wire::Payloads clear;  // in front of the encrypted payload
   };
   [[nodiscard]] Flight sealed(char from, const Sealing& what) const;
-  [[nodiscard]] Flight sealed(char from, wire::ExchangeType exchange, std::uint32_t message_id, const wire::Payloads& payloads, bool response = false) const;
+  [[nodiscard]] Flight sealed(char from, wire::ExchangeType exchange, std::uint32_t message_id,
+                              const wire::Payloads& payloads, bool response = false) const;
   [[nodiscard]] Flight clear(char from, const wire::IkeHeader& header, const wire::Payloads& payloads) const;
   // The IKE SA's initiator, SPIs and path as logged and seen last.
   [[nodiscard]] const ike::KeyLog& newest_keys() const;

@@ -69,7 +69,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   w.wire.clear();
   w.advance(std::chrono::hours{5});
   w.wire.clear();
-  ensure(w.a.plane.outbound.empty() && w.b.plane.outbound.empty() && w.a.plane.reserved.empty() && w.b.plane.reserved.empty(), "nothing is left behind");
+  ensure(w.a.plane.outbound.empty() && w.b.plane.outbound.empty() && w.a.plane.reserved.empty() &&
+             w.b.plane.reserved.empty(),
+         "nothing is left behind");
   ensure(w.b.endpoint->half_open() == 0, "half-open IKE SAs are forgotten");
   return 0;
 }

@@ -55,8 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   w.wire.clear();
   w.advance(std::chrono::hours{5});
   w.wire.clear();
-  ensure(w.a.plane.inbound.empty() && w.b.plane.inbound.empty() && w.a.plane.outbound.empty() && w.b.plane.outbound.empty(), "no SA is left");
+  ensure(w.a.plane.inbound.empty() && w.b.plane.inbound.empty() && w.a.plane.outbound.empty() &&
+             w.b.plane.outbound.empty(),
+         "no SA is left");
   ensure(w.a.plane.reserved.empty() && w.b.plane.reserved.empty(), "no SPI is left");
-  ensure(w.a.endpoint->sas().empty() && w.b.endpoint->sas().empty() && w.b.endpoint->half_open() == 0, "no IKE SA is left");
+  ensure(w.a.endpoint->sas().empty() && w.b.endpoint->sas().empty() && w.b.endpoint->half_open() == 0,
+         "no IKE SA is left");
   return 0;
 }

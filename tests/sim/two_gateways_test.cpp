@@ -1,7 +1,7 @@
 // Two whole gateways in virtual time: what an operator would see over hours, in milliseconds.
-#include <gtest/gtest.h>
-
 #include <algorithm>
+
+#include <gtest/gtest.h>
 
 #include "sim/world.hpp"
 
@@ -60,7 +60,8 @@ TEST_F(TwoGateways, AskForTheBarrierBeforeAnythingElse) {
   ASSERT_FALSE(a.host_commands.empty());
   const auto* protection = std::get_if<gateway::SetProtection>(&a.host_commands.front());
   ASSERT_NE(protection, nullptr);
-  EXPECT_TRUE(std::find(protection->prefixes.begin(), protection->prefixes.end(), *Prefix::parse("10.2.0.0/16")) != protection->prefixes.end());
+  EXPECT_TRUE(std::find(protection->prefixes.begin(), protection->prefixes.end(), *Prefix::parse("10.2.0.0/16")) !=
+              protection->prefixes.end());
 }
 
 TEST_F(TwoGateways, BeginNothingWhileTheBarrierDoesNotStand) {
@@ -170,13 +171,15 @@ TEST(OnePeerCallsIn, IsKnownByItsIdentity) {
   TunnelSpec hub{"branch", "192.0.2.1", "", "10.255.0.0", "10.255.0.1", "10.2.0.0/16"};
   model::Config hub_config = config_of(hub);
   hub_config.tunnels.front().remote_id = *wire::Identity::parse("fqdn:branch.example.com");
-  model::Config branch_config = config_of({"hub", "198.51.100.77", "192.0.2.1", "10.255.0.1", "10.255.0.0", "0.0.0.0/0"});
+  model::Config branch_config =
+      config_of({"hub", "198.51.100.77", "192.0.2.1", "10.255.0.1", "10.255.0.0", "0.0.0.0/0"});
   branch_config.tunnels.front().local_id = *wire::Identity::parse("fqdn:branch.example.com");
   Node& hub_node = world.add("hub", hub_config);
   Node& branch = world.add("branch", branch_config);
   hub_node.start();
   branch.start();
-  ASSERT_TRUE(world.run_until([&] { return hub_node.status("branch").actual == "up" && branch.status("hub").actual == "up"; }));
+  ASSERT_TRUE(
+      world.run_until([&] { return hub_node.status("branch").actual == "up" && branch.status("hub").actual == "up"; }));
   branch.send(udp_packet("10.2.0.9", "8.8.8.8", "everything goes through the hub"));
   world.run_for(100ms);
   EXPECT_EQ(hub_node.delivered.size(), 1U);

@@ -60,7 +60,8 @@ model::Config config_of(const TunnelSpec& spec) {
   return config;
 }
 
-Node::Node(World& world, std::string name, model::Config config, std::uint64_t seed) : world_(world), name_(std::move(name)), config_(std::move(config)), seed_(seed) {}
+Node::Node(World& world, std::string name, model::Config config, std::uint64_t seed)
+    : world_(world), name_(std::move(name)), config_(std::move(config)), seed_(seed) {}
 
 void Node::start() {
   rng_ = std::make_unique<SeededRng>(seed_++);
@@ -130,7 +131,11 @@ void Node::drain() {
     while (auto out = gateway_->poll()) {
       moved = true;
       if (auto* datagram = std::get_if<ike::Transmit>(&*out)) {
-        world_.transmit({{}, datagram->path.local, datagram->path.remote, ipsec::Encapsulation::Udp, std::move(datagram->datagram)});
+        world_.transmit({{},
+                         datagram->path.local,
+                         datagram->path.remote,
+                         ipsec::Encapsulation::Udp,
+                         std::move(datagram->datagram)});
       } else if (auto* plane = std::get_if<gateway::PlaneOut>(&*out)) {
         path_->post(world_.now(), std::move(plane->command));
       } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
@@ -151,7 +156,9 @@ void Node::send_esp(const ipsec::OuterPath& path, std::uint8_t, wan::DfBit, Byte
   world_.transmit({{}, path.local, path.peer, path.encapsulation, to_bytes(esp)});
 }
 
-void Node::write_tun(VrfId, ByteView packet) { delivered.push_back(to_bytes(packet)); }
+void Node::write_tun(VrfId, ByteView packet) {
+  delivered.push_back(to_bytes(packet));
+}
 
 Node& World::add(std::string name, model::Config config) {
   nodes_.push_back(std::make_unique<Node>(*this, std::move(name), std::move(config), 1000 * (nodes_.size() + 1)));
@@ -182,7 +189,8 @@ void World::step() {
     wire_.pop_front();
     for (const auto& node : nodes_) {
       if (!node->running() || node->config_.gateway.address4 != d.to.address) continue;
-      const bool is_esp = d.encapsulation == ipsec::Encapsulation::Native || (d.to.port == 4500 && d.payload.size() >= 4 && load_be32(d.payload.data()) != 0);
+      const bool is_esp = d.encapsulation == ipsec::Encapsulation::Native ||
+                          (d.to.port == 4500 && d.payload.size() >= 4 && load_be32(d.payload.data()) != 0);
       if (is_esp) {
         node->receive_esp({d.to, d.from, d.encapsulation}, std::move(d.payload));
       } else {

@@ -29,10 +29,10 @@ class Node final : public wan::PacketSink {
   [[nodiscard]] control::TunnelStatus status(const std::string& tunnel);
   [[nodiscard]] bool running() const { return gateway_ != nullptr; }
 
-  std::vector<Bytes> delivered;                         // packets that came out of the TUN
+  std::vector<Bytes> delivered;  // packets that came out of the TUN
   std::vector<gateway::HostCommand> host_commands;
   std::vector<gateway::LogEvent> log;
-  bool host_refuses = false;                            // what the helper asks of the kernel fails
+  bool host_refuses = false;  // what the helper asks of the kernel fails
   std::map<std::uint64_t, control::CommandResult> answers;
 
   // PacketSink
@@ -68,7 +68,8 @@ class World {
   [[nodiscard]] Instant now() const { return now_; }
   Duration delay = 1ms;
   // Datagrams for which it says false are lost.
-  std::function<bool(const Endpoint& from, const Endpoint& to, ByteView)> weather = [](const Endpoint&, const Endpoint&, ByteView) { return true; };
+  std::function<bool(const Endpoint& from, const Endpoint& to, ByteView)> weather = [](const Endpoint&, const Endpoint&,
+                                                                                       ByteView) { return true; };
   std::vector<Bytes> outside;  // every outer payload, for whoever looks for plaintext
 
  private:
@@ -93,7 +94,7 @@ class World {
 struct TunnelSpec {
   std::string name;
   std::string local;
-  std::string peer;   // empty: any
+  std::string peer;  // empty: any
   std::string interface_address;
   std::string peer_interface;
   std::string route;

@@ -1,10 +1,10 @@
 // qanatd. The order is the point: the privileged helper is forked before anything is parsed, secrets and sockets are
 // taken while the process may, and then it can do nothing more than read the network.
-#include <cstdio>
-#include <unistd.h>
-
 #include <algorithm>
+#include <cstdio>
+
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "crypto/self_test.hpp"
 #include "daemon/config_file.hpp"
@@ -30,13 +30,15 @@ int protect_or_purge(const daemon::Options& options) {
   auto config = daemon::read_config(options.config_file);
   if (!config) return complain(config.error());
   const gateway::SetProtection protection = gateway::protection(*config);
-  const Status done = options.mode == daemon::Options::Mode::Protect ? daemon::apply_protection_once(protection)
-                                                                     : daemon::purge_once({protection.route_table, protection.fwmark});
+  const Status done = options.mode == daemon::Options::Mode::Protect
+                          ? daemon::apply_protection_once(protection)
+                          : daemon::purge_once({protection.route_table, protection.fwmark});
   return done ? 0 : complain(done.error());
 }
 
 // Sockets of one family: 500, and the two of 4500 in the order that steering counts.
-Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddress& any, daemon::ControlSockets& control, daemon::DataSockets& data) {
+Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddress& any, daemon::ControlSockets& control,
+                   daemon::DataSockets& data) {
   const auto open = [&](std::uint16_t port, io::ReusePort reuse) -> Result<io::UdpSocket> {
     QANAT_ASSIGN(io::UniqueFd fd, netd.open_udp({any, port}, g.fwmark, reuse));
     return io::UdpSocket::adopt(std::move(fd));
@@ -78,7 +80,8 @@ int run(const daemon::Options& options) {
   const io::Log log{log_options};
   if (const Status kept = daemon::keep_secrets_in_memory(log); !kept) return end(complain(kept.error()));
   for (const crypto::SelfTestResult& test : crypto::self_test_results()) {
-    if (!test.passed) log.error("self-test-failed", {{"algorithm", test.algorithm}, {"detail", "it is neither offered nor accepted"}});
+    if (!test.passed)
+      log.error("self-test-failed", {{"algorithm", test.algorithm}, {"detail", "it is neither offered nor accepted"}});
   }
   daemon::adapt_to_host(*config, log);
 
@@ -93,14 +96,17 @@ int run(const daemon::Options& options) {
   const auto uses = [&](bool v6) {
     const auto is = [&](const std::optional<IpAddress>& a) { return a && a->is_v6() == v6; };
     return is(config->gateway.address4) || is(config->gateway.address6) ||
-           std::any_of(config->tunnels.begin(), config->tunnels.end(), [&](const model::Tunnel& t) { return is(t.local) || is(t.peer); });
+           std::any_of(config->tunnels.begin(), config->tunnels.end(),
+                       [&](const model::Tunnel& t) { return is(t.local) || is(t.peer); });
   };
   if (uses(false)) {
-    if (const Status opened = open_family(netd, config->gateway, IpAddress{}, control, data); !opened) return end(complain(opened.error()));
+    if (const Status opened = open_family(netd, config->gateway, IpAddress{}, control, data); !opened)
+      return end(complain(opened.error()));
   }
   if (uses(true)) {
     const IpAddress any6 = IpAddress::from_bytes(std::array<std::uint8_t, 16>{});
-    if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened) return end(complain(opened.error()));
+    if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
+      return end(complain(opened.error()));
   }
   auto api = io::open_control_socket(config->gateway.control_socket, config->gateway.control_group);
   if (!api) return end(complain(api.error()));
@@ -113,13 +119,17 @@ int run(const daemon::Options& options) {
     key_log.emplace(options.key_log_dir);
     if (const Status prepared = key_log->prepare(ids.uid, ids.gid); !prepared) return end(complain(prepared.error()));
     plan.writable_dirs.push_back(options.key_log_dir);
-    log.warning("key-log-on", {{"folder", options.key_log_dir}, {"detail", "EVERY KEY IS WRITTEN THERE: whoever reads it can read the traffic; use it for debugging only"}});
+    log.warning(
+        "key-log-on",
+        {{"folder", options.key_log_dir},
+         {"detail", "EVERY KEY IS WRITTEN THERE: whoever reads it can read the traffic; use it for debugging only"}});
   }
   if (const Status confined = daemon::enter_sandbox(plan, log); !confined) return end(complain(confined.error()));
 
   int code = 0;
   {
-    daemon::Wiring wiring{*config, std::move(control), std::move(data), std::move(*api), std::move(netd), std::move(key_log), log};
+    daemon::Wiring wiring{
+        *config, std::move(control), std::move(data), std::move(*api), std::move(netd), std::move(key_log), log};
     code = wiring.run(*config);
   }
   return end(code);
@@ -131,7 +141,8 @@ int main(int argc, char** argv) {
   const daemon::ParsedOptions parsed = daemon::parse_options(argc, argv);
   if (parsed.exit_code) return *parsed.exit_code;
   if (::geteuid() != 0) {
-    std::fprintf(stderr, "qanatd: needs root to open ports 500 and 4500 and the TUN device: sudo qanatd -c %s\n", parsed.options.config_file.c_str());
+    std::fprintf(stderr, "qanatd: needs root to open ports 500 and 4500 and the TUN device: sudo qanatd -c %s\n",
+                 parsed.options.config_file.c_str());
     return 1;
   }
   io::ignore_broken_pipes();
