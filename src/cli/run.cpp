@@ -118,8 +118,7 @@ int purge(const CommandLine& line, Shell& shell) {
   const int code = send_command(line, shell, "/v1/purge");
   if (code == kUnreachable && !line.json) {
     shell.err(
-        "  Nothing was removed: the daemon removes its routes and rules itself. Start it, run `qanat purge` again, "
-        "then stop it.\n");
+        "  Nothing was removed. Without a daemon: sudo qanatd --purge -c /etc/qanat/qanat.toml\n");
   }
   return code;
 }

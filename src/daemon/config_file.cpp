@@ -33,8 +33,8 @@ Result<SecretBytes> read_file(const std::string& path, std::size_t limit) {
 Result<SecretBytes> read_secret(const std::string& path) {
   struct stat st{};
   if (::stat(path.c_str(), &st) != 0) return io::system_failure(path, "cannot be opened");
-  if ((st.st_mode & (S_IROTH | S_IWOTH)) != 0) {
-    return fail(ErrorKind::LocalPolicy, path, fmt::format("can be read by every user: chmod 600 {}", path));
+  if ((st.st_mode & 0037) != 0) {
+    return fail(ErrorKind::LocalPolicy, path, fmt::format("can be read by others, or written by its group: chmod 600 {}", path));
   }
   return read_file(path, config::kMaxPskSize);
 }
