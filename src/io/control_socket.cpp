@@ -55,6 +55,9 @@ Result<UniqueFd> open_control_socket(const std::string& path, const std::string&
     return fail(ErrorKind::LocalPolicy, path, "a control socket needs an absolute path of at most 107 characters");
   }
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  // /run/qanat is systemd's to make; started by hand, it is ours.
+  const std::string folder = path.substr(0, path.rfind('/'));
+  if (!folder.empty() && ::mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) return system_failure(folder, "mkdir");
   QANAT_TRY(remove_stale(path, address));
 
   UniqueFd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -63,7 +66,7 @@ Result<UniqueFd> open_control_socket(const std::string& path, const std::string&
   const int bound = ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address);
   const int error = errno;
   ::umask(before);
-  if (bound != 0) return system_failure(path, error == ENOENT ? "its directory does not exist" : "bind", error);
+  if (bound != 0) return system_failure(path, error == ENOENT ? "its folder does not exist" : "bind", error);
   if (const auto gid = find_group(control_group); gid && ::lchown(path.c_str(), static_cast<uid_t>(-1), *gid) != 0) {
     return system_failure(path, "chown to group " + control_group);
   }
