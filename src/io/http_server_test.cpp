@@ -181,7 +181,10 @@ TEST_F(HttpServerTest, ReplacesAStaleSocketAndNothingElse) {
 
   EXPECT_FALSE(open_control_socket("relative", ""));
   EXPECT_FALSE(open_control_socket("/" + std::string(200, 'x'), ""));
-  EXPECT_FALSE(open_control_socket(dir_ + "/no/such", ""));
+  EXPECT_TRUE(open_control_socket(dir_ + "/new/sock", "")) << "its folder is made";
+  ::unlink((dir_ + "/new/sock").c_str());
+  ::rmdir((dir_ + "/new").c_str());
+  EXPECT_FALSE(open_control_socket(dir_ + "/no/such/sock", "")) << "but not a path of folders";
   EXPECT_FALSE(open_control_socket(dir_, ""));  // a directory is left alone
 }
 
