@@ -12,28 +12,6 @@ using wire::ExchangeType;
 using wire::NotifyPayload;
 using wire::NotifyType;
 
-namespace {
-
-// AES-GCM: 2^64 invocations are allowed by the counter IV (RFC 4106 2); what bounds a key is the birthday bound of its
-// 128-bit blocks, kept here at 2^34 packets of up to 2^12 blocks (advantage below 2^-36, SP 800-38D and RFC 9001 B.1).
-constexpr std::uint64_t kHardPackets = std::uint64_t{1} << 34;
-constexpr std::uint64_t kSequence32 = 0xffffffffU;
-// CBC: 2^32 blocks keep the collision probability near 2^-64 (RFC 8221 names no figure; SP 800-57, Sweet32 reasoning).
-constexpr std::uint64_t kHardBytesCbc = std::uint64_t{1} << 40;
-
-ipsec::SaLimits limits_of(const ipsec::ChosenEsp& esp) {
-  ipsec::SaLimits limits;
-  limits.hard_packets = esp.esn ? kHardPackets : kSequence32;
-  limits.soft_packets = limits.hard_packets / 10 * 9;
-  if (!esp.suite.is_aead()) {
-    limits.hard_bytes = kHardBytesCbc;
-    limits.soft_bytes = kHardBytesCbc / 10 * 9;
-  }
-  return limits;
-}
-
-}  // namespace
-
 ipsec::OuterPath IkeSa::outer_path() const {
   const bool udp = nat_local_ || nat_remote_ || tunnel_->force_encap || !env_.config.native_esp;
   ipsec::OuterPath out{path_.local, path_.remote, udp ? ipsec::Encapsulation::Udp : ipsec::Encapsulation::Native};
@@ -64,7 +42,6 @@ void IkeSa::install_child(Instant now, ChildPlan plan, wire::Payloads answer) {
   inbound.local_ts = plan.local_ts;
   inbound.remote_ts = plan.remote_ts;
   inbound.path = outer_path();
-  inbound.limits = limits_of(plan.esp);
   ipsec::SaDirection outbound;
   outbound.child = inbound.child;
   outbound.tunnel = inbound.tunnel;
@@ -77,7 +54,6 @@ void IkeSa::install_child(Instant now, ChildPlan plan, wire::Payloads answer) {
   outbound.local_ts = plan.local_ts;
   outbound.remote_ts = plan.remote_ts;
   outbound.path = inbound.path;
-  outbound.limits = inbound.limits;
 
   ChildInfo info;
   info.id = inbound.child;

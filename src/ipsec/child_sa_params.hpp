@@ -24,7 +24,8 @@ struct OuterPath {
   friend bool operator==(const OuterPath&, const OuterPath&) = default;
 };
 
-// Soft limits ask for a rekey, hard limits stop the SA. 0: no limit beyond the sequence number's own.
+// Soft limits ask for a rekey, hard limits stop the SA. 0: none beyond those of the sequence number and the cipher,
+// which are the packet path's own (esp/sa_limits.hpp).
 struct SaLimits {
   std::uint64_t soft_packets = 0;
   std::uint64_t hard_packets = 0;
