@@ -117,8 +117,7 @@ int purge(const CommandLine& line, Shell& shell) {
   // Routes are the helper's to remove, and the helper is the daemon's child.
   const int code = send_command(line, shell, "/v1/purge");
   if (code == kUnreachable && !line.json) {
-    shell.err(
-        "  Nothing was removed. Without a daemon: sudo qanatd --purge -c /etc/qanat/qanat.toml\n");
+    shell.err("  Nothing was removed. Without a daemon: sudo qanatd --purge -c /etc/qanat/qanat.toml\n");
   }
   return code;
 }

@@ -34,7 +34,8 @@ Result<SecretBytes> read_secret(const std::string& path) {
   struct stat st{};
   if (::stat(path.c_str(), &st) != 0) return io::system_failure(path, "cannot be opened");
   if ((st.st_mode & 0037) != 0) {
-    return fail(ErrorKind::LocalPolicy, path, fmt::format("can be read by others, or written by its group: chmod 600 {}", path));
+    return fail(ErrorKind::LocalPolicy, path,
+                fmt::format("can be read by others, or written by its group: chmod 600 {}", path));
   }
   return read_file(path, config::kMaxPskSize);
 }

@@ -9,6 +9,7 @@
 #include "base/iana.hpp"
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
+#include "ike/auth_task.hpp"
 #include "ike/key_schedule.hpp"
 #include "ipsec/data_plane.hpp"
 
@@ -66,6 +67,6 @@ struct EspKeyLog {
   SecretBytes keymat;
 };
 
-using Action = std::variant<Transmit, PlaneCommand, Report, KeyLog, EspKeyLog>;
+using Action = std::variant<Transmit, PlaneCommand, Report, SignQuestion, VerifyQuestion, KeyLog, EspKeyLog>;
 
 }  // namespace qanat::ike

@@ -15,6 +15,15 @@
 
 namespace qanat::ike {
 
+// How one side proves who it is. A certificate's key and its anchors stay with the workers (ike/auth_task.hpp).
+enum class AuthKind : std::uint8_t { Psk, Certificate };
+
+// A post-quantum pre-shared key (RFC 8784).
+struct Ppk {
+  Bytes id;  // PPK_ID after its type octet (FIXED)
+  model::PresharedKey key;
+};
+
 struct TunnelConfig {
   TunnelId id;
   VrfId vrf;
@@ -25,6 +34,14 @@ struct TunnelConfig {
   wire::Identity local_id;
   wire::Identity remote_id;
   model::PresharedKey psk;
+  AuthKind local_auth = AuthKind::Psk;
+  AuthKind remote_auth = AuthKind::Psk;
+  std::vector<std::uint16_t> signature_hashes{5, 2, 3, 4};  // what our verifier takes: Identity, SHA2-256, -384, -512
+  std::vector<Bytes> announced;  // AlgorithmIdentifiers that our verifier takes, for SUPPORTED_AUTH_METHODS (RFC 9593)
+  std::vector<Bytes> authorities;  // SHA-1 of our trust anchors' SubjectPublicKeyInfo, for CERTREQ (RFC 7296 3.7)
+  model::PpkPolicy ppk_policy = model::PpkPolicy::Off;
+  std::vector<Ppk> ppks;  // the first is the one that we name as initiator
+  model::DowngradePolicy downgrade = model::DowngradePolicy::Auto;
   model::PqPolicy pq = model::PqPolicy::Prefer;
   std::vector<ipsec::IkeProposal> ike;
   std::vector<ipsec::EspProposal> esp;
@@ -33,8 +50,16 @@ struct TunnelConfig {
   ipsec::Selectors remote_ts;
   bool force_encap = false;
   std::uint32_t replay_window = 1024;
-  Duration ike_lifetime = 4h;
+  Duration ike_lifetime = 4h;  // hard; keys are renewed before it (rules.md "Rekey without loss")
   Duration child_lifetime = 1h;
+  Duration reauth = 0s;           // a whole new IKE SA after this long, make-before-break; 0: never
+  std::uint64_t rekey_bytes = 0;  // soft limit of a Child SA; 0: the cipher's own
+  std::uint64_t rekey_packets = 0;
+  Duration old_keys = 5s;     // old inbound keys still open what is under way
+  bool pfs = true;            // a rekey of a Child SA that we begin offers key exchanges
+  bool childless = false;     // we begin without a Child SA where the peer can (RFC 6023)
+  bool mobike = true;         // RFC 4555
+  bool more_children = true;  // a packet outside the selectors in use asks for another Child SA
   Duration dpd_idle = 10s;
   Duration dpd_timeout = 30s;
   std::size_t fragment_size = 0;  // IP datagram octets; 0: 1,280 for IPv6, 1,400 for IPv4
@@ -47,6 +72,9 @@ struct EndpointConfig {
   std::uint32_t shard = 0;             // in the low bits of our SPIs
   std::size_t half_open_limit = 2000;  // IKE SAs in the making, whoever asked
   std::size_t cookie_threshold = 100;  // of peers that have not returned a cookie
+  std::size_t prefix_limit = 20;       // of them, half open from one source prefix (IPv4 /24, IPv6 /56)
+  std::uint8_t puzzle_difficulty = 0;  // RFC 8019, zero bits demanded with the cookie above the threshold; 0: none
+  std::uint8_t puzzle_limit = 22;      // what we solve as initiator at most
   bool native_esp = true;              // the packet path can send IP protocol 50
   bool key_log = false;                // emit KeyLog actions: for debugging only
 };

@@ -16,7 +16,9 @@ enum class SaState : std::uint8_t { Handshake, Installing, Established, Deleting
 
 // How safe keys are (rules.md "How safe an SA is").
 struct SafetyVerdict {
-  bool hybrid = false;
+  bool hybrid = false;     // ML-KEM went into the keys, or into the SK_d that they come from
+  bool ppk = false;        // a PPK did (RFC 8784)
+  bool inherited = false;  // by the SK_d only: the exchange that made these keys had no ML-KEM of its own
   std::string reason;
 };
 
@@ -60,6 +62,10 @@ struct SaInfo {
   std::vector<KeId> key_exchanges;  // those that went into the keys, in order
   SafetyVerdict verdict;
   bool psk_generated = false;
+  std::string authenticated_by;     // what proved the peer's identity: "PSK", "ML-DSA-65 certificate CN=..."
+  bool auth_quantum_safe = false;   // ... and whether a quantum computer could have forged it
+  bool downgrade_excluded = false;  // both IKE_SA_INIT messages were covered by both AUTHs (notify 16447)
+  bool mobike = false;
   bool nat_local = false;
   bool nat_remote = false;
   bool fragmentation = false;

@@ -24,7 +24,11 @@ enum class DfMode : std::uint8_t { Copy, Set, Clear };         // DF of the oute
 enum class SelectorMode : std::uint8_t { Any, Routes, List };  // what TSi and TSr offer
 enum class StartMode : std::uint8_t { Initiate, Respond };     // who begins; "any" peers can only be responded to
 enum class SourceCheck : std::uint8_t { Strict, Off };
-enum class EsnMode : std::uint8_t { Auto, Off };  // Auto: offer both, ESN preferred
+enum class EsnMode : std::uint8_t { Auto, Off };               // Auto: offer both, ESN preferred
+enum class PpkPolicy : std::uint8_t { Off, Prefer, Require };  // RFC 8784: Prefer connects without when the peer cannot
+// Full transcript authentication (notify 16447): Auto uses it with peers that can, Require refuses others.
+enum class DowngradePolicy : std::uint8_t { Off, Auto, Require };
+enum class PqAuthPolicy : std::uint8_t { Prefer, Require };  // Require: only a quantum-safe authentication of the peer
 
 [[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off"
 
@@ -66,6 +70,26 @@ struct Tunnel {
   std::optional<wire::Identity> remote_id;  // default: the configured peer address; needed when the peer is "any"
   PresharedKey psk;
 
+  // Certificates, as the files held them. A tunnel with `certificates` signs; one with `trust_anchors` wants the peer
+  // to.
+  struct Credentials {
+    std::vector<Bytes> certificates;                 // DER, leaf first
+    std::shared_ptr<const SecretBytes> private_key;  // PKCS#8, DER
+    std::vector<Bytes> trust_anchors;                // DER
+    std::vector<Bytes> crls;                         // DER
+    friend bool operator==(const Credentials& a, const Credentials& b) {
+      return a.certificates == b.certificates && a.trust_anchors == b.trust_anchors && a.crls == b.crls &&
+             (a.private_key == b.private_key ||
+              (a.private_key && b.private_key &&
+               constant_time_equal(a.private_key->expose(), b.private_key->expose())));
+    }
+  } credentials;
+  PqAuthPolicy pq_auth = PqAuthPolicy::Prefer;
+  PpkPolicy ppk_policy = PpkPolicy::Off;
+  std::string ppk_id;
+  PresharedKey ppk;
+  DowngradePolicy downgrade = DowngradePolicy::Auto;
+
   PqPolicy pq = PqPolicy::Prefer;
   std::vector<std::string> ike_proposals;  // empty: the defaults of ipsec/proposal.hpp for `pq`
   std::vector<std::string> esp_proposals;
@@ -92,6 +116,14 @@ struct Tunnel {
 
   std::chrono::seconds ike_lifetime{4 * 3600};
   std::chrono::seconds child_lifetime{3600};
+  std::chrono::seconds reauth{0};  // a whole new IKE SA after this long; 0: never
+  std::uint64_t rekey_bytes = 0;   // of a Child SA; 0: the cipher's own limit
+  std::uint64_t rekey_packets = 0;
+  std::chrono::seconds old_keys{5};  // how long old inbound keys stay after a rekey
+  bool pfs = true;
+  bool childless = false;
+  bool mobike = true;
+  bool more_children = true;
   std::chrono::seconds dpd_idle{10};
   std::chrono::seconds dpd_timeout{30};
   std::uint16_t ike_fragment_size = 0;  // IP datagram octets; 0: 1,280 for IPv6, and 1,400 for IPv4
@@ -114,6 +146,8 @@ struct Gateway {
   std::string log_level = "info";
   std::uint32_t half_open_limit = 2000;  // IKE SAs in the making, all peers
   std::uint32_t cookie_threshold = 100;  // half-open SAs above which cookies are demanded
+  std::uint32_t prefix_limit = 20;       // half-open SAs from one source prefix (IPv4 /24, IPv6 /56)
+  std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
