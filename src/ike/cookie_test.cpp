@@ -63,5 +63,29 @@ TEST(CookieJar, OtherJarsCookiesAreWorthNothing) {
   EXPECT_FALSE(jar.check(at(1), other.make(at(1), kNonce, kPeer, kSpi), kNonce, kPeer, kSpi));
 }
 
+// The difficulty is the responder's word to itself: the peer cannot change it.
+TEST(CookieJar, CarriesThePuzzlesDifficulty) {
+  SeededRng rng{1};
+  CookieJar jar{rng};
+  Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi, 18);
+  EXPECT_EQ(jar.check(at(2), cookie, kNonce, kPeer, kSpi), 18);
+  cookie[1] = 8;
+  EXPECT_FALSE(jar.check(at(2), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_EQ(jar.check(at(2), jar.make(at(1), kNonce, kPeer, kSpi), kNonce, kPeer, kSpi), 0);
+}
+
+TEST(CookieJar, RemembersSpentCookiesAsLongAsTheyAreGood) {
+  SeededRng rng{1};
+  CookieJar jar{rng};
+  const Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi, 18);
+  EXPECT_FALSE(jar.is_spent(cookie));
+  jar.spend(at(2), cookie);
+  EXPECT_TRUE(jar.is_spent(cookie));
+  EXPECT_TRUE(jar.check(at(125), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_TRUE(jar.is_spent(cookie));  // the secret has changed once
+  EXPECT_FALSE(jar.check(at(250), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_FALSE(jar.is_spent(cookie));
+}
+
 }  // namespace
 }  // namespace qanat::ike

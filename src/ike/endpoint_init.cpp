@@ -51,6 +51,7 @@ void IkeEndpoint::answer_notify(const Path& arrived, const wire::IkeHeader& requ
 void IkeEndpoint::handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header) {
   counters_.add(Counter::unknown_spi);
   if (header.is_response() || header.exchange == ExchangeType::IKE_SA_INIT) return;
+  if (sas_.contains(header.from_initiator() ? header.spi_i : header.spi_r)) return;  // our own, reflected
   const bool has_tunnel = by_peer_.contains(arrived.remote.address) || by_peer_.contains(std::nullopt);
   if (!has_tunnel || half_open_.is_under_load() || !spi_answers_.take(now)) {
     counters_.add(Counter::not_answered);
