@@ -69,7 +69,7 @@ void IkeSa::hint_of_trouble(Instant now) {
   if (!is_established() || outstanding_ || now < next_trouble_) return;
   next_trouble_ = now + kTroublePeriod;
   send_request(now, ExchangeType::INFORMATIONAL, {});
-  timers_.set(Timer::LivenessDeadline, liveness_deadline());
+  timers_.set(Timer::LivenessDeadline, std::min(liveness_deadline(), now + tunnel_->dpd_timeout));
 }
 
 }  // namespace qanat::ike
