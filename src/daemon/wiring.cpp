@@ -195,7 +195,8 @@ void Wiring::end_of_turn() {
     } else if (const auto* event = std::get_if<gateway::LogEvent>(&*out)) {
       write_log(*event);
       changed = true;
-    } else if (key_log_) {
+    } else if (key_log_ &&
+               (std::holds_alternative<ike::KeyLog>(*out) || std::holds_alternative<ike::EspKeyLog>(*out))) {
       const Status written = std::holds_alternative<ike::KeyLog>(*out)
                                  ? key_log_->write(std::get<ike::KeyLog>(*out))
                                  : key_log_->write(std::get<ike::EspKeyLog>(*out));

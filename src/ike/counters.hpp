@@ -35,6 +35,7 @@ namespace qanat::ike {
   X(invalid_ke, "IKE_SA_INIT requests whose key exchange is not the chosen one")                \
   X(bad_key_exchange, "key exchange values that fail their checks")                             \
   X(authentication_failed, "IKE_AUTH exchanges that did not authenticate the peer")             \
+  X(worker_timeout, "signatures that were not made or judged in time")                          \
   X(unexpected_response, "responses to no request of ours")                                     \
   X(bad_answer, "IKE_SA_INIT responses that do not fit our request")                            \
   X(error_hint, "unauthenticated error notifications")                                          \

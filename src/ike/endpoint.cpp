@@ -165,6 +165,24 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
   }
 }
 
+template <typename Answer>
+void IkeEndpoint::give_answer(Instant now, Answer answer) {
+  const auto asked = env_.requests.extract(answer.request);
+  const auto found = asked.empty() ? sas_.end() : sas_.find(asked.mapped());
+  if (found == sas_.end()) return;  // it came too late
+  const std::uint64_t spi = found->first;
+  found->second.sa->handle_auth(now, std::move(answer));
+  touch(now, spi);
+}
+
+void IkeEndpoint::handle_auth(Instant now, SignAnswer answer) {
+  give_answer(now, std::move(answer));
+}
+
+void IkeEndpoint::handle_auth(Instant now, VerifyAnswer answer) {
+  give_answer(now, std::move(answer));
+}
+
 IkeSa* IkeEndpoint::owner_of(ChildSaId child) {
   const auto spi = env_.children.find(child);
   if (spi == env_.children.end()) return nullptr;
@@ -216,7 +234,9 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
     return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
                 "has peer = \"any\": it comes up when the peer calls");
   }
-  if (tunnel->psk.empty()) return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
+  const bool needs_psk = tunnel->local_auth == AuthKind::Psk || tunnel->remote_auth == AuthKind::Psk;
+  if (needs_psk && tunnel->psk.empty())
+    return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
   for (const std::uint64_t spi : sas_of(id)) {
     const IkeSa& sa = *sas_.at(spi).sa;
     if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};

@@ -1,7 +1,7 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
-// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_timeout. Commands:
-// set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after every call.
+// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_timeout.
+// Commands: set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.
@@ -31,6 +31,9 @@ class IkeEndpoint final : private TunnelDirectory {
   // `payload` is the UDP payload, with the non-ESP marker when arrived.local is the NAT port.
   void handle_datagram(Instant now, const Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
+  // Workers' answers to SignQuestion and VerifyQuestion actions. Late and unknown ones are ignored.
+  void handle_auth(Instant now, SignAnswer answer);
+  void handle_auth(Instant now, VerifyAnswer answer);
   void handle_timeout(Instant now);
   // The network says that what we sent from `local` does not reach `remote` (an outer ICMP error, which anybody can
   // forge): the peers there are asked whether they live, at most every 10 s.
@@ -87,6 +90,8 @@ class IkeEndpoint final : private TunnelDirectory {
   void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
   void handle_duplicate(Instant now, std::uint64_t spi);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;
+  template <typename Answer>
+  void give_answer(Instant now, Answer answer);
   // The IKE SA that owns a Child SA; nullptr when it is gone.
   [[nodiscard]] IkeSa* owner_of(ChildSaId child);
 

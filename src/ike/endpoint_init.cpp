@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "crypto/digest.hpp"
+#include "crypto/prf.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::ike {
@@ -225,6 +226,12 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
     Bytes group(2);
     store_be16(group.data(), static_cast<std::uint16_t>(chosen->ke));
     answer_notify(arrived, header, NotifyType::INVALID_KE_PAYLOAD, std::move(group));
+    return std::nullopt;
+  }
+  if (wire::find<wire::NoncePayload>(message.payloads)->data.size() * 2 < crypto::prf_size(chosen->prf)) {
+    counters_.add(Counter::malformed);
+    refuse(now, arrived, "its nonce is shorter than half the key of the PRF (RFC 7296 2.10)");
+    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::INVALID_SYNTAX, {}});
     return std::nullopt;
   }
   auto reply = crypto::respond(chosen->ke, ke.data, rng_);

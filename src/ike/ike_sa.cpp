@@ -63,6 +63,9 @@ SaInfo IkeSa::info() const {
   out.key_exchanges = key_exchanges_;
   out.verdict = verdict_;
   out.psk_generated = tunnel_ && tunnel_->psk.is_generated();
+  out.authenticated_by = agreed_.proved_by;
+  out.auth_quantum_safe = agreed_.quantum_safe;
+  out.downgrade_excluded = authenticated_ && agreed_.full_transcript();
   out.nat_local = nat_local_;
   out.nat_remote = nat_remote_;
   out.fragmentation = peer_fragments_;

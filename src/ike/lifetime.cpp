@@ -53,6 +53,10 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::Install:
         on_install_failed(now, "the packet path did not confirm the keys within 2 s");
         return;
+      case Timer::Worker:
+        env_.counters.add(Counter::worker_timeout);
+        on_worker_failed(now, "no worker has answered within 10 s");
+        return;
       case Timer::Liveness:
         check_liveness(now);
         break;
