@@ -41,7 +41,7 @@ struct Nat {
   bool one_to_one = false;         // static: one inside address, ports kept, reachable from outside
 
   // State.
-  std::map<Endpoint, std::uint16_t> ports;  // outside port of an inside endpoint
+  std::map<Endpoint, std::uint16_t> ports{};  // outside port of an inside endpoint
   std::uint16_t next_port = 20000;
   std::int64_t epoch = 0;
 };
