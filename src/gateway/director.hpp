@@ -8,6 +8,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "base/rng.hpp"
@@ -65,7 +66,7 @@ class Director {
     TunnelId id;
     ike::TunnelRef ike;
     Wanted wanted = Wanted::Up;
-    unsigned live = 0;              // how many IKE SAs with a Child SA are up
+    std::set<ChildSaId> live;       // the Child SAs that carry
     std::string reason;             // of the last failure, empty when up
     std::string outside_selectors;  // the last packet that no Child SA of a live tunnel took
     unsigned failures = 0;

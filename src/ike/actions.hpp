@@ -47,6 +47,7 @@ struct Report {
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;
   std::string detail;
+  ChildSaId child{};  // of ChildUp and ChildGone
 };
 [[nodiscard]] std::string to_string(Report::What what);
 

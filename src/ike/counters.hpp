@@ -42,7 +42,18 @@ namespace qanat::ike {
   X(path_error, "network errors (ICMP) about the path to a peer")                               \
   X(not_answered, "messages in the clear left without an answer: too many, or too small")       \
   X(half_open_timeout, "IKE SAs whose peer never finished the handshake")                       \
-  X(keepalive, "NAT keepalives received")
+  X(keepalive, "NAT keepalives received")                                                       \
+  X(temporary_failure, "CREATE_CHILD_SA requests refused for now: something else is under way")   \
+  X(child_sa_not_found, "rekeys of a Child SA that does not exist here")                          \
+  X(no_additional_sas, "CREATE_CHILD_SA requests over the limit of Child SAs")                    \
+  X(child_no_proposal, "CREATE_CHILD_SA requests without a proposal that the tunnel accepts")     \
+  X(child_invalid_ke, "CREATE_CHILD_SA requests whose key exchange is not the chosen one")        \
+  X(ts_unacceptable, "CREATE_CHILD_SA requests whose traffic selectors are not acceptable")       \
+  X(state_not_found, "IKE_FOLLOWUP_KE requests that carry nothing on")                            \
+  X(followup_timeout, "CREATE_CHILD_SA exchanges whose IKE_FOLLOWUP_KE never came")               \
+  X(create_refused, "CREATE_CHILD_SA and IKE_FOLLOWUP_KE requests of ours that were refused")     \
+  X(bad_create_answer, "CREATE_CHILD_SA and IKE_FOLLOWUP_KE answers that do not fit our request") \
+  X(plane_refused, "Child SAs that the packet path did not take")
 
 enum class Counter : std::uint8_t {
 #define QANAT_X(name, help) name,

@@ -42,7 +42,8 @@ class IkeEndpoint final : private TunnelDirectory {
   void set_tunnel(TunnelRef tunnel);
   // Deletes the tunnel's IKE SAs and forgets it.
   void remove_tunnel(Instant now, TunnelId tunnel);
-  // Begins a handshake. Nothing happens when one that we began is under way.
+  // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
+  // that we began is under way.
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
@@ -72,6 +73,7 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override;
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
+  [[nodiscard]] TunnelMemory& memory(TunnelId tunnel) override { return memories_[tunnel]; }
 
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
   [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
@@ -109,6 +111,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::map<TunnelId, TunnelRef> tunnels_;
   std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
   std::set<TunnelId> contacted_;
+  std::map<TunnelId, TunnelMemory> memories_;
   std::unordered_map<std::uint64_t, Entry> sas_;                  // by our SPI
   std::unordered_map<std::string, std::uint64_t> init_requests_;  // hash of source and request -> our SPI
   std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;

@@ -54,7 +54,7 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
       // same time may have escaped it.
       old.abandon("the peer began anew (INITIAL_CONTACT)");
-    } else if (!fresh.child()) {
+    } else if (!fresh.carrying_child()) {
       continue;  // it carries nothing, so it replaces nothing
     } else if (fresh.is_initiator() && !at_once) {
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
@@ -78,7 +78,8 @@ void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
     duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
     return;
   }
-  if (winner.child()) actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+  if (const auto child = winner.carrying_child())
+    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *child}});
   loser.close(now, "", IkeSa::Ending::Graceful);
 }
 
@@ -89,10 +90,10 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
     const IkeSa& winner = *sas_.at(other).sa;
-    if (!winner.is_established() || !winner.child() || winner.spi_i() >= loser.spi_i() ||
+    if (!winner.is_established() || !winner.carrying_child() || winner.spi_i() >= loser.spi_i() ||
         !winner.peer_id().matches(loser.peer_id()))
       continue;
-    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.carrying_child()}});
     loser.close(now, "", IkeSa::Ending::Graceful);
     touch(now, spi);
     return;

@@ -39,9 +39,6 @@ bool IkeSa::is_half_open() const {
 bool IkeSa::is_ending() const {
   return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Lingering>(state_) || is_closed();
 }
-std::optional<ChildSaId> IkeSa::child() const {
-  return child_ ? std::optional{child_->id} : std::nullopt;
-}
 
 SaInfo IkeSa::info() const {
   SaInfo out;
@@ -72,13 +69,13 @@ SaInfo IkeSa::info() const {
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
-  out.child = child_;
+  for (const auto& [id, child] : children_) out.children.push_back(child.info);
   out.hint = hint_;
   return out;
 }
 
-void IkeSa::report(Report::What what, std::string detail) {
-  env_.actions.emplace_back(Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail)});
+void IkeSa::report(Report::What what, std::string detail, ChildSaId child) {
+  env_.actions.emplace_back(Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail), child});
 }
 
 std::string IkeSa::peer_text() const {
@@ -102,6 +99,7 @@ void IkeSa::handle_message(Instant now, const Path& arrived, ByteView datagram, 
   } else {
     receive_request(now, arrived, datagram, message);
   }
+  pump(now);
 }
 
 void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
@@ -168,6 +166,9 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     case ExchangeType::INFORMATIONAL:
       on_informational_request(now, std::move(*verified));
       break;
+    case ExchangeType::IKE_FOLLOWUP_KE:
+      on_followup_request(now, *verified);
+      break;
     default:
       on_create_child_request(now, *verified);
       break;
@@ -181,7 +182,7 @@ void IkeSa::refuse_request(Instant now, ExchangeType exchange, const Error& faul
                       type == NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD ? Bytes{critical} : Bytes{});
   // RFC 7296 2.21.2, 2.21.3: INVALID_SYNTAX is fatal for both sides; before AUTH every error is.
   if (is_closed() || (type != NotifyType::INVALID_SYNTAX && live)) return;
-  remove_child();
+  remove_children();
   report(live ? Report::What::Down : Report::What::PeerRefused,
          fmt::format("{}: {} {} {}", peer_text(), wire::to_string(exchange), fault.where, fault.detail));
   linger(now);
@@ -228,8 +229,10 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     on_intermediate_response(now, std::move(*intermediate), std::move(*verified));
   } else if (auto* auth = std::get_if<AwaitAuth>(&state_)) {
     on_auth_response(now, std::move(*auth), std::move(*verified));
+  } else if (is_established()) {
+    on_task_response(now, *verified);
   } else {
-    on_informational_response(now, *verified);
+    on_deleting_response(now);
   }
 }
 

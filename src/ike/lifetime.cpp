@@ -14,7 +14,6 @@ using wire::ExchangeType;
 namespace {
 
 constexpr Duration kLinger = 30s;
-constexpr Duration kOldKeys = 5s;  // old inbound keys still open what is under way (rules.md "Rekey without loss")
 
 }  // namespace
 
@@ -29,7 +28,7 @@ void IkeSa::handle_timeout(Instant now) {
                                           wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
                             : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
           if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
-            remove_child();
+            remove_children();
             if (is_established()) report(Report::What::Down, why);
             to_closed();
           } else {
@@ -61,7 +60,7 @@ void IkeSa::handle_timeout(Instant now) {
         check_liveness(now);
         break;
       case Timer::LivenessDeadline:
-        remove_child();
+        remove_children();
         report(Report::What::Down,
                fmt::format("{} has not answered for {} s", peer_text(),
                            std::chrono::duration_cast<std::chrono::seconds>(tunnel_->dpd_timeout).count()));
@@ -88,8 +87,9 @@ void IkeSa::handle_timeout(Instant now) {
         }
         restart_reassembly_timer();
         break;
-      case Timer::OldKeys:
-        remove_child();
+      case Timer::OwnSpi:
+      case Timer::PeerSpi:
+        on_spi_timeout(now, *timer);
         break;
       case Timer::Puzzle:
         solve_puzzle(now);
@@ -98,6 +98,19 @@ void IkeSa::handle_timeout(Instant now) {
         break;
     }
   }
+  drop_parked(now);
+  handle_child_timeouts(now);
+  pump(now);
+}
+
+// The packet path gave no SPI in time.
+void IkeSa::on_spi_timeout(Instant now, Timer timer) {
+  const ipsec::Done late{RequestId{}, 0, fail(ErrorKind::Resource, "packet path", "gave no SPI within 2 s")};
+  if (timer == Timer::OwnSpi) {
+    on_own_spi(now, late);
+  } else {
+    on_peer_spi(now, late);
+  }
 }
 
 void IkeSa::release_spi() {
@@ -105,7 +118,8 @@ void IkeSa::release_spi() {
 }
 
 void IkeSa::to_closed() {
-  remove_child();
+  remove_children();
+  drop_tasks();
   release_spi();
   state_ = Closed{};
   timers_ = {};
@@ -118,6 +132,7 @@ void IkeSa::to_closed() {
 
 // The SA is over, and the last response may have to be repeated for a while.
 void IkeSa::linger(Instant now) {
+  drop_tasks();
   release_spi();
   state_ = Lingering{};
   timers_ = {};
@@ -125,40 +140,35 @@ void IkeSa::linger(Instant now) {
   timers_.set(Timer::Linger, now + (is_half_open() ? std::min(kLinger, patience_) : kLinger));
 }
 
-void IkeSa::retire_child(Instant now) {
-  if (!child_) return;
-  remove_outbound();
-  timers_.set(Timer::OldKeys, now + kOldKeys);
-}
-
 void IkeSa::fail_attempt(std::string why) {
-  remove_child();
+  remove_children();
   report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
   to_closed();
 }
 
 void IkeSa::abandon(std::string why) {
-  remove_child();
+  remove_children();
   report(Report::What::Down, std::move(why));
   to_closed();
 }
 
 void IkeSa::close(Instant now, std::string why, Ending ending) {
   if (is_ending()) {
-    if (ending == Ending::AtOnce) remove_child();  // the old inbound keys need not wait any longer
+    if (ending == Ending::AtOnce) remove_children();  // the old inbound keys need not wait any longer
     return;
   }
   // The peer's answer to IKE_AUTH has come, so it holds the SA for established: it is told.
   if (initiator_ && std::holds_alternative<Installing>(state_)) become_established(now);
   if (!is_established()) {
-    remove_child();
+    remove_children();
     if (!why.empty()) report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
     to_closed();
     return;
   }
   timers_ = {};
-  if (ending == Ending::AtOnce) remove_child();
-  retire_child(now);
+  drop_tasks();
+  if (ending == Ending::AtOnce) remove_children();
+  retire_children(now);
   if (!why.empty()) report(Report::What::Down, std::move(why));
   state_ = Deleting{};
   timers_.set(Timer::Linger, now + kLinger);

@@ -165,16 +165,16 @@ TEST_F(Peers, TheResponderNarrowsTheSelectors) {
   b.tunnel.remote_ts = selectors({"10.1.0.0/16", "10.9.0.0/24"});
   handshake();
   expect_tunnel();
-  EXPECT_EQ(ipsec::to_strings(a.sa().child->local_ts), (std::vector<std::string>{"10.1.0.0/16", "10.9.0.0/24"}));
-  EXPECT_EQ(ipsec::to_strings(a.sa().child->remote_ts), (std::vector<std::string>{"10.2.0.0/16"}));
-  EXPECT_EQ(a.plane.inbound.begin()->second.local_ts, a.sa().child->local_ts);
+  EXPECT_EQ(ipsec::to_strings(a.child().local_ts), (std::vector<std::string>{"10.1.0.0/16", "10.9.0.0/24"}));
+  EXPECT_EQ(ipsec::to_strings(a.child().remote_ts), (std::vector<std::string>{"10.2.0.0/16"}));
+  EXPECT_EQ(a.plane.inbound.begin()->second.local_ts, a.child().local_ts);
 }
 
 TEST_F(Peers, TheInitiatorsNarrowSelectorsStand) {
   a.tunnel.local_ts = selectors({"10.1.5.0/24"});
   handshake();
   expect_tunnel();
-  EXPECT_EQ(ipsec::to_strings(b.sa().child->remote_ts), (std::vector<std::string>{"10.1.5.0/24"}));
+  EXPECT_EQ(ipsec::to_strings(b.child().remote_ts), (std::vector<std::string>{"10.1.5.0/24"}));
 }
 
 TEST_F(Peers, BothOffersMeetInTheMiddle) {
@@ -182,7 +182,7 @@ TEST_F(Peers, BothOffersMeetInTheMiddle) {
   b.tunnel.remote_ts = selectors({"10.5.0.0/16", "172.16.0.0/12"});
   handshake('B');
   expect_tunnel();
-  EXPECT_EQ(ipsec::to_strings(a.sa().child->local_ts), (std::vector<std::string>{"10.5.0.0/16"}));
+  EXPECT_EQ(ipsec::to_strings(a.child().local_ts), (std::vector<std::string>{"10.5.0.0/16"}));
 }
 
 TEST_F(Peers, SelectorsWithoutCommonAddressesAreUnacceptable) {

@@ -50,12 +50,18 @@ void FakePlane::post(Instant, ipsec::Command command) {
     answer(outbound_answer, {request, 0, {}}, "cannot take an outbound SA");
   } else if (auto* s = std::get_if<ipsec::SwitchOutbound>(&command)) {
     ensure(outbound.contains(s->child), "traffic goes only to an installed SA");
+    std::erase(carrying, s->child);
+    carrying.insert(carrying.begin(), s->child);
     current = s->child;
   } else if (auto* ri = std::get_if<ipsec::RemoveInbound>(&command)) {
     ensure(inbound.erase(ri->child) == 1, "an inbound SA is removed once");
   } else if (auto* ro = std::get_if<ipsec::RemoveOutbound>(&command)) {
     ensure(outbound.erase(ro->child) == 1, "an outbound SA is removed once");
-    if (current == ro->child) current = outbound.empty() ? std::nullopt : std::optional{outbound.begin()->first};
+    std::erase(carrying, ro->child);
+    current = carrying.empty() ? std::nullopt : std::optional{carrying.front()};
+  } else if (auto* d = std::get_if<ipsec::SendDummy>(&command)) {
+    ensure(outbound.contains(d->child), "a dummy leaves by an installed SA");
+    dummies.push_back(d->child);
   } else if (auto* u = std::get_if<ipsec::UpdatePeer>(&command)) {
     moves.push_back(*u);
   }
@@ -96,6 +102,23 @@ ike::SaInfo Side::sa() const {
   const auto all = established();
   if (all.size() != 1)
     throw std::runtime_error(fmt::format("{} has {} established IKE SAs; it said:\n{}", name, all.size(), said()));
+  return all.front();
+}
+
+std::vector<ike::ChildInfo> Side::live_children() const {
+  std::vector<ike::ChildInfo> out;
+  for (const ike::SaInfo& sa : established()) {
+    for (const ike::ChildInfo& child : sa.children) {
+      if (child.state == ike::ChildState::Live || child.state == ike::ChildState::Rekeying) out.push_back(child);
+    }
+  }
+  return out;
+}
+
+ike::ChildInfo Side::child() const {
+  const auto all = live_children();
+  if (all.size() != 1)
+    throw std::runtime_error(fmt::format("{} has {} live Child SAs; it said:\n{}", name, all.size(), said()));
   return all.front();
 }
 

@@ -33,7 +33,9 @@ class FakePlane final : public ipsec::DataPlane {
   std::map<ChildSaId, ipsec::SaDirection> inbound;
   std::map<ChildSaId, ipsec::SaDirection> outbound;
   std::set<ipsec::EspSpi> reserved;  // and not yet installed
-  std::optional<ChildSaId> current;  // what the tunnel's traffic uses
+  std::optional<ChildSaId> current;  // what the tunnel's traffic uses: the front of `carrying`
+  std::vector<ChildSaId> carrying;   // every outbound SA that was switched to, the newest first
+  std::vector<ChildSaId> dummies;    // SendDummy commands ever seen
   unsigned installs = 0;             // InstallInbound and InstallOutbound commands ever seen
   std::vector<ipsec::UpdatePeer> moves;
   ipsec::EspSpi next_spi = 0x1001;
@@ -54,6 +56,9 @@ struct Side {
   [[nodiscard]] std::vector<ike::SaInfo> established() const;
   // The only established IKE SA; a failed handshake throws, so that a test ends there.
   [[nodiscard]] ike::SaInfo sa() const;
+  // The Child SAs that carry, and the only one of them (throws likewise).
+  [[nodiscard]] std::vector<ike::ChildInfo> live_children() const;
+  [[nodiscard]] ike::ChildInfo child() const;
   [[nodiscard]] std::size_t keys_made() const { return keys.size(); }
 
   std::string name;
