@@ -223,6 +223,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   key_exchanges_ = {chosen->ke};
   note_peer_features(message.payloads, message.header, arrived);
   agreed_.note_init(message.payloads);
+  note_auth_puzzle(wire::find_notify(message.payloads, NotifyType::PUZZLE));
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
     classical_reason_ = "local policy: pq = \"off\"";
@@ -261,6 +262,7 @@ void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
 // After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
 void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
   const std::vector<KeId> rounds = chosen_->rounds();
+  if (rounds_done == rounds.size() && begin_auth_puzzle(now, rounds_done)) return;
   if (rounds_done < rounds.size()) {
     auto ke = crypto::KeyExchange::create(rounds[rounds_done], env_.rng);
     if (!ke) return fail_attempt(ke.error().detail);

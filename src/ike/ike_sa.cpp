@@ -1,6 +1,8 @@
 // The exchange slots of an IKE SA: what arrives is matched, opened and checked; what leaves is sealed and kept.
 #include "ike/ike_sa.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "crypto/digest.hpp"
@@ -351,7 +353,11 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   header.exchange = exchange;
   header.flags = initiator_ ? wire::kFlagInitiator : 0;
   header.message_id = next_message_id_++;
-  auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng);
+  // The solution of a puzzle stands where it can be checked before anything else is (RFC 8019 7.2.2).
+  wire::Payloads clear;
+  if (exchange == ExchangeType::IKE_AUTH && !auth_solution_.empty())
+    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(auth_solution_, {})});
+  auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng, clear);
   if (!sealed) {
     fail_attempt(fmt::format("cannot send {}: {}", wire::to_string(exchange), sealed.error().detail));
     return;

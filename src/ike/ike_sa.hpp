@@ -159,6 +159,10 @@ class IkeSa {
     std::size_t round = 0;
     std::unique_ptr<crypto::KeyExchange> ke;
   };
+  struct SolvingPuzzle {  // initiator: before IKE_AUTH (RFC 8019 7.2)
+    std::size_t rounds_done = 0;
+    PuzzleSolver solver;
+  };
   struct AwaitSpi {  // initiator: an inbound SPI before IKE_AUTH
     RequestId request;
   };
@@ -200,8 +204,9 @@ class IkeSa {
   };
   struct Lingering {};  // failed or deleted as responder: the last response may have to be repeated
   struct Closed {};
-  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
-                             AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering, Closed>;
+  using State = std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth,
+                             AwaitVerdict, AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering,
+                             Closed>;
 
   enum class Timer : std::uint8_t {
     Retransmit,
@@ -290,8 +295,10 @@ class IkeSa {
   void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void refuse_peer(Instant now, std::string why);
   void on_cookie(Instant now, const wire::NotifyPayload& cookie,
-                 const wire::NotifyPayload* puzzle);  // under_attack.cpp
-  void solve_puzzle(Instant now);                     // under_attack.cpp
+                 const wire::NotifyPayload* puzzle);                           // under_attack.cpp
+  void note_auth_puzzle(const wire::NotifyPayload* puzzle);                    // under_attack.cpp
+  [[nodiscard]] bool begin_auth_puzzle(Instant now, std::size_t rounds_done);  // under_attack.cpp
+  void solve_puzzle(Instant now);                                              // under_attack.cpp
   void take_hint(Instant now, std::string text);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
@@ -464,8 +471,10 @@ class IkeSa {
   Instant begun_;
   Instant since_;
   Instant last_heard_;
-  Duration patience_ = 30s;  // responder: with a peer that has not authenticated yet
-  Instant next_trouble_;     // hints before this are ignored
+  Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
+  std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH
+  Bytes auth_solution_;
+  Instant next_trouble_;  // hints before this are ignored
   std::uint32_t auth_message_id_ = 0;
 };
 
