@@ -330,8 +330,8 @@ class IkeSa {
   // peer_child.cpp: the peer's
   void on_create_child_request(Instant now, const Verified& message);
   void on_followup_request(Instant now, const Verified& message);
-  void refuse_create(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Counter counter,
-                     std::string why, Bytes data = {});
+  void refuse_create(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Counter counter, std::string why,
+                     Bytes data = {});
   void refuse_bad_ke(Instant now, wire::ExchangeType exchange, const std::string& why);
   void on_peer_spi(Instant now, const ipsec::Done& done);
   void next_peer_step(Instant now, PeerChild peer);
