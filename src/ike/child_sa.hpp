@@ -24,6 +24,7 @@ struct ChildSa {
   bool outbound_in_plane = false;
   bool announced = false;       // ChildUp was reported
   bool awaits_inbound = false;  // as responder of a rekey: we send on the old SA until the peer sends on this one
+  bool unconfirmed = false;     // as responder: the peer has not shown yet that our answer reached it
   std::optional<ChildSaId> replaces;
   std::optional<Instant> rekey_at;
   std::optional<Instant> renew_at;   // no rekey has succeeded: a new IKE SA is wanted (90 % of the lifetime)

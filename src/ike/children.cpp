@@ -141,8 +141,8 @@ RequestId IkeSa::new_request() {
 
 void IkeSa::handle_done(Instant now, const ipsec::Done& done) {
   const auto installing = std::find_if(children_.begin(), children_.end(), [&](const auto& entry) {
-    return entry.second.info.state == ChildState::Installing && (entry.second.inbound_request == done.request ||
-                                                                 entry.second.outbound_request == done.request);
+    return entry.second.info.state == ChildState::Installing &&
+           (entry.second.inbound_request == done.request || entry.second.outbound_request == done.request);
   });
   if (installing != children_.end()) {
     on_installed(now, installing->second, done);
@@ -386,7 +386,10 @@ void IkeSa::handle_hard_limit(Instant now, ChildSaId id) {
 }
 
 void IkeSa::handle_first_inbound(ChildSaId id) {
-  if (ChildSa* child = find_child(id); child != nullptr && child->awaits_inbound) switch_to(*child);
+  ChildSa* child = find_child(id);
+  if (child == nullptr) return;
+  child->unconfirmed = false;
+  if (child->awaits_inbound) switch_to(*child);
 }
 
 }  // namespace qanat::ike

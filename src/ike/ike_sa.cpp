@@ -149,6 +149,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   if (waiting != nullptr) timers_.set(Timer::Handshake, now + 2 * patience_);  // it has shown our keys
   follow_peer(arrived);
   peer_alive(now);
+  for (auto& [id, child] : children_) child.unconfirmed = false;  // its window is 1: our last answer has reached it
   if (verified->fault) {
     env_.counters.add(Counter::malformed);
     refuse_request(now, exchange, *verified->fault, 0);

@@ -59,9 +59,8 @@ std::vector<ipsec::EspProposal> esp_with_pfs(const TunnelConfig& tunnel, const i
   }
   // One KE payload goes with all proposals (RFC 7296 1.3.1): those that cannot use it are left out.
   if (const auto ke = first_ke(out)) {
-    std::erase_if(out, [&](const ipsec::EspProposal& p) {
-      return std::find(p.ke.begin(), p.ke.end(), *ke) == p.ke.end();
-    });
+    std::erase_if(out,
+                  [&](const ipsec::EspProposal& p) { return std::find(p.ke.begin(), p.ke.end(), *ke) == p.ke.end(); });
   }
   return out;
 }
@@ -97,8 +96,8 @@ ipsec::EspChoiceRules child_choice_rules(const TunnelConfig& tunnel, std::option
 bool names_ke(const TunnelConfig& tunnel, KeId id) {
   const auto has = [&](const std::vector<KeId>& list) { return std::find(list.begin(), list.end(), id) != list.end(); };
   const ipsec::EspChoiceRules taken = child_choice_rules(tunnel, std::nullopt);
-  return has(taken.ke) || std::any_of(tunnel.esp.begin(), tunnel.esp.end(),
-                                      [&](const ipsec::EspProposal& p) { return has(p.ke); });
+  return has(taken.ke) ||
+         std::any_of(tunnel.esp.begin(), tunnel.esp.end(), [&](const ipsec::EspProposal& p) { return has(p.ke); });
 }
 
 wire::SaPayload without_spis(wire::SaPayload sa) {

@@ -23,7 +23,6 @@ constexpr unsigned kMaxRefusals = 4;
 constexpr Duration kAcquireInterval = 2s;
 constexpr Duration kAcquireAfterRefusal = 60s;
 
-
 }  // namespace
 
 void IkeSa::create_child(Instant now) {
@@ -240,8 +239,7 @@ void IkeSa::on_own_created(Instant now, OwnChild own, const Verified& message) {
   if (tsi->selectors.empty() || tsr->selectors.empty() || !ipsec::contains(own.local_ts, tsi->selectors) ||
       !ipsec::contains(own.remote_ts, tsr->selectors))
     return undo_own(now, std::move(own), "it has traffic selectors that we did not offer");
-  if (own.old &&
-      (!ipsec::contains(tsi->selectors, own.local_ts) || !ipsec::contains(tsr->selectors, own.remote_ts)))
+  if (own.old && (!ipsec::contains(tsi->selectors, own.local_ts) || !ipsec::contains(tsr->selectors, own.remote_ts)))
     return undo_own(now, std::move(own), "a rekey may not narrow the traffic selectors in use (RFC 7296 2.9.2)");
   own.chosen = *chosen;
   env_.tunnels.memory(tunnel_->id) = own.memory;  // that is what the peer takes
@@ -294,8 +292,8 @@ void IkeSa::on_own_followup(Instant now, OwnChild own, const Verified& message) 
   if (!secret) {
     env_.counters.add(Counter::bad_key_exchange);
     active_ = std::move(own);
-    return close(now, fmt::format("the {} value of {} is invalid: {}", to_string(expected), peer_text(),
-                                  secret.error().detail));
+    return close(
+        now, fmt::format("the {} value of {} is invalid: {}", to_string(expected), peer_text(), secret.error().detail));
   }
   own.rounds.add(std::move(*secret));
   next_own_step(now, std::move(own), message.payloads);
@@ -315,14 +313,14 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
     if (!ke) return end_own(now, std::move(own), true);
     own.ke = std::move(*ke);
     own.stage = OwnChild::Stage::Followup;
-    const wire::Payloads request{wire::KePayload{own.ke->id(), to_bytes(own.ke->public_value())},
-                                 NotifyPayload{wire::ProtocolId::None, {}, NotifyType::ADDITIONAL_KEY_EXCHANGE,
-                                               link->data}};
+    const wire::Payloads request{
+        wire::KePayload{own.ke->id(), to_bytes(own.ke->public_value())},
+        NotifyPayload{wire::ProtocolId::None, {}, NotifyType::ADDITIONAL_KEY_EXCHANGE, link->data}};
     active_ = std::move(own);
     return send_request(now, ExchangeType::IKE_FOLLOWUP_KE, request);
   }
-  ChildKeys keys = derive_child_keys(context_.prf, keys_.sk_d, own.rounds.seed(own.nonce_i, own.nonce_r),
-                                     own.chosen.suite);
+  ChildKeys keys =
+      derive_child_keys(context_.prf, keys_.sk_d, own.rounds.seed(own.nonce_i, own.nonce_r), own.chosen.suite);
   ChildPlan plan{own.chosen, std::exchange(own.spi, 0), own.local_ts, own.remote_ts, own.old};
   own.stage = OwnChild::Stage::Install;
   own.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Us, child_verdict(own.rounds)).info.id;

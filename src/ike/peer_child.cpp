@@ -69,7 +69,8 @@ void IkeSa::refuse_create(Instant now, ExchangeType exchange, NotifyType type, C
 void IkeSa::refuse_bad_ke(Instant now, ExchangeType exchange, const std::string& why) {
   env_.counters.add(Counter::bad_key_exchange);
   refuse_request(now, exchange,
-                 Error{ErrorKind::PeerMisbehaved, static_cast<std::uint16_t>(NotifyType::INVALID_SYNTAX), "KE", why}, 0);
+                 Error{ErrorKind::PeerMisbehaved, static_cast<std::uint16_t>(NotifyType::INVALID_SYNTAX), "KE", why},
+                 0);
 }
 
 void IkeSa::on_create_child_request(Instant now, const Verified& message) {
@@ -121,13 +122,12 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
                                 "CREATE_CHILD_SA", "lacks the TS payloads"},
                           0);
   }
-  const auto standing = std::count_if(children_.begin(), children_.end(), [](const auto& entry) {
-    return entry.second.info.state != ChildState::Retired;
-  });
+  const auto standing = std::count_if(children_.begin(), children_.end(),
+                                      [](const auto& entry) { return entry.second.info.state != ChildState::Retired; });
   if (static_cast<std::size_t>(standing) >= kMaxChildren || parked_.size() >= kMaxParked) {
-    return refuse_create(now, kExchange, NotifyType::NO_ADDITIONAL_SAS, Counter::no_additional_sas,
-                         fmt::format("no further Child SA: {} stand and {} are in the making", standing,
-                                     parked_.size()));
+    return refuse_create(
+        now, kExchange, NotifyType::NO_ADDITIONAL_SAS, Counter::no_additional_sas,
+        fmt::format("no further Child SA: {} stand and {} are in the making", standing, parked_.size()));
   }
   const auto rules = child_choice_rules(*tunnel_, ke != nullptr ? std::optional{ke->method} : std::nullopt);
   auto chosen = ipsec::choose_esp(*sa, tunnel_->esp, tunnel_->esn, rules);
@@ -210,8 +210,8 @@ void IkeSa::next_peer_step(Instant now, PeerChild peer) {
     parked_.push_back({std::move(link), now + kFollowupPatience, std::move(peer)});
     return send_response(now, exchange, answer);
   }
-  ChildKeys keys = derive_child_keys(context_.prf, keys_.sk_d, peer.rounds.seed(peer.nonce_i, peer.nonce_r),
-                                     peer.chosen.suite);
+  ChildKeys keys =
+      derive_child_keys(context_.prf, keys_.sk_d, peer.rounds.seed(peer.nonce_i, peer.nonce_r), peer.chosen.suite);
   ChildPlan plan{peer.chosen, std::exchange(peer.spi, 0), peer.local_ts, peer.remote_ts, peer.old};
   peer.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Peer, child_verdict(peer.rounds)).info.id;
   peer_child_ = std::move(peer);
@@ -260,6 +260,7 @@ void IkeSa::on_peer_installed(Instant now, ChildSa& child) {
   ChildSa* old = peer.old ? find_child(*peer.old) : nullptr;
   const bool succeeds = old != nullptr && old->carries();
   child.awaits_inbound = succeeds;
+  child.unconfirmed = true;
   if (auto* own = std::get_if<OwnChild>(&active_); own != nullptr && own->rival && own->old == peer.old) {
     own->rival->child = id;
   } else if (succeeds) {

@@ -77,7 +77,7 @@ struct SaInfo {
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
   std::vector<ChildInfo> children;  // in the order in which they were made, the old ones that are being deleted too
-  std::string hint;  // the last unauthenticated answer, while in the handshake
+  std::string hint;                 // the last unauthenticated answer, while in the handshake
 };
 
 }  // namespace qanat::ike

@@ -50,13 +50,12 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     if (child == nullptr || child->info.state != ChildState::Deleting) return;
     active_ = *gone;
     // Our inbound SPI (RFC 7296 1.4.1).
-    send_request(now, ExchangeType::INFORMATIONAL,
-                 {wire::DeletePayload{wire::ProtocolId::ESP, {child->info.spi_in}}});
+    send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::ESP, {child->info.spi_in}}});
   } else if (const auto* rekey = std::get_if<task::RekeyChild>(&task.task)) {
     const ChildSa* child = find_child(rekey->child);
     if (child == nullptr || child->info.state != ChildState::Live) return;
     const ChildSaId old = rekey->child;
-    if (peer_rekeys(old)) return put_off(now, std::move(task));
+    if (peer_rekeys(old) || child->unconfirmed) return put_off(now, std::move(task));
     begin_own_child(now, std::move(task), old);
   } else if (std::holds_alternative<task::CreateChild>(task.task)) {
     begin_own_child(now, std::move(task), std::nullopt);

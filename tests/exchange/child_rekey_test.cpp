@@ -111,8 +111,9 @@ TEST_F(ChildRekey, RepeatsTheHybridKeyExchange) {
 TEST_F(ChildRekey, SevenRoundsOfFollowupKe) {
   for (Side* s : {&a, &b}) {
     s->tunnel.ike = {ike_proposal("aes256gcm16-prfsha384-x25519")};
-    s->tunnel.esp = {esp_proposal("aes256gcm16-x25519-ke1_mlkem512-ke2_mlkem768-ke3_mlkem1024-ke4_ecp256-ke5_ecp384-"
-                                  "ke6_ecp521-ke7_modp2048")};
+    s->tunnel.esp = {
+        esp_proposal("aes256gcm16-x25519-ke1_mlkem512-ke2_mlkem768-ke3_mlkem1024-ke4_ecp256-ke5_ecp384-"
+                     "ke6_ecp521-ke7_modp2048")};
   }
   handshake();
   EXPECT_FALSE(a.child().verdict.hybrid);
@@ -229,7 +230,8 @@ TEST_F(ChildRekey, APacketOutsideTheSelectorsMakesAnotherChildSa) {
   EXPECT_TRUE(wire.empty()) << "a Child SA takes it";
   packet("10.3.0.9/32");
   expect_next('A', "CREATE_CHILD_SA request 3");
-  const auto* tsr = wire::find_ts(look(wire.front()).payloads, PayloadType::TSr);
+  const Seen request = look(wire.front());
+  const auto* tsr = wire::find_ts(request.payloads, PayloadType::TSr);
   ASSERT_NE(tsr, nullptr);
   EXPECT_EQ(ipsec::to_string(tsr->selectors.front()), "10.3.0.9/32");
   packet("10.3.0.9/32");
@@ -254,9 +256,9 @@ TEST_F(ChildRekey, AnUnknownChildIsNotFound) {
 
 TEST_F(ChildRekey, AFollowupThatCarriesNothingOnIsNotFound) {
   handshake();
-  arrive(sealed('B', ExchangeType::IKE_FOLLOWUP_KE, 0,
-                {wire::KePayload{KeId::ML_KEM_768, Bytes(1184, 1)},
-                 notify(NotifyType::ADDITIONAL_KEY_EXCHANGE, {0x42})}));
+  arrive(
+      sealed('B', ExchangeType::IKE_FOLLOWUP_KE, 0,
+             {wire::KePayload{KeId::ML_KEM_768, Bytes(1184, 1)}, notify(NotifyType::ADDITIONAL_KEY_EXCHANGE, {0x42})}));
   EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::STATE_NOT_FOUND), nullptr);
   EXPECT_EQ(a.count(Counter::state_not_found), 1U);
   wire.clear();

@@ -127,8 +127,7 @@ TEST_F(Peers, DeletesOfOtherSpisChangeNothing) {
   const ipsec::EspSpi own = a.child().spi_in;
   arrive(sealed('B', ExchangeType::INFORMATIONAL, 0, {wire::DeletePayload{wire::ProtocolId::ESP, {own}}}));
   arrive(sealed('B', ExchangeType::INFORMATIONAL, 1, {wire::DeletePayload{wire::ProtocolId::ESP, many}}));
-  arrive(
-      sealed('B', ExchangeType::INFORMATIONAL, 2, {wire::DeletePayload{wire::ProtocolId::AH, {b.child().spi_in}}}));
+  arrive(sealed('B', ExchangeType::INFORMATIONAL, 2, {wire::DeletePayload{wire::ProtocolId::AH, {b.child().spi_in}}}));
   EXPECT_EQ(wire.size(), 3U);
   wire.clear();
   expect_tunnel();
