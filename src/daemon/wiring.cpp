@@ -19,6 +19,8 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   out.nat_port = io::kNatPort;
   out.half_open_limit = g.half_open_limit;
   out.cookie_threshold = g.cookie_threshold;
+  out.prefix_limit = g.prefix_limit;
+  out.puzzle_difficulty = g.puzzle_difficulty;
   out.native_esp = native_esp;
   out.key_log = key_log;
   return out;

@@ -59,6 +59,7 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
   wire::Payloads payloads;
   if (!state.cookie.empty()) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::COOKIE, state.cookie});
+    if (!state.solution.empty()) payloads.emplace_back(wire::PuzzleSolutionPayload{state.solution});
   }
   payloads.emplace_back(state.offer);
   payloads.emplace_back(wire::KePayload{attempt.ke->id(), to_bytes(attempt.ke->public_value())});
@@ -157,12 +158,13 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   }
   if (const NotifyPayload* cookie = wire::find_notify(message.payloads, NotifyType::COOKIE);
       cookie != nullptr && wire::find<wire::SaPayload>(message.payloads) == nullptr) {
-    if (cookie->data.empty() || cookie->data.size() > 64 || cookie->data == state.cookie ||
-        state.restarts >= kMaxRestarts)
-      return drop("the peer demands cookies without end");
-    ++state.restarts;
-    state.cookie = cookie->data;
-    resend_init(now, state);
+    if (state.restarts >= kMaxRestarts) return drop("the peer demands cookies without end");
+    on_cookie(now, *cookie, wire::find_notify(message.payloads, NotifyType::PUZZLE));
+    return;
+  }
+  if (wire::find<wire::SaPayload>(message.payloads) == nullptr &&
+      wire::find_notify(message.payloads, NotifyType::PUZZLE) != nullptr) {
+    env_.counters.add(Counter::bad_answer);  // a puzzle about nothing: RFC 8019 7.1.2 has it ignored
     return;
   }
   const auto* sa = wire::find<wire::SaPayload>(message.payloads);

@@ -17,7 +17,6 @@ using wire::PayloadType;
 namespace {
 
 constexpr std::size_t kNonceSize = 32;
-constexpr Duration kHalfOpenTimeout = 30s;
 
 }  // namespace
 
@@ -27,6 +26,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   const auto* nonce = wire::find<wire::NoncePayload>(request.payloads);
   sa->candidates_ = std::move(request.candidates);
   sa->cookie_verified_ = request.cookie_verified;
+  sa->patience_ = request.patience;
   sa->path_ = path;
   sa->begun_ = now;
   sa->since_ = now;
@@ -84,7 +84,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
   sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
   sa->state_ = AwaitRequest{0};
-  sa->timers_.set(Timer::Handshake, now + kHalfOpenTimeout);
+  sa->timers_.set(Timer::Handshake, now + sa->patience_);
   sa->transmit(path, sa->peer_slot_.response);
   return sa;
 }

@@ -16,7 +16,6 @@ namespace {
 constexpr std::size_t kMarkerSize = 4;  // four zero octets before IKE on the NAT port (RFC 3948 2.2)
 constexpr std::size_t kDefaultFragmentV4 = 1400;
 constexpr std::size_t kDefaultFragmentV6 = 1280;
-constexpr Duration kHalfOpenProgress = 60s;  // a peer that has shown our keys may lose a few retransmissions
 
 template <typename... Ts>
 struct Overloaded : Ts... {
@@ -147,7 +146,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   peer_slot_.path = arrived;
   peer_slot_.response.clear();
   peer_slot_.request_hash = verified->first_hash;
-  if (waiting != nullptr) timers_.set(Timer::Handshake, now + kHalfOpenProgress);
+  if (waiting != nullptr) timers_.set(Timer::Handshake, now + 2 * patience_);  // it has shown our keys
   follow_peer(arrived);
   peer_alive(now);
   if (verified->fault) {

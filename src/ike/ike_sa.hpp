@@ -23,6 +23,7 @@
 #include "ike/counters.hpp"
 #include "ike/key_schedule.hpp"
 #include "ike/message_rules.hpp"
+#include "ike/puzzle.hpp"
 #include "ike/reassembly.hpp"
 #include "ike/sk_codec.hpp"
 #include "ike/status.hpp"
@@ -66,6 +67,7 @@ struct InitRequest {
   std::vector<TunnelRef> candidates;  // tunnels that accept the choice
   crypto::KeReply ke;
   bool cookie_verified = false;
+  Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones
 };
 
 class IkeSa {
@@ -91,6 +93,7 @@ class IkeSa {
   [[nodiscard]] const TunnelRef& tunnel() const { return tunnel_; }  // null for a responder before IKE_AUTH
   [[nodiscard]] std::optional<ChildSaId> child() const;
   [[nodiscard]] SaInfo info() const;
+  [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }
   [[nodiscard]] Instant established_at() const { return since_; }
   [[nodiscard]] std::uint64_t spi_i() const { return context_.spi_i; }
@@ -112,6 +115,9 @@ class IkeSa {
   void handle_timeout(Instant now);
   // The packet path has seen authenticated packets: liveness need not ask.
   void handle_esp_activity(Instant last_in);
+  // Something unauthenticated says that the peer or the way to it is gone: it is asked, and nothing else changes
+  // (RFC 7296 2.21.4).
+  void hint_of_trouble(Instant now);
   // Authenticated, replay-checked ESP came from elsewhere (RFC 7296 2.23).
   void handle_esp_moved(const Endpoint& from);
 
@@ -130,6 +136,8 @@ class IkeSa {
     std::vector<Attempt> attempts;
     wire::SaPayload offer;
     Bytes cookie;
+    Bytes solution;                      // of the puzzle that came with it
+    std::optional<PuzzleSolver> solver;  // at work; the request goes on as it is meanwhile
     unsigned restarts = 0;
   };
   struct AwaitIntermediate {  // initiator: the response of round `round`
@@ -196,6 +204,7 @@ class IkeSa {
     Linger,
     Reassembly,
     OldKeys,
+    Puzzle,
     kCount
   };
 
@@ -266,6 +275,9 @@ class IkeSa {
   void resend_init(Instant now, AwaitInit& state);
   void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void refuse_peer(Instant now, std::string why);
+  void on_cookie(Instant now, const wire::NotifyPayload& cookie,
+                 const wire::NotifyPayload* puzzle);  // under_attack.cpp
+  void solve_puzzle(Instant now);                     // under_attack.cpp
   void take_hint(Instant now, std::string text);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
@@ -379,6 +391,8 @@ class IkeSa {
   Instant begun_;
   Instant since_;
   Instant last_heard_;
+  Duration patience_ = 30s;  // responder: with a peer that has not authenticated yet
+  Instant next_trouble_;     // hints before this are ignored
   std::uint32_t auth_message_id_ = 0;
 };
 
