@@ -186,6 +186,10 @@ void World::drain(Side& s) {
         s.plane.post(now, std::move(c->command));
       } else if (auto* r = std::get_if<ike::Report>(&*action)) {
         s.reports.push_back(std::move(*r));
+      } else if (auto* sign = std::get_if<ike::SignQuestion>(&*action)) {
+        s.auth.ask(std::move(*sign));
+      } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&*action)) {
+        s.auth.ask(std::move(*verify));
       } else if (auto* k = std::get_if<ike::KeyLog>(&*action)) {
         s.keys.push_back(std::move(*k));
       } else if (auto* e = std::get_if<ike::EspKeyLog>(&*action)) {
@@ -195,6 +199,10 @@ void World::drain(Side& s) {
     while (auto event = s.plane.poll_event()) {
       busy = true;
       s.endpoint->handle_plane(now, *event);
+    }
+    while (auto reply = s.auth.poll()) {
+      busy = true;
+      std::visit([&](auto& answer) { s.endpoint->handle_auth(now, std::move(answer)); }, *reply);
     }
   }
 }
@@ -403,6 +411,14 @@ ipsec::EspProposal esp_proposal(std::string_view text) {
   auto p = ipsec::parse_esp_proposal(text);
   if (!p) throw std::runtime_error(p.error().detail);
   return *p;
+}
+
+void use_certificate(Side& side, Side& other) {
+  side.tunnel.local_auth = ike::AuthKind::Certificate;
+  other.tunnel.remote_auth = ike::AuthKind::Certificate;
+  other.tunnel.authorities = {Bytes(20, 0xca)};
+  other.tunnel.announced = {Bytes{0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x12}};
+  side.auth.owner = std::string(side.tunnel.local_id.data.begin(), side.tunnel.local_id.data.end());
 }
 
 wire::NotifyPayload notify(wire::NotifyType type, Bytes data) {

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "exchange/fake_auth.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::exchange {
@@ -68,6 +69,7 @@ struct Side {
   ike::TunnelConfig tunnel;
   std::unique_ptr<ike::IkeEndpoint> endpoint;
   FakePlane plane;
+  FakeAuth auth;
   std::vector<ike::Report> reports;
   std::vector<ike::KeyLog> keys;
   std::vector<ike::EspKeyLog> esp_keys;
@@ -150,6 +152,8 @@ class World {
 
 [[nodiscard]] ipsec::IkeProposal ike_proposal(std::string_view text);
 [[nodiscard]] ipsec::EspProposal esp_proposal(std::string_view text);
+// That side proves itself by certificate, the other wants one.
+void use_certificate(Side& side, Side& other);
 [[nodiscard]] wire::NotifyPayload notify(wire::NotifyType type, Bytes data = {});
 
 }  // namespace qanat::exchange
