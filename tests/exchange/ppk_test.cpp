@@ -46,7 +46,7 @@ TEST_F(PostQuantumKey, GoesIntoTheKeysOfBothSides) {
       w.expect_tunnel();
       for (const Side* s : {&w.a, &w.b}) {
         EXPECT_TRUE(s->sa().verdict.ppk);
-        EXPECT_TRUE(s->sa().child->verdict.ppk);
+        EXPECT_TRUE(s->sa().children.front().verdict.ppk);
         EXPECT_THAT(s->sa().verdict.reason, ::testing::HasSubstr("PPK"));
       }
       // On the wire: PPK_ID with its type octet, NO_PPK_AUTH only when we can do without, an empty confirmation.
