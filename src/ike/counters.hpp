@@ -37,6 +37,7 @@ namespace qanat::ike {
   X(authentication_failed, "IKE_AUTH exchanges that did not authenticate the peer")               \
   X(worker_timeout, "signatures that were not made or judged in time")                            \
   X(unexpected_response, "responses to no request of ours")                                       \
+  X(rival_answer, "attempts begun anew: several IKE_SA_INIT answers, and the one taken was mute") \
   X(bad_answer, "IKE_SA_INIT responses that do not fit our request")                              \
   X(error_hint, "unauthenticated error notifications")                                            \
   X(path_error, "network errors (ICMP) about the path to a peer")                                 \

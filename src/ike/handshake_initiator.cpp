@@ -17,7 +17,6 @@ using wire::PayloadType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr unsigned kMaxRestarts = 5;          // cookies and INVALID_KE_PAYLOAD together
 constexpr Duration kAttemptLimit = 600s;      // beyond the 12 sends of any one exchange
 constexpr Duration kPatienceAfterHint = 10s;  // a true answer may still follow a forged refusal (RFC 7296 2.21.1)
@@ -34,9 +33,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
   sa->begun_ = now;
   sa->since_ = now;
   sa->last_heard_ = now;
-  const bool on_nat_port = sa->tunnel_->peer_port == env.config.nat_port;
-  sa->path_ = {{sa->tunnel_->local, on_nat_port ? env.config.nat_port : env.config.ike_port},
-               {*sa->tunnel_->peer, sa->tunnel_->peer_port}};
+  sa->path_ = first_path(*sa->tunnel_, env.config);
   AwaitInit state;
   state.offer = ipsec::offer_ike(sa->tunnel_->ike);
   const KeId group = sa->tunnel_->ike.front().ke.front();
@@ -142,6 +139,7 @@ void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
 }
 
 void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
+  if (hold_answer(now, arrived, datagram, message)) return;
   auto& state = std::get<AwaitInit>(state_);
   // Nothing here is authenticated: what does not fit is dropped, and the true answer may still come.
   const auto drop = [&](std::string why) {
@@ -247,6 +245,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
 // answered more than one, somebody else demanded the cookie, and the first answer was to an earlier request.
 void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
+  note_rival(message);
   const std::uint64_t spi = message.header.spi_r;
   if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r ||
       std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end())

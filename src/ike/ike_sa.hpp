@@ -35,6 +35,8 @@ namespace qanat::ike {
 
 class TunnelDirectory;
 
+inline constexpr std::size_t kNonceSize = 32;  // of ours; at least half the largest PRF key (RFC 7296 2.10)
+
 // What an IKE SA shares with the others of its endpoint.
 struct Env {
   const EndpointConfig& config;
@@ -213,6 +215,7 @@ class IkeSa {
     Handshake,
     Install,
     Worker,
+    Rivals,
     Liveness,
     LivenessDeadline,
     Keepalive,
@@ -315,6 +318,24 @@ class IkeSa {
   void on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message);
   void answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
                    std::vector<wire::CertPayload> certificates);
+
+  // rivals.cpp: several answers to IKE_SA_INIT
+  struct HeldAnswer {
+    Path path;
+    Bytes datagram;
+  };
+  struct Rivals {
+    bool seen = false;   // another answer than the one that was taken
+    bool waits = false;  // the next answer is kept until its rivals have come
+    std::vector<HeldAnswer> held;
+  };
+  [[nodiscard]] static Path first_path(const TunnelConfig& tunnel, const EndpointConfig& config);
+  [[nodiscard]] bool is_unconfirmed() const;
+  void note_rival(const wire::ClearMessage& message);
+  [[nodiscard]] bool begin_anew(Instant now);
+  [[nodiscard]] bool hold_answer(Instant now, const Path& arrived, ByteView datagram,
+                                 const wire::ClearMessage& message);
+  void choose_answer(Instant now);
 
   // auth.cpp: who proves what, by PSK at once, by certificate with a worker's help
   enum class Signer : std::uint8_t { Initiator, Responder };
@@ -450,6 +471,7 @@ class IkeSa {
   bool was_established_ = false;
   bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
   AuthAgreement agreed_;
+  Rivals rivals_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   bool peer_intermediate_ = false;

@@ -21,7 +21,7 @@ void IkeSa::handle_timeout(Instant now) {
   while (const auto timer = timers_.expire(now)) {
     switch (*timer) {
       case Timer::Retransmit: {
-        if (!outstanding_) break;
+        if (!outstanding_ || begin_anew(now)) break;
         if (outstanding_->sends >= env_.config.retransmit.sends) {
           const std::string why =
               hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
@@ -52,6 +52,9 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::Install:
         on_install_failed(now, "the packet path did not confirm the keys within 2 s");
         return;
+      case Timer::Rivals:
+        choose_answer(now);
+        break;
       case Timer::Worker:
         env_.counters.add(Counter::worker_timeout);
         on_worker_failed(now, "no worker has answered within 10 s");
