@@ -16,7 +16,6 @@ using wire::PayloadType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr Duration kPlanePatience = 2s;
 constexpr Duration kPeerPatience = 60s;  // for the peer's DELETE of what it should delete
 constexpr unsigned kMaxRefusals = 4;

@@ -17,7 +17,6 @@ using wire::PayloadType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr std::size_t kLinkSize = 8;
 constexpr std::size_t kMaxParked = 4;
 constexpr std::size_t kMaxChildren = 128;  // of one IKE SA
