@@ -21,7 +21,10 @@ double seconds(Duration d) {
 }
 
 control::Verdict verdict_of(const ike::SafetyVerdict& v) {
-  return {v.hybrid ? "hybrid" : "classical", v.reason};
+  return {v.hybrid ? "hybrid"
+          : v.ppk  ? "ppk"
+                   : "classical",
+          v.inherited ? fmt::format("{} (inherited: the last exchange added nothing)", v.reason) : v.reason};
 }
 
 control::ExchangeStep step_of(const ike::ExchangeRecord& r) {

@@ -208,6 +208,7 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   timers_.stop(Timer::Retransmit);
   timers_.stop(Timer::LivenessDeadline);
   peer_alive(now);
+  if (wire::find_notify(verified->payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Status usable = check_payloads(verified->exchange, Direction::Response, verified->payloads);
   if (verified->fault) {
     env_.counters.add(Counter::malformed);

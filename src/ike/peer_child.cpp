@@ -270,6 +270,7 @@ void IkeSa::on_followup_request(Instant now, const Verified& message) {
 // The answer leaves only now that its inbound SA stands. We go on sending on the old one until the peer has shown that
 // it has the new one, or deletes the old one (rules.md "Rekey without loss").
 void IkeSa::on_peer_installed(Instant now, ChildSa& child) {
+  ensure(peer_child_.has_value(), "what is neither ours nor the first is the peer's");
   PeerChild peer = std::move(*peer_child_);
   peer_child_.reset();
   const ChildSaId id = child.info.id;

@@ -59,6 +59,14 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     begin_own_child(now, std::move(task), old);
   } else if (std::holds_alternative<task::CreateChild>(task.task)) {
     if (peer_rekeys_ike()) return put_off(now, std::move(task));
+    // Meanwhile the peer may have made one.
+    const auto& wanted = std::get<task::CreateChild>(task.task);
+    const bool there = std::any_of(children_.begin(), children_.end(), [&](const auto& entry) {
+      const ChildInfo& info = entry.second.info;
+      return entry.second.carries() && (!wanted.local || ipsec::contains(info.local_ts, *wanted.local)) &&
+             (!wanted.remote || ipsec::contains(info.remote_ts, *wanted.remote));
+    });
+    if (there) return;
     begin_own_child(now, std::move(task), std::nullopt);
   } else if (std::holds_alternative<task::RekeyIke>(task.task)) {
     const bool unconfirmed =
@@ -75,7 +83,6 @@ void IkeSa::on_task_response(Instant now, const Verified& message) {
       (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
     return abandon(fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));
   }
-  if (wire::find_notify(message.payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Active done = std::exchange(active_, std::monostate{});
   if (const auto* gone = std::get_if<task::DeleteChild>(&done)) {
     on_child_deleted(now, gone->child);
