@@ -138,6 +138,12 @@ void Director::handle_report(Instant now, const ike::Report& report) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
       return;
+    case What::IkeRekeyed:
+      log(EventLevel::Debug, "ike-rekeyed", {{"tunnel", name}, {"detail", report.detail}});
+      return;
+    case What::Weakened:
+      log(EventLevel::Warning, "weakened", {{"tunnel", name}, {"detail", report.detail}});
+      return;
     case What::PeerMoved:
       log(EventLevel::Info, "peer-moved", {{"tunnel", name}, {"detail", report.detail}});
       return;

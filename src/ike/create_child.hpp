@@ -51,11 +51,39 @@ struct PeerChild {  // the peer's
   wire::Payloads answer;
   ChildSaId child;
 };
-using Active = std::variant<std::monostate, task::Liveness, task::DeleteChild, OwnChild>;
+struct IkeRival {
+  Bytes lowest_nonce;
+  std::uint64_t spi = 0;  // our SPI of the IKE SA that it made; 0 while key exchanges are to come
+};
+struct OwnIke {  // our CREATE_CHILD_SA for the IKE SA
+  enum class Stage : std::uint8_t { Create, Followup } stage = Stage::Create;
+  QueuedTask task;
+  std::uint64_t spi = 0;
+  std::uint64_t peer_spi = 0;
+  wire::SaPayload offer;  // without SPIs
+  KeId group{};
+  Bytes nonce_i;
+  Bytes nonce_r;
+  KeRounds rounds;
+  std::unique_ptr<crypto::KeyExchange> ke;
+  unsigned refusals = 0;
+  ipsec::ChosenIke chosen;
+  std::optional<IkeRival> rival;
+};
+struct PeerIke {  // the peer's
+  std::uint64_t spi = 0;
+  std::uint64_t peer_spi = 0;
+  ipsec::ChosenIke chosen;
+  Bytes nonce_i;
+  Bytes nonce_r;
+  KeRounds rounds;
+  wire::ExchangeType exchange{};  // that is being answered
+};
+using Active = std::variant<std::monostate, task::Liveness, task::DeleteChild, OwnChild, OwnIke>;
 struct Parked {  // a negotiation of the peer's that its next IKE_FOLLOWUP_KE carries on
   Bytes link;
   Instant deadline;
-  PeerChild negotiation;
+  std::variant<PeerChild, PeerIke> negotiation;
 };
 
 }  // namespace qanat::ike

@@ -35,6 +35,10 @@ std::string to_string(Report::What what) {
       return "renew-wanted";
     case Report::What::PeerMoved:
       return "peer-moved";
+    case Report::What::IkeRekeyed:
+      return "ike-rekeyed";
+    case Report::What::Weakened:
+      return "weakened";
   }
   return "unknown";
 }
@@ -266,6 +270,13 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
   sas_[spi].sa = std::move(sa);
   touch(now, spi);
   return {};
+}
+
+void IkeEndpoint::rekey(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    sas_.at(spi).sa->rekey_ike(now);
+    touch(now, spi);
+  }
 }
 
 void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why) {

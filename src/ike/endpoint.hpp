@@ -45,6 +45,8 @@ class IkeEndpoint final : private TunnelDirectory {
   // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
   // that we began is under way.
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
+  // New keys for the tunnel's IKE SAs, before their time.
+  void rekey(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
 
@@ -73,6 +75,10 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override;
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
+  [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
+  [[nodiscard]] std::uint64_t new_spi() override;
+  void adopt(std::unique_ptr<IkeSa> sa) override;
+  [[nodiscard]] IkeSa* find_sa(std::uint64_t our_spi) override;
   [[nodiscard]] TunnelMemory& memory(TunnelId tunnel) override { return memories_[tunnel]; }
 
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
@@ -89,7 +95,6 @@ class IkeEndpoint final : private TunnelDirectory {
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
   void refuse(Instant now, const Path& arrived, std::string why);
-  [[nodiscard]] std::uint64_t new_spi();
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
   void touch(Instant now, std::uint64_t spi);
   void remove(std::uint64_t spi);
@@ -110,6 +115,7 @@ class IkeEndpoint final : private TunnelDirectory {
   CookieJar cookies_;
   std::map<TunnelId, TunnelRef> tunnels_;
   std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
+  std::vector<std::uint64_t> affected_;  // IKE SAs that another one has made or changed: to be touched with it
   std::set<TunnelId> contacted_;
   std::map<TunnelId, TunnelMemory> memories_;
   std::unordered_map<std::uint64_t, Entry> sas_;                  // by our SPI

@@ -1,5 +1,6 @@
 // How IKE SAs and tunnels belong together: the indexes, what a new IKE SA means for the older ones, INITIAL_CONTACT.
 #include <algorithm>
+#include <utility>
 
 #include "ike/endpoint.hpp"
 
@@ -23,7 +24,26 @@ void IkeEndpoint::remove(std::uint64_t spi) {
   sas_.erase(found);
 }
 
+// An IKE SA that a rekey made: for the tunnel nothing begins or ends with it.
+void IkeEndpoint::adopt(std::unique_ptr<IkeSa> sa) {
+  const std::uint64_t spi = sa->our_spi();
+  Entry& entry = sas_[spi];
+  entry.sa = std::move(sa);
+  entry.announced = true;
+  affected_.push_back(spi);
+}
+
+IkeSa* IkeEndpoint::find_sa(std::uint64_t our_spi) {
+  const auto found = sas_.find(our_spi);
+  if (found == sas_.end()) return nullptr;
+  affected_.push_back(our_spi);
+  return found->second.sa.get();
+}
+
 void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
+  for (const std::uint64_t other : std::exchange(affected_, {})) {
+    if (other != spi && sas_.contains(other)) touch(now, other);
+  }
   Entry& entry = sas_.at(spi);
   IkeSa& sa = *entry.sa;
   if (entry.tunnel == TunnelId{} && sa.tunnel()) {

@@ -29,11 +29,17 @@ void IkeSa::become_established(Instant now) {
   earlier_init_requests_.clear();
   int_auth_i_ = {};
   int_auth_r_ = {};
+  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth);
+  start_timers(now);
+}
+
+void IkeSa::start_timers(Instant now) {
   // New keys are wanted before the lifetime ends: at 80 to 86 % of it, so that many tunnels do not ask at once. The
-  // responder waits until 87 to 93 %, so that one side asks.
+  // responder waits until 87 to 89 %, so that one side asks; at 90 % a new IKE SA is wanted.
   const Duration lifetime = tunnel_->ike_lifetime;
-  const auto percent = static_cast<std::int64_t>((initiator_ ? 80 : 87) + env_.rng.below(7));
-  if (tunnel_->peer) timers_.set(Timer::Renew, now + lifetime / 100 * percent);
+  const auto percent = static_cast<std::int64_t>(initiator_ ? 80 + env_.rng.below(7) : 87 + env_.rng.below(3));
+  timers_.set(Timer::Renew, now + lifetime / 100 * percent);
+  timers_.set(Timer::RenewAnew, now + lifetime / 100 * 90);
   timers_.set(Timer::Expire, now + lifetime);
   timers_.set(Timer::Liveness, now + tunnel_->dpd_idle);
   if (nat_local_ && path_.local.port == env_.config.nat_port) timers_.set(Timer::Keepalive, now + kKeepaliveInterval);
@@ -118,6 +124,14 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
     if (d->protocol == wire::ProtocolId::ESP) theirs.insert(theirs.end(), d->spis.begin(), d->spis.end());
   }
   if (delete_ike) {
+    // Our own rekey is forgotten (RFC 7296 2.25.2); the peer's, if it has made its IKE SA already, takes over.
+    if (const auto* own = std::get_if<OwnIke>(&active_); own != nullptr && own->rival && own->rival->spi != 0) {
+      IkeSa* rival = env_.tunnels.find_sa(own->rival->spi);
+      if (rival != nullptr && !rival->is_closed()) {
+        bequeath(now, *rival);
+        become_superseded(now);
+      }
+    }
     send_response(now, ExchangeType::INFORMATIONAL, {});
     const bool was_live = is_established();
     linger(now);

@@ -39,7 +39,8 @@ bool IkeSa::is_half_open() const {
   return !initiator_ && !was_established_ && !is_closed();
 }
 bool IkeSa::is_ending() const {
-  return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Lingering>(state_) || is_closed();
+  return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Superseded>(state_) ||
+         std::holds_alternative<Lingering>(state_) || is_closed();
 }
 
 SaInfo IkeSa::info() const {
@@ -49,8 +50,9 @@ SaInfo IkeSa::info() const {
   out.state = std::visit(
       Overloaded{[](const Established&) { return SaState::Established; },
                  [](const Installing&) { return SaState::Installing; },
-                 [](const Deleting&) { return SaState::Deleting; }, [](const Lingering&) { return SaState::Closed; },
-                 [](const Closed&) { return SaState::Closed; }, [](const auto&) { return SaState::Handshake; }},
+                 [](const Deleting&) { return SaState::Deleting; }, [](const Superseded&) { return SaState::Deleting; },
+                 [](const Lingering&) { return SaState::Closed; }, [](const Closed&) { return SaState::Closed; },
+                 [](const auto&) { return SaState::Handshake; }},
       state_);
   out.initiator = initiator_;
   out.spi_i = context_.spi_i;
@@ -130,7 +132,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   const bool rounds_left = waiting != nullptr && waiting->rounds_done < chosen_->rounds().size();
   const bool legal =
       (waiting != nullptr && exchange == (rounds_left ? ExchangeType::IKE_INTERMEDIATE : ExchangeType::IKE_AUTH)) ||
-      ((is_established() || std::holds_alternative<Deleting>(state_)) &&
+      ((is_established() || std::holds_alternative<Deleting>(state_) || std::holds_alternative<Superseded>(state_)) &&
        (exchange == ExchangeType::INFORMATIONAL || exchange == ExchangeType::CREATE_CHILD_SA ||
         exchange == ExchangeType::IKE_FOLLOWUP_KE));
   if (!legal) {
@@ -210,12 +212,13 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   timers_.stop(Timer::Retransmit);
   timers_.stop(Timer::LivenessDeadline);
   peer_alive(now);
+  if (wire::find_notify(verified->payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Status usable = check_payloads(verified->exchange, Direction::Response, verified->payloads);
   if (verified->fault) {
     env_.counters.add(Counter::malformed);
     usable = std::unexpected(*verified->fault);
   }
-  if (!usable && !std::holds_alternative<Deleting>(state_)) {
+  if (!usable && !is_ending()) {
     // RFC 7296 2.21.2: a bad response gets no answer; the SA cannot go on.
     const std::string why = fmt::format("bad {} response of {}: {} {}", wire::to_string(verified->exchange),
                                         peer_text(), usable.error().where, usable.error().detail);

@@ -34,6 +34,7 @@
 namespace qanat::ike {
 
 class TunnelDirectory;
+class IkeSa;
 
 inline constexpr std::size_t kNonceSize = 32;  // of ours; at least half the largest PRF key (RFC 7296 2.10)
 
@@ -61,6 +62,11 @@ class TunnelDirectory {
   [[nodiscard]] virtual TunnelRef current(TunnelId tunnel) const = 0;
   // True once, when `tunnel` has no other IKE SA, live or starting, with its identities: INITIAL_CONTACT is sent.
   [[nodiscard]] virtual bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) = 0;
+  // For the IKE SA that a rekey makes: its id, its SPI, its place; and to find one again.
+  [[nodiscard]] virtual IkeSaId new_sa_id() = 0;
+  [[nodiscard]] virtual std::uint64_t new_spi() = 0;
+  virtual void adopt(std::unique_ptr<IkeSa> sa) = 0;
+  [[nodiscard]] virtual IkeSa* find_sa(std::uint64_t our_spi) = 0;
   // What outlives the IKE SAs of a tunnel.
   [[nodiscard]] virtual TunnelMemory& memory(TunnelId tunnel) = 0;
 };
@@ -137,6 +143,8 @@ class IkeSa {
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
   void create_child(Instant now);
+  // Asks for new keys of the IKE SA.
+  void rekey_ike(Instant now);
 
   // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
   enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
@@ -204,11 +212,12 @@ class IkeSa {
   struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
     bool sent = false;
   };
-  struct Lingering {};  // failed or deleted as responder: the last response may have to be repeated
+  struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
+  struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated
   struct Closed {};
-  using State = std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth,
-                             AwaitVerdict, AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering,
-                             Closed>;
+  using State =
+      std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
+                   AwaitRequest, ReservingSpi, Installing, Established, Deleting, Superseded, Lingering, Closed>;
 
   enum class Timer : std::uint8_t {
     Retransmit,
@@ -219,7 +228,9 @@ class IkeSa {
     Liveness,
     LivenessDeadline,
     Keepalive,
-    Renew,
+    Renew,      // the IKE SA is to be rekeyed
+    RenewAnew,  // and when that has not succeeded, or reauthentication is due, made anew
+    Reauth,
     Expire,
     Linger,
     Reassembly,
@@ -423,11 +434,38 @@ class IkeSa {
   void on_peer_installed(Instant now, ChildSa& child);
   void on_peer_install_failed(Instant now, const std::string& why);
   [[nodiscard]] bool peer_rekeys(ChildSaId child) const;
+  [[nodiscard]] bool peer_rekeys_ike() const;
+  void release_parked(const Parked& parked);
   void drop_parked(Instant now);
   [[nodiscard]] SafetyVerdict child_verdict(const KeRounds& rounds) const;
 
+  // own_ike.cpp, peer_ike.cpp, heir.cpp: the rekey of the IKE SA
+  struct HeirPlan {
+    WhoBegan began{};
+    std::uint64_t our_spi = 0;
+    std::uint64_t peer_spi = 0;
+    ipsec::ChosenIke chosen;
+    Bytes nonce_i;
+    Bytes nonce_r;
+    const KeRounds* rounds = nullptr;
+  };
+  void begin_own_ike(Instant now, QueuedTask task);
+  void send_own_ike(Instant now, OwnIke own);
+  void on_own_ike_response(Instant now, OwnIke own, const Verified& message);
+  void end_own_ike(Instant now, OwnIke own, bool again);
+  void lose_own_ike(Instant now, OwnIke own);
+  void on_rekey_ike_request(Instant now, const Verified& message);
+  void on_ike_followup(Instant now, PeerIke peer, const wire::KePayload* ke);
+  void next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer);
+  IkeSa& make_heir(Instant now, HeirPlan plan);
+  void bequeath(Instant now, IkeSa& heir);
+  void become_superseded(Instant now);
+  void delete_superseded(Instant now);
+  [[nodiscard]] SafetyVerdict rekeyed_verdict(const KeRounds& rounds) const;
+
   // established.cpp
   void become_established(Instant now);
+  void start_timers(Instant now);
   void on_informational_request(Instant now, Verified message);
   void on_deleting_response(Instant now);
   void on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs, std::vector<std::uint32_t>& ours);

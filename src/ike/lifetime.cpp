@@ -27,7 +27,7 @@ void IkeSa::handle_timeout(Instant now) {
               hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
                                           wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
                             : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
-          if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
+          if (is_established() || is_ending()) {
             remove_children();
             if (is_established()) report(Report::What::Down, why);
             to_closed();
@@ -74,12 +74,22 @@ void IkeSa::handle_timeout(Instant now) {
         timers_.set(Timer::Keepalive, now + 20s);
         break;
       case Timer::Renew:
-        report(Report::What::RenewWanted, "the keys' lifetime is nearly over");
+        tasks_.enqueue(task::RekeyIke{}, now);
+        break;
+      case Timer::RenewAnew:
+        report(Report::What::RenewWanted, "no rekey of the IKE SA has succeeded, and its lifetime is nearly over");
+        break;
+      case Timer::Reauth:
+        report(Report::What::RenewWanted, "the peers are to authenticate again");
         break;
       case Timer::Expire:
         close(now, "the keys' lifetime is over");
         break;
       case Timer::Linger:
+        if (std::holds_alternative<Superseded>(state_)) {
+          delete_superseded(now);  // the peer should have done so
+          break;
+        }
         to_closed();
         return;
       case Timer::Reassembly:
@@ -156,6 +166,7 @@ void IkeSa::abandon(std::string why) {
 }
 
 void IkeSa::close(Instant now, std::string why, Ending ending) {
+  if (std::holds_alternative<Superseded>(state_)) return delete_superseded(now);
   if (is_ending()) {
     if (ending == Ending::AtOnce) remove_children();  // the old inbound keys need not wait any longer
     return;

@@ -26,6 +26,7 @@ constexpr Duration kAcquireAfterRefusal = 60s;
 
 void IkeSa::create_child(Instant now) {
   if (!is_established()) return;
+  if (const auto* own = std::get_if<OwnChild>(&active_); own != nullptr && !own->old) return;  // under way
   tasks_.enqueue(task::CreateChild{}, now);
   pump(now);
 }
@@ -192,9 +193,14 @@ void IkeSa::on_own_refused(Instant now, OwnChild own, const NotifyPayload& error
       end_own(now, std::move(own), false);
       if (!had) return;
       ChildSa& gone = *find_child(*old);
+      const bool only = std::none_of(children_.begin(), children_.end(),
+                                     [&](const auto& entry) { return entry.first != *old && entry.second.carries(); });
+      task::CreateChild anew;
+      if (!only && !gone.info.local_ts.empty() && !gone.info.remote_ts.empty())
+        anew = {gone.info.local_ts.front(), gone.info.remote_ts.front()};
       let_successor_carry(gone);
       retire_child(now, gone, replaced ? std::string{} : fmt::format("{} no longer has the Child SA", peer_text()));
-      if (!replaced) tasks_.enqueue(task::CreateChild{}, now);
+      if (!replaced) tasks_.enqueue(std::move(anew), now);
       return;
     }
     case NotifyType::TS_UNACCEPTABLE:

@@ -45,14 +45,27 @@ SafetyVerdict IkeSa::child_verdict(const KeRounds& rounds) const {
 // True while a rekey by the peer of that Child SA is being worked on, or awaits its next key exchange.
 bool IkeSa::peer_rekeys(ChildSaId child) const {
   return (peer_child_ && peer_child_->old == child) ||
-         std::any_of(parked_.begin(), parked_.end(), [&](const Parked& p) { return p.negotiation.old == child; });
+         std::any_of(parked_.begin(), parked_.end(), [&](const Parked& p) {
+           const auto* peer = std::get_if<PeerChild>(&p.negotiation);
+           return peer != nullptr && peer->old == child;
+         });
+}
+
+bool IkeSa::peer_rekeys_ike() const {
+  return std::any_of(parked_.begin(), parked_.end(),
+                     [](const Parked& p) { return std::holds_alternative<PeerIke>(p.negotiation); });
+}
+
+void IkeSa::release_parked(const Parked& parked) {
+  if (const auto* peer = std::get_if<PeerChild>(&parked.negotiation))
+    env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{peer->spi}});
 }
 
 void IkeSa::drop_parked(Instant now) {
   std::erase_if(parked_, [&](const Parked& p) {
     if (now < p.deadline) return false;
     env_.counters.add(Counter::followup_timeout);
-    env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{p.negotiation.spi}});
+    release_parked(p);
     return true;
   });
 }
@@ -84,9 +97,9 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
   const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
   const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
   if (!sa->proposals.empty() && sa->proposals.front().protocol == wire::ProtocolId::IKE) {
-    // New keys of the IKE SA come with a new IKE SA.
-    return refuse_create(now, kExchange, NotifyType::NO_ADDITIONAL_SAS, Counter::no_additional_sas, {});
+    return on_rekey_ike_request(now, message);
   }
+  if (std::holds_alternative<OwnIke>(active_) || peer_rekeys_ike()) return temporary();
 
   PeerChild peer;
   peer.exchange = kExchange;
@@ -111,7 +124,8 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     peer.old = old->info.id;
     // An earlier attempt of the peer's at the same has been given up.
     for (Parked& p : parked_) {
-      if (p.negotiation.old == peer.old) p.deadline = now;
+      const auto* earlier = std::get_if<PeerChild>(&p.negotiation);
+      if (earlier != nullptr && earlier->old == peer.old) p.deadline = now;
     }
     drop_parked(now);
   }
@@ -224,8 +238,11 @@ void IkeSa::on_followup_request(Instant now, const Verified& message) {
                                    [&](const Parked& p) { return link != nullptr && p.link == link->data; });
   if (parked == parked_.end() || !is_established())
     return refuse_create(now, kExchange, NotifyType::STATE_NOT_FOUND, Counter::state_not_found, {});
-  PeerChild peer = std::move(parked->negotiation);
+  std::variant<PeerChild, PeerIke> negotiation = std::move(parked->negotiation);
   parked_.erase(parked);
+  const auto* ke = wire::find<wire::KePayload>(message.payloads);
+  if (auto* ike = std::get_if<PeerIke>(&negotiation)) return on_ike_followup(now, std::move(*ike), ke);
+  PeerChild peer = std::move(std::get<PeerChild>(negotiation));
   peer.exchange = kExchange;
   const auto drop = [&] { env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{peer.spi}}); };
   const ChildSa* old = peer.old ? find_child(*peer.old) : nullptr;
@@ -233,7 +250,6 @@ void IkeSa::on_followup_request(Instant now, const Verified& message) {
     drop();
     return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure, {});
   }
-  const auto* ke = wire::find<wire::KePayload>(message.payloads);
   const KeId expected = peer.rounds.next();
   if (ke == nullptr || ke->method != expected) {
     drop();
@@ -253,6 +269,7 @@ void IkeSa::on_followup_request(Instant now, const Verified& message) {
 // The answer leaves only now that its inbound SA stands. We go on sending on the old one until the peer has shown that
 // it has the new one, or deletes the old one (rules.md "Rekey without loss").
 void IkeSa::on_peer_installed(Instant now, ChildSa& child) {
+  ensure(peer_child_.has_value(), "what is neither ours nor the first is the peer's");
   PeerChild peer = std::move(*peer_child_);
   peer_child_.reset();
   const ChildSaId id = child.info.id;

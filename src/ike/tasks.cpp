@@ -55,10 +55,24 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     const ChildSa* child = find_child(rekey->child);
     if (child == nullptr || child->info.state != ChildState::Live) return;
     const ChildSaId old = rekey->child;
-    if (peer_rekeys(old) || child->unconfirmed) return put_off(now, std::move(task));
+    if (peer_rekeys(old) || peer_rekeys_ike() || child->unconfirmed) return put_off(now, std::move(task));
     begin_own_child(now, std::move(task), old);
   } else if (std::holds_alternative<task::CreateChild>(task.task)) {
+    if (peer_rekeys_ike()) return put_off(now, std::move(task));
+    // Meanwhile the peer may have made one.
+    const auto& wanted = std::get<task::CreateChild>(task.task);
+    const bool there = std::any_of(children_.begin(), children_.end(), [&](const auto& entry) {
+      const ChildInfo& info = entry.second.info;
+      return entry.second.carries() && (!wanted.local || ipsec::contains(info.local_ts, *wanted.local)) &&
+             (!wanted.remote || ipsec::contains(info.remote_ts, *wanted.remote));
+    });
+    if (there) return;
     begin_own_child(now, std::move(task), std::nullopt);
+  } else if (std::holds_alternative<task::RekeyIke>(task.task)) {
+    const bool unconfirmed =
+        std::any_of(children_.begin(), children_.end(), [](const auto& entry) { return entry.second.unconfirmed; });
+    if (unconfirmed || peer_child_ || !parked_.empty()) return put_off(now, std::move(task));
+    begin_own_ike(now, std::move(task));
   }
 }
 
@@ -69,12 +83,13 @@ void IkeSa::on_task_response(Instant now, const Verified& message) {
       (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
     return abandon(fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));
   }
-  if (wire::find_notify(message.payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Active done = std::exchange(active_, std::monostate{});
   if (const auto* gone = std::get_if<task::DeleteChild>(&done)) {
     on_child_deleted(now, gone->child);
   } else if (auto* own = std::get_if<OwnChild>(&done)) {
     on_own_response(now, std::move(*own), message);
+  } else if (auto* rekey = std::get_if<OwnIke>(&done)) {
+    on_own_ike_response(now, std::move(*rekey), message);
   }
 }
 
@@ -97,7 +112,7 @@ void IkeSa::drop_tasks() {
   if (peer_child_ && peer_child_->spi != 0)
     env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{peer_child_->spi}});
   peer_child_.reset();
-  for (const Parked& p : parked_) env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{p.negotiation.spi}});
+  for (Parked& p : parked_) release_parked(p);
   parked_.clear();
   timers_.stop(Timer::OwnSpi);
   timers_.stop(Timer::PeerSpi);

@@ -286,5 +286,116 @@ TEST_F(ChildRekey, AnAbandonedSequenceIsDropped) {
   expect_settled();
 }
 
+TEST_F(ChildRekey, WhatThePeerCannotTakeNowIsAskedForLater) {
+  handshake();
+  const ChildSaId old = a.child().id;
+  rekey('A');
+  drop();
+  arrive(sealed('B', ExchangeType::CREATE_CHILD_SA, 3, {notify(NotifyType::TEMPORARY_FAILURE)}, true));
+  EXPECT_TRUE(wire.empty()) << "not at once";
+  advance(1900ms);
+  EXPECT_TRUE(wire.empty());
+  EXPECT_EQ(a.child().id, old);
+  advance(1200ms);
+  expect_next('A', "CREATE_CHILD_SA request 4");
+}
+
+TEST_F(ChildRekey, AChildSaThatThePeerNoLongerHasIsMadeAnew) {
+  handshake();
+  const ChildSaId old = a.child().id;
+  rekey('A');
+  drop();
+  arrive(sealed('B', ExchangeType::CREATE_CHILD_SA, 3,
+                {wire::NotifyPayload{wire::ProtocolId::ESP, {0, 0, 0x10, 1}, NotifyType::CHILD_SA_NOT_FOUND, {}}},
+                true));
+  EXPECT_FALSE(a.plane.outbound.contains(old));
+  EXPECT_TRUE(a.has(Report::What::ChildGone, "no longer has")) << a.said();
+  expect_next('A', "CREATE_CHILD_SA request 4");
+  EXPECT_EQ(wire::find_notify(look(wire.front()).payloads, NotifyType::REKEY_SA), nullptr);
+}
+
+// strongSwan issue 2945 was a crash.
+TEST_F(ChildRekey, APeerThatRekeysOneChildSaTwiceGetsOneSuccessor) {
+  handshake();
+  Bytes spi(4);
+  store_be32(spi.data(), b.child().spi_in);
+  const auto request = [&](std::uint32_t mid) {
+    arrive(sealed('B', ExchangeType::CREATE_CHILD_SA, mid,
+                  {wire::NotifyPayload{wire::ProtocolId::ESP, spi, NotifyType::REKEY_SA, {}},
+                   ipsec::offer_esp(b.tunnel.esp, 0x7000 + mid, b.tunnel.esn), wire::NoncePayload{Bytes(32, 1)},
+                   wire::TsPayload{PayloadType::TSi, {ipsec::any_selector_v4()}},
+                   wire::TsPayload{PayloadType::TSr, {ipsec::any_selector_v4()}}}));
+    Seen answer = look(wire.back());
+    wire.clear();
+    return answer;
+  };
+  EXPECT_NE(wire::find<wire::SaPayload>(request(0).payloads), nullptr);
+  EXPECT_NE(wire::find_notify(request(1).payloads, NotifyType::TEMPORARY_FAILURE), nullptr);
+  EXPECT_EQ(a.plane.inbound.size(), 2U);
+  EXPECT_EQ(a.count(Counter::temporary_failure), 1U);
+}
+
+TEST_F(ChildRekey, ANarrowerRekeyIsRefused) {
+  handshake();
+  Bytes spi(4);
+  store_be32(spi.data(), b.child().spi_in);
+  arrive(sealed('B', ExchangeType::CREATE_CHILD_SA, 0,
+                {wire::NotifyPayload{wire::ProtocolId::ESP, spi, NotifyType::REKEY_SA, {}},
+                 ipsec::offer_esp(b.tunnel.esp, 0x7000, b.tunnel.esn), wire::NoncePayload{Bytes(32, 1)},
+                 wire::TsPayload{PayloadType::TSi, {ipsec::selector_of(*Prefix::parse("10.2.0.0/16"))}},
+                 wire::TsPayload{PayloadType::TSr, {ipsec::any_selector_v4()}}}));
+  EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::TS_UNACCEPTABLE), nullptr);
+  EXPECT_EQ(a.count(Counter::ts_unacceptable), 1U);
+  EXPECT_EQ(a.plane.inbound.size(), 1U);
+}
+
+TEST_F(ChildRekey, APacketPathThatFailsLeavesTheOldSaInPlace) {
+  using Answer = FakePlane::Answer;
+  for (const char who : {'A', 'B'}) {
+    for (const Answer how : {Answer::Refuse, Answer::Never}) {
+      for (int what = 0; what < 3; ++what) {
+        SCOPED_TRACE(what);
+        Conversation w{31};
+        w.handshake();
+        const ipsec::EspSpi old = w.a.child().spi_in;
+        FakePlane& plane = w.side(who).plane;
+        (what == 0 ? plane.reserve : what == 1 ? plane.inbound_answer : plane.outbound_answer) = how;
+        w.a.endpoint->handle_plane(w.now, ipsec::SoftLimit{w.a.child().id});
+        w.drain();
+        w.run_for(4s);
+        EXPECT_EQ(w.a.child().spi_in, old);
+        EXPECT_GE(w.side(who).count(Counter::plane_refused), 1U);
+        plane.reserve = plane.inbound_answer = plane.outbound_answer = Answer::AtOnce;
+        w.run_for(120s);
+        w.expect_tunnel();
+        EXPECT_NE(w.a.child().spi_in, old);
+        EXPECT_EQ(w.a.sa().children.size(), 1U);
+        EXPECT_EQ(w.b.sa().children.size(), 1U);
+        EXPECT_EQ(w.a.plane.inbound.size(), 1U);
+        EXPECT_EQ(w.b.plane.inbound.size(), 1U);
+      }
+    }
+  }
+}
+
+TEST_F(ChildRekey, ABadValueInOurRequestOrInTheAnswerEndsTheIkeSa) {
+  handshake();
+  rekey('A');
+  const Flight request = wire.front();
+  wire::Payloads payloads = look(request).payloads;
+  for (auto& p : payloads) {
+    if (auto* ke = std::get_if<wire::KePayload>(&p)) ke->data.assign(ke->data.size(), 0);
+  }
+  wire.clear();
+  arrive(sealed('A', ExchangeType::CREATE_CHILD_SA, 3, payloads));
+  EXPECT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::INVALID_SYNTAX), nullptr);
+  EXPECT_TRUE(b.has(Report::What::Down)) << b.said();
+  EXPECT_TRUE(b.plane.outbound.empty());
+  EXPECT_TRUE(b.plane.reserved.empty());
+  run();
+  EXPECT_TRUE(a.has(Report::What::Down, "INVALID_SYNTAX")) << a.said();
+  EXPECT_TRUE(a.plane.reserved.empty());
+}
+
 }  // namespace
 }  // namespace qanat::exchange

@@ -332,6 +332,13 @@ Flight World::sealed(char from, const Sealing& what) const {
         load_be64(&f.bytes[at + 8]) == 0 && (f.bytes[at + 19] & wire::kFlagResponse) == 0)
       initiator = f.from;
   }
+  // An IKE SA that a rekey made has no IKE_SA_INIT: its ends know.
+  for (const Side* s : {&a, &b}) {
+    if (!s->endpoint) continue;
+    for (const ike::SaInfo& sa : s->endpoint->sas()) {
+      if (sa.spi_i == keys.spi_i && sa.spi_r == keys.spi_r) initiator = sa.initiator == (s == &a) ? 'A' : 'B';
+    }
+  }
   const bool i = from == initiator;
   auto cipher = crypto::SkCipher::create(keys.suite, (i ? keys.sk_ei : keys.sk_er).expose(),
                                          (i ? keys.sk_ai : keys.sk_ar).expose());
