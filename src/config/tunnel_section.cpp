@@ -162,6 +162,7 @@ ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
   read_peer(section, parsed);
   read_identities(section, parsed);
   read_psk(section, parsed.tunnel, read_file);
+  read_credentials(section, parsed.tunnel, read_file);
   read_proposals(section, parsed.tunnel);
   read_inside(section, parsed);
   read_start(section, parsed);
