@@ -75,12 +75,19 @@ std::string open_error(const std::string& path, int error) {
   return fmt::format("{} cannot be opened: {}", path, system_words(error));
 }
 
+Result<SecretBytes> read_octets(const std::string& path, std::size_t limit) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.get() < 0) return trouble(path, open_error(path, errno));
+  return read_all(file.get(), path, limit);
+}
+
 Result<SecretBytes> read_key_file(const std::string& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.get() < 0) {
     const int error = errno;
-    return trouble(path, open_error(path, error) +
-                             (error == ENOENT ? fmt::format("; make it with: qanat genpsk -o {}", path) : ""));
+    return trouble(path, open_error(path, error) + (error == ENOENT && !path.ends_with(".key")
+                                                        ? fmt::format("; make it with: qanat genpsk -o {}", path)
+                                                        : ""));
   }
   struct stat info{};
   if (::fstat(file.get(), &info) != 0)
@@ -90,7 +97,7 @@ Result<SecretBytes> read_key_file(const std::string& path) {
     return trouble(path, fmt::format("{} has mode {:04o}, so others than its owner may read or change it: chmod 600 {}",
                                      path, info.st_mode & 07777U, path));
   }
-  return read_all(file.get(), path, config::kMaxPskSize);
+  return read_all(file.get(), path, config::kMaxSecretFile);
 }
 
 void write_all(std::FILE* stream, std::string_view text) {
@@ -108,9 +115,9 @@ Result<std::string> read_text_file(const std::string& path) {
 }
 
 config::FileReader key_reader(const std::string& config_path) {
-  return [folder = std::filesystem::path{config_path}.parent_path()](const std::string& path) {
-    return read_key_file((folder / path).string());
-  };
+  const auto folder = std::filesystem::path{config_path}.parent_path();
+  return {[folder](const std::string& path) { return read_key_file((folder / path).string()); },
+          [folder](const std::string& path) { return read_octets((folder / path).string(), config::kMaxPublicFile); }};
 }
 
 Status write_new_file(const std::string& path, ByteView content) {

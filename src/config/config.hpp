@@ -69,7 +69,7 @@ class FileReader {
 // Larger files are refused unread.
 inline constexpr std::size_t kMaxConfigSize = std::size_t{16} << 20;
 inline constexpr std::size_t kMaxSecretFile = std::size_t{64} << 10;
-inline constexpr std::size_t kMaxPublicFile = std::size_t{8} << 20;
+inline constexpr std::size_t kMaxPublicFile = std::size_t{2} << 20;
 inline constexpr std::size_t kMaxPskSize = 4096;
 
 }  // namespace qanat::config

@@ -18,7 +18,7 @@ struct X509_crl_st;  // X509_CRL
 namespace qanat::pki {
 
 inline constexpr std::size_t kMaxCertificate = std::size_t{64} << 10;  // octets of DER; one with ML-DSA-87 has 8 KiB
-inline constexpr std::size_t kMaxCrl = std::size_t{4} << 20;
+inline constexpr std::size_t kMaxCrl = std::size_t{2} << 20;
 
 [[nodiscard]] std::string date_text(WallTime time);  // "2027-03-01"
 
