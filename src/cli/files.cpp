@@ -120,8 +120,10 @@ config::FileReader key_reader(const std::string& config_path) {
           [folder](const std::string& path) { return read_octets((folder / path).string(), config::kMaxPublicFile); }};
 }
 
-Status write_new_file(const std::string& path, ByteView content) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)};
+namespace {
+
+Status write_exclusively(const std::string& path, ByteView content, mode_t mode) {
+  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)};
   if (file.get() < 0) {
     const int error = errno;
     if (error == EEXIST)
@@ -145,6 +147,38 @@ Status write_new_file(const std::string& path, ByteView content) {
   if (error == 0) return {};
   ::unlink(path.c_str());  // half a key is no key
   return trouble(path, fmt::format("{} cannot be written: {}", path, system_words(error)));
+}
+
+}  // namespace
+
+Status write_new_file(const std::string& path, ByteView content) {
+  return write_exclusively(path, content, S_IRUSR | S_IWUSR);
+}
+
+Status write_public_file(const std::string& path, ByteView content) {
+  return write_exclusively(path, content, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+}
+
+Status replace_public_file(const std::string& path, ByteView content) {
+  const std::string fresh = path + ".new";
+  ::unlink(fresh.c_str());  // of a run that was interrupted
+  QANAT_TRY(write_public_file(fresh, content));
+  if (::rename(fresh.c_str(), path.c_str()) == 0) return {};
+  const int error = errno;
+  ::unlink(fresh.c_str());
+  return trouble(path, fmt::format("{} cannot be replaced: {}", path, system_words(error)));
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return trouble(path, fmt::format("the folder {} cannot be made: {}", path, error.message()));
+  return {};
+}
+
+WallTime wall_now() {
+  return {
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
 }
 
 std::string owner_of(const std::string& path) {
