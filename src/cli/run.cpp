@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "control/status_json.hpp"
 
@@ -192,6 +193,8 @@ int run(const CommandLine& line, Shell& shell) {
       return generate_psk(line, shell);
     case Command::Purge:
       return purge(line, shell);
+    case Command::Pki:
+      return pki_command(line, shell);
     case Command::Version:
       return version(line, shell);
   }
