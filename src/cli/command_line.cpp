@@ -13,7 +13,7 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 8> kCommands = {"status", "up",    "down",    "check",
+constexpr std::array<std::string_view, 9> kCommands = {"status", "up",    "down",    "rekey", "check",
                                                        "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
@@ -111,6 +111,15 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("down", "Take a tunnel down and keep it down", Command::Down)
       ->add_option("NAME", line.name, "The tunnel")
       ->required();
+  CLI::App* rekey = command("rekey", "Make new keys now; packets keep flowing", Command::Rekey);
+  rekey->add_option("NAME", line.name, "The tunnel")->required();
+  auto* ike = rekey->add_flag_callback(
+      "--ike", [&line] { line.rekey = CommandLine::Rekey::Ike; }, "The keys of IKE instead of those of packets");
+  rekey
+      ->add_flag_callback(
+          "--reauth", [&line] { line.rekey = CommandLine::Rekey::Reauth; },
+          "Both sides prove again who they are: a new IKE SA, made before the old one goes")
+      ->excludes(ike);
   command("check", "Check a configuration file, without a daemon", Command::Check)
       ->add_option("FILE", line.file, "The configuration")
       ->required();

@@ -8,7 +8,7 @@
 
 namespace qanat::cli {
 
-enum class Command : std::uint8_t { Status, Up, Down, Check, GenPsk, Purge, Version, Pki };
+enum class Command : std::uint8_t { Status, Up, Down, Rekey, Check, GenPsk, Purge, Version, Pki };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
 
@@ -28,6 +28,7 @@ struct CommandLine {
   Command command = Command::Status;
   std::string name;  // status (may be empty), up, down: the tunnel
   std::string file;  // check: the configuration; genpsk: the new file, empty for standard output
+  enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;
   PkiLine pki;

@@ -187,6 +187,11 @@ int run(const CommandLine& line, Shell& shell) {
       return tunnel_command(line, shell, "up");
     case Command::Down:
       return tunnel_command(line, shell, "down");
+    case Command::Rekey:
+      return tunnel_command(line, shell,
+                            line.rekey == CommandLine::Rekey::Child ? "rekey/child"
+                            : line.rekey == CommandLine::Rekey::Ike ? "rekey/ike"
+                                                                    : "rekey/reauth");
     case Command::Check:
       return check(line, shell);
     case Command::GenPsk:

@@ -41,14 +41,12 @@ Status AuthWorkers::start() {
   return {};
 }
 
-Status AuthWorkers::set_tunnel(TunnelId id, const model::Tunnel& tunnel) {
-  QANAT_ASSIGN(auto credentials, gateway::AuthCredentials::of(tunnel));
+void AuthWorkers::set_tunnel(TunnelId id, std::shared_ptr<const gateway::AuthCredentials> credentials) {
   if (credentials) {
     credentials_.insert_or_assign(id, std::move(credentials));
   } else {
     credentials_.erase(id);
   }
-  return {};
 }
 
 void AuthWorkers::ask(AuthQuestion question) {

@@ -34,8 +34,7 @@ class AuthWorkers {
 
   [[nodiscard]] Status start();
   // Questions asked before keep the credentials that they were asked with.
-  [[nodiscard]] Status set_tunnel(TunnelId id, const model::Tunnel& tunnel);
-  void remove_tunnel(TunnelId id) { credentials_.erase(id); }
+  void set_tunnel(TunnelId id, std::shared_ptr<const gateway::AuthCredentials> credentials);
   // Every question gets one answer: Error{Resource} when too many wait.
   void ask(AuthQuestion question);
 

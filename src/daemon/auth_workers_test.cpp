@@ -54,7 +54,7 @@ TEST(AuthWorkers, answer_every_question_on_their_own_threads) {
   const io::Log log{io::LogOptions{}};
   AuthWorkers workers{answers, log};
   ASSERT_TRUE(workers.start().has_value());
-  ASSERT_TRUE(workers.set_tunnel(TunnelId{1}, tunnel_with_certificate()).has_value());
+  workers.set_tunnel(TunnelId{1}, *gateway::AuthCredentials::of(tunnel_with_certificate()));
   for (std::uint64_t i = 0; i < 20; ++i) workers.ask(sign_question(i));
   const auto made = collect(answers, 20);
   ASSERT_EQ(made.size(), 20U);
@@ -86,14 +86,14 @@ TEST(AuthWorkers, a_tunnel_without_credentials_gets_a_refusal) {
   const io::Log log{io::LogOptions{}};
   AuthWorkers workers{answers, log};
   ASSERT_TRUE(workers.start().has_value());
-  ASSERT_TRUE(workers.set_tunnel(TunnelId{1}, tunnel_with_certificate()).has_value());
+  workers.set_tunnel(TunnelId{1}, *gateway::AuthCredentials::of(tunnel_with_certificate()));
   workers.remove_tunnel(TunnelId{1});
   workers.ask(sign_question(1));
   auto got = collect(answers, 1);
   ASSERT_EQ(got.size(), 1U);
   EXPECT_THAT(std::get<ike::SignAnswer>(got[0]).status.error().detail, HasSubstr("cert_file"));
-  ASSERT_TRUE(workers.set_tunnel(TunnelId{1}, tunnel_with_certificate()).has_value());
-  ASSERT_TRUE(workers.set_tunnel(TunnelId{1}, model::Tunnel{}).has_value());
+  workers.set_tunnel(TunnelId{1}, *gateway::AuthCredentials::of(tunnel_with_certificate()));
+  workers.set_tunnel(TunnelId{1}, nullptr);
   workers.ask(ike::VerifyQuestion{.request = RequestId{2},
                                   .tunnel = TunnelId{1},
                                   .peer_id = {},

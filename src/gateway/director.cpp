@@ -54,6 +54,8 @@ Status Director::apply(Instant now, const model::Config& config) {
   ask_for_protection();
   for (Tunnel& t : tunnels_) {
     outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config.gateway, t.config, t.id)}});
+    QANAT_ASSIGN(auto credentials, AuthCredentials::of(t.config));
+    outputs_.emplace_back(CredentialsOut{t.id, std::move(credentials)});
     outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
   }
   counters_at_ = now + kCountersInterval;
@@ -116,6 +118,10 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     return done(true,
                 fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
+  if (command.verb != control::GatewayCommand::Verb::Up) {
+    const auto [ok, message] = renew(now, *t, command.verb);
+    return done(ok, message);
+  }
   if (!t->live.empty()) return done(true, fmt::format("{} is up already", t->config.name));
   if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});
   if (!t->config.peer) {
@@ -128,6 +134,24 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
   if (!command.wait) return done(true, fmt::format("{} is being brought up", t->config.name));
   t->waiting.push_back(ticket);
   t->wait_until = now + kUpPatience;
+}
+
+control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayCommand::Verb verb) {
+  using Verb = control::GatewayCommand::Verb;
+  if (t.live.empty()) {
+    return {false, fmt::format("{} is not up, so there are no keys to renew: qanat status {} says why", t.config.name,
+                               t.config.name)};
+  }
+  if (verb == Verb::Reauthenticate) {
+    if (!t.config.peer) {
+      return {false, fmt::format("{} has peer = \"any\": only the peer can begin a new IKE SA", t.config.name)};
+    }
+    begin(now, t);
+    return {true, fmt::format("{}: a new IKE SA is being made beside the old one", t.config.name)};
+  }
+  outputs_.emplace_back(ToIkeShard{Rekey{t.id, verb == Verb::RekeyIke ? Rekey::What::Ike : Rekey::What::Children}});
+  return {true,
+          fmt::format("{}: new keys for {} are being made", t.config.name, verb == Verb::RekeyIke ? "IKE" : "packets")};
 }
 
 void Director::handle_report(Instant now, const ike::Report& report) {

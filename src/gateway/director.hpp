@@ -13,6 +13,7 @@
 
 #include "base/rng.hpp"
 #include "control/snapshot.hpp"
+#include "gateway/auth_service.hpp"
 #include "gateway/host_command.hpp"
 #include "gateway/messages.hpp"
 #include "model/tunnel.hpp"
@@ -35,7 +36,12 @@ struct CommandDone {
   std::uint64_t ticket = 0;
   control::CommandResult result;
 };
-using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, CommandDone, LogEvent>;
+// What whoever serves ike::SignQuestion and ike::VerifyQuestion needs for a tunnel; null: it has no certificates.
+struct CredentialsOut {
+  TunnelId tunnel;
+  std::shared_ptr<const AuthCredentials> credentials;
+};
+using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, CommandDone, CredentialsOut, LogEvent>;
 
 class Director {
  public:
@@ -78,6 +84,7 @@ class Director {
 
   void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
+  [[nodiscard]] control::CommandResult renew(Instant now, Tunnel& tunnel, control::GatewayCommand::Verb verb);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
   void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields);

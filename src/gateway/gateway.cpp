@@ -24,6 +24,8 @@ void Gateway::pump(Instant now) {
         outputs_.emplace_back(std::move(*host));
       } else if (auto* done = std::get_if<CommandDone>(&*out)) {
         outputs_.emplace_back(std::move(*done));
+      } else if (auto* credentials = std::get_if<CredentialsOut>(&*out)) {
+        outputs_.emplace_back(std::move(*credentials));
       } else if (auto* event = std::get_if<LogEvent>(&*out)) {
         outputs_.emplace_back(std::move(*event));
       }

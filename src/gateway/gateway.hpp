@@ -20,7 +20,7 @@ struct PlaneOut {
   ipsec::Command command;
 };
 // A question (ike/auth_task.hpp) is for a worker; its answer comes back by handle_auth, in any order, at any time.
-using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, LogEvent, ike::SignQuestion,
+using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, CredentialsOut, LogEvent, ike::SignQuestion,
                             ike::VerifyQuestion, ike::KeyLog, ike::EspKeyLog>;
 
 class Gateway {

@@ -379,6 +379,14 @@ void IkeSa::handle_soft_limit(Instant now, ChildSaId id) {
   pump(now);
 }
 
+void IkeSa::rekey_children(Instant now) {
+  if (!is_established()) return;
+  for (const auto& [id, child] : children_) {
+    if (child.info.state == ChildState::Live) tasks_.enqueue(task::RekeyChild{id}, now);
+  }
+  pump(now);
+}
+
 void IkeSa::handle_hard_limit(Instant now, ChildSaId id) {
   if (ChildSa* child = find_child(id); child != nullptr && is_established())
     delete_child(now, *child, "a limit of its keys was reached");

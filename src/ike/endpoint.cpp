@@ -279,6 +279,13 @@ void IkeEndpoint::rekey(Instant now, TunnelId tunnel) {
   }
 }
 
+void IkeEndpoint::rekey_children(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    sas_.at(spi).sa->rekey_children(now);
+    touch(now, spi);
+  }
+}
+
 void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why) {
   for (const std::uint64_t spi : sas_of(tunnel)) {
     sas_.at(spi).sa->close(now, why);

@@ -47,6 +47,8 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
   // New keys for the tunnel's IKE SAs, before their time.
   void rekey(Instant now, TunnelId tunnel);
+  // The same for every Child SA of the tunnel.
+  void rekey_children(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
 

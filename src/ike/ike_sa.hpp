@@ -143,8 +143,9 @@ class IkeSa {
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
   void create_child(Instant now);
-  // Asks for new keys of the IKE SA.
+  // Asks for new keys of the IKE SA; of its Child SAs.
   void rekey_ike(Instant now);
+  void rekey_children(Instant now);
 
   // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
   enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
