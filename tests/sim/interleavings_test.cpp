@@ -82,7 +82,7 @@ void explore_all(std::size_t size) {
     }
   }
   fmt::print(stderr,
-             "interleavings: sets of {}: {} scenarios, {} distinct states, {} of them terminal ({} settled by "
+             "covered: interleavings: sets of {}: {} scenarios, {} distinct states, {} of them terminal ({} settled by "
              "liveness), {} paths merged, {} branches left in the frontier\n",
              size, scenarios, total.states, total.terminals, total.by_liveness, total.merged, total.frontier);
 }
