@@ -18,8 +18,7 @@ constexpr unsigned kSends = 6;
 ike::EndpointConfig patient_config() {
   ike::EndpointConfig config;
   config.retransmit = {.first = 4s, .factor = 1.8, .longest = 600s, .jitter = 0, .sends = kSends};
-  config.half_open_first = 600s;
-  config.half_open_next = 600s;
+  config.patience = 600s;
   return config;
 }
 
