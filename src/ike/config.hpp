@@ -77,7 +77,7 @@ struct EndpointConfig {
   std::uint8_t puzzle_difficulty = 0;  // RFC 8019, zero bits demanded with the cookie above the threshold; 0: none
   std::uint8_t puzzle_limit = 22;      // what we solve as initiator at most
   bool native_esp = true;              // the packet path can send IP protocol 50
-  Duration patience = 30s;             // how long a responder waits for its peer's next message, when all is quiet
+  Duration half_open_patience = 30s;   // a responder waits so long for the next message; twice that for later ones
   RetransmitSchedule retransmit;
   bool key_log = false;  // emit KeyLog actions: for debugging only
 };

@@ -56,7 +56,7 @@ class IkeEndpoint final : private TunnelDirectory {
   // Entries in all tables that live with IKE SAs: 0 when the last of them is gone, or something has leaked.
   [[nodiscard]] std::size_t holdings() const {
     return sas_.size() + init_requests_.size() + by_tunnel_.size() + timeouts_.size() + duplicates_.size() +
-           half_open_.total() + half_open_.prefixes() + env_.requests.size() + env_.children.size();
+           half_open_.prefixes() + env_.requests.size() + env_.children.size();
   }
 
  private:

@@ -69,7 +69,8 @@ bool HalfOpenTable::is_under_load() const {
 Duration HalfOpenTable::patience(const IpAddress& source) const {
   const Counts counts = of(source);
   const bool suspect = std::max(counts.unverified, counts.verified) >= config_.prefix_limit;
-  return is_under_load() || suspect ? kPatienceUnderLoad : config_.patience;
+  return is_under_load() || suspect ? std::min(kPatienceUnderLoad, config_.half_open_patience)
+                                    : config_.half_open_patience;
 }
 
 std::uint8_t HalfOpenTable::difficulty(const IpAddress& source) const {

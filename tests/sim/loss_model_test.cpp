@@ -18,7 +18,7 @@ constexpr unsigned kSends = 6;
 ike::EndpointConfig patient_config() {
   ike::EndpointConfig config;
   config.retransmit = {.first = 4s, .factor = 1.8, .longest = 600s, .jitter = 0, .sends = kSends};
-  config.patience = 600s;
+  config.half_open_patience = 600s;
   return config;
 }
 
@@ -111,13 +111,13 @@ TEST(LossModel, OneAttemptSucceedsAsOftenAsTheModel) {
     const double expected = model(cell.loss);
     const double chance = deep ? 0 : 3.5 * std::sqrt(expected * (1 - expected) / static_cast<double>(attempts));
     EXPECT_NEAR(measured, expected, 0.01 + chance) << "PSK, MTU 1500, loss " << cell.loss;
-    fmt::print(stderr,
-               "covered: loss model: PSK, MTU 1500, loss {:2.0f} %: {:.4f} of {} attempts, model {:.4f}, {:.2f} "
-               "retransmissions\n",
-               cell.loss * 100, measured, attempts, expected,
-               static_cast<double>(retransmissions) / static_cast<double>(std::max<std::size_t>(1, successes)));
+    fmt::print(
+        stderr,
+        "loss model: PSK, MTU 1500, loss {:2.0f} %: {:.4f} of {} attempts, model {:.4f}, {:.2f} retransmissions\n",
+        cell.loss * 100, measured, attempts, expected,
+        static_cast<double>(retransmissions) / static_cast<double>(std::max<std::size_t>(1, successes)));
   }
-  fmt::print(stderr, "covered: loss model: {} attempts\n", total);
+  fmt::print(stderr, "loss model: {} attempts\n", total);
 }
 
 }  // namespace
