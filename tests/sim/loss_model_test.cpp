@@ -51,7 +51,8 @@ Outcome attempt(const Row& row, std::uint64_t seed, double loss) {
   SeededRng dice{seed ^ 0x10551055};
   for (Player& p : duel.players) {
     p.config.retransmit = {.first = 4s, .factor = 1.8, .longest = 600s, .jitter = 0, .sends = kSends};
-    p.config.half_open_patience = 600s;  // the model knows of no other end than the initiator's own
+    p.config.half_open_patience =
+        600s;                  // the model knows of no other end than the initiator's own; fragments wait, too
     p.tunnel.dpd_idle = 600s;  // else a responder whose IKE_AUTH response was lost gives the silent peer up after 40 s
     p.tunnel.ike = {*ipsec::parse_ike_proposal(row.proposal)};
     p.tunnel.fragment_size = row.mtu;
@@ -135,7 +136,7 @@ double model(const std::vector<Exchange>& exchanges, double loss) {
 
 TEST(LossModel, TheHandshakesAreOfTheSizesThatThePublishedTableHas) {
   const std::array<std::vector<Exchange>, kRows.size()> expected{
-      {{{1, 1}, {1, 1}, {1, 1}}, {{1, 1}, {2, 1}, {2, 3}}, {{1, 1}, {3, 3}, {5, 7}}, {{1, 1}, {4, 4}, {5, 7}}}};
+      {{{1, 1}, {1, 1}, {1, 1}}, {{1, 1}, {1, 1}, {2, 3}}, {{1, 1}, {3, 3}, {5, 7}}, {{1, 1}, {4, 4}, {5, 7}}}};
   for (std::size_t i = 0; i < kRows.size(); ++i) {
     const Outcome clean = attempt(kRows[i], 1, 0);
     EXPECT_TRUE(clean.success) << kRows[i].name;
