@@ -286,7 +286,8 @@ std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const
   }
   wire::PayloadType first = part.first_inner;
   if (part.is_fragment()) {
-    const FragmentVerdict verdict = reassembly.add(now, mid, part, datagram, std::move(*plaintext));
+    const FragmentVerdict verdict =
+        reassembly.add(now, mid, part, datagram, std::move(*plaintext), env_.config.half_open_patience);
     if (verdict == FragmentVerdict::TooLarge) env_.counters.add(Counter::fragment_too_large);
     restart_reassembly_timer();
     if (verdict != FragmentVerdict::Complete) return std::nullopt;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "sim/sa_view.hpp"
 #include "testcrypto/ledger.hpp"
 #include "testcrypto/mixer.hpp"
 
@@ -99,6 +100,35 @@ void Duel::note_command(std::size_t player, std::uint64_t what) {
   h = testcrypto::Mixer{h}.number(what).number(static_cast<std::uint64_t>(now.ns())).digest()[0];
 }
 
+namespace {
+
+// In the workers' place: a signature is a function of what it covers, a certificate is its subject and noise.
+Bytes signature_over(ByteView octets, std::size_t size) {
+  Bytes out(size);
+  testcrypto::Mixer{21}.update(octets).expand(out);
+  return out;
+}
+
+ike::SignAnswer answer(const Player& p, const ike::SignQuestion& question) {
+  ike::SignAnswer out;
+  out.request = question.request;
+  out.auth = {wire::AuthMethod::DigitalSignature, signature_over(question.octets, p.signature_octets)};
+  out.certificates.push_back({4, Bytes(p.certificate_octets, 0x5a)});
+  out.described = "a signature of the simulator";
+  return out;
+}
+
+ike::VerifyAnswer answer(const ike::VerifyQuestion& question) {
+  ike::VerifyAnswer out;
+  out.request = question.request;
+  out.described = "a certificate of the simulator";
+  if (question.auth.data != signature_over(question.octets, question.auth.data.size()))
+    out.status = fail(ErrorKind::AuthFailed, "AUTH", "the signature is wrong");
+  return out;
+}
+
+}  // namespace
+
 void Duel::drain() {
   drain(0);
   drain(1);
@@ -112,6 +142,10 @@ void Duel::drain(std::size_t n) {
       busy = true;
       if (auto* t = std::get_if<ike::Transmit>(&*action)) {
         wire[n].push_back({t->path, std::move(t->datagram)});
+      } else if (auto* sign = std::get_if<ike::SignQuestion>(&*action)) {
+        p.endpoint->handle_auth(now, answer(p, *sign));
+      } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&*action)) {
+        p.endpoint->handle_auth(now, answer(*verify));
       } else if (auto* c = std::get_if<ike::PlaneCommand>(&*action)) {
         p.plane.post(std::move(c->command), p.complaints);
       } else if (auto* r = std::get_if<ike::Report>(&*action)) {
@@ -173,11 +207,25 @@ void Duel::run(Duration limit) {
 
 namespace {
 
+std::string text_of(const std::vector<ike::ChildInfo>& children) {
+  std::string out;
+  for (const ike::ChildInfo& child : children) out += fmt::format(" child {:x}/{:x}", child.spi_in, child.spi_out);
+  return out;
+}
+
+bool mirror(const std::vector<ike::ChildInfo>& ours, const std::vector<ike::ChildInfo>& theirs) {
+  return ours.size() == theirs.size() && std::all_of(ours.begin(), ours.end(), [&](const ike::ChildInfo& child) {
+           return std::any_of(theirs.begin(), theirs.end(), [&](const ike::ChildInfo& other) {
+             return other.spi_in == child.spi_out && other.spi_out == child.spi_in;
+           });
+         });
+}
+
 std::string text_of(const std::vector<ike::SaInfo>& sas) {
   std::string out;
   for (const ike::SaInfo& sa : sas)
-    out += fmt::format(" [{:x}/{:x} state {} {}]", sa.spi_i >> 48, sa.spi_r >> 48, static_cast<int>(sa.state),
-                       sa.child ? fmt::format("child {:x}/{:x}", sa.child->spi_in, sa.child->spi_out) : "no child");
+    out += fmt::format(" [{:x}/{:x} state {}{}]", sa.spi_i >> 48, sa.spi_r >> 48, static_cast<int>(sa.state),
+                       text_of(all_children(sa)));
   return out;
 }
 
@@ -194,9 +242,11 @@ std::vector<std::string> problems_of(const Duel& duel) {
     std::map<ChildSaId, ipsec::EspSpi> in;
     std::map<ChildSaId, ipsec::EspSpi> outward;
     for (const ike::SaInfo& sa : ours) {
-      if (sa.child) {
-        in[sa.child->id] = sa.child->spi_in;
-        outward[sa.child->id] = sa.child->spi_out;
+      for (const ike::ChildInfo& child : all_children(sa)) {
+        in[child.id] = child.spi_in;
+        outward[child.id] = child.spi_out;
+        if (!is_live(child))
+          out.push_back(fmt::format("{} has a Child SA that never ends:{}", here.name, text_of({sa})));
       }
       if (sa.state != ike::SaState::Established) {
         out.push_back(fmt::format("{} has an IKE SA that never ends:{}", here.name, text_of({sa})));
@@ -208,8 +258,7 @@ std::vector<std::string> problems_of(const Duel& duel) {
       if (twin == theirs.end()) {
         out.push_back(fmt::format("{} has an IKE SA that the peer has not:{} there:{}", here.name, text_of({sa}),
                                   text_of(theirs)));
-      } else if (sa.child.has_value() != twin->child.has_value() ||
-                 (sa.child && (sa.child->spi_in != twin->child->spi_out || sa.child->spi_out != twin->child->spi_in))) {
+      } else if (!mirror(all_children(sa), all_children(*twin))) {
         out.push_back(
             fmt::format("{}: the Child SAs do not mirror:{} there:{}", here.name, text_of({sa}), text_of({*twin})));
       }

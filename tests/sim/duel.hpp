@@ -59,6 +59,8 @@ struct Player {
   ike::EndpointConfig config;
   ike::TunnelConfig tunnel;
   BookPlane plane;
+  std::size_t certificate_octets = 0;  // when the tunnel's authentication is by certificate: sizes of what we send
+  std::size_t signature_octets = 0;
   std::unique_ptr<ike::IkeEndpoint> endpoint;
   std::vector<ike::Report> reports;
   std::vector<std::string> complaints;

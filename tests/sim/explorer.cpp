@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "sim/sa_view.hpp"
 #include "testcrypto/mixer.hpp"
 
 namespace qanat::sim {
@@ -154,7 +155,7 @@ class Run {
     if (!may_be_down) {
       for (const std::size_t n : {0U, 1U}) {
         const auto sas = duel_.players[n].established();
-        if (std::none_of(sas.begin(), sas.end(), [](const ike::SaInfo& sa) { return sa.child.has_value(); }))
+        if (std::none_of(sas.begin(), sas.end(), [](const ike::SaInfo& sa) { return !live_children(sa).empty(); }))
           out.push_back(fmt::format("{} has lost the tunnel, and nobody deleted it", kNames[n]));
       }
     }

@@ -83,5 +83,26 @@ TEST(Worlds, ReplayFromTheirSeed) {
   EXPECT_NE(trace(5), trace(6));
 }
 
+TEST(Oracle, IsNotEasilyPleased) {
+  testcrypto::Ledger::instance().clear();
+  World world{1};
+  add_two_sites(world, [](model::Tunnel& t) {
+    if (t.interface4 == address("10.255.12.0"))
+      t.psk = model::PresharedKey{SecretBytes::copy_of(to_bytes("another secret"))};
+  });
+  for (const auto& node : world.nodes()) node->start();
+  EXPECT_FALSE(problems_of(world).empty());
+}
+
+TEST(Ledger, TakesDownEveryKeyAndIvOnce) {
+  testcrypto::Ledger ledger;
+  const Bytes iv{1, 2, 3};
+  ledger.note_seal({1, 2}, iv, "ESP");
+  ledger.note_seal({1, 3}, iv, "ESP");
+  EXPECT_TRUE(ledger.repetitions().empty());
+  ledger.note_seal({1, 2}, iv, "ESP");
+  EXPECT_EQ(ledger.repetitions().size(), 1U);
+}
+
 }  // namespace
 }  // namespace qanat::sim

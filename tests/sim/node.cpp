@@ -12,12 +12,20 @@ void PlaneTap::command(const ipsec::Command& command) {
     installing_in_[in->request] = {in->sa.child, in->sa.spi};
   } else if (const auto* out = std::get_if<ipsec::InstallOutbound>(&command)) {
     installing_out_[out->request] = {out->sa.child, out->sa.spi};
+    tunnels[out->sa.child] = out->sa.tunnel;
   } else if (const auto* change = std::get_if<ipsec::SwitchOutbound>(&command)) {
     current[change->tunnel] = change->child;
   } else if (const auto* remove_in = std::get_if<ipsec::RemoveInbound>(&command)) {
     inbound.erase(remove_in->child);
   } else if (const auto* remove_out = std::get_if<ipsec::RemoveOutbound>(&command)) {
     outbound.erase(remove_out->child);
+    const auto gone = tunnels.extract(remove_out->child);
+    if (gone.empty() || current[gone.mapped()] != remove_out->child) return;
+    // The packet path goes on with the newest that is left.
+    current.erase(gone.mapped());
+    for (const auto& [child, tunnel] : tunnels) {
+      if (tunnel == gone.mapped()) current[tunnel] = child;
+    }
   }
 }
 

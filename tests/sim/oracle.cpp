@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "sim/sa_view.hpp"
 #include "testcrypto/ledger.hpp"
 
 namespace qanat::sim {
@@ -41,20 +42,28 @@ void compare(const Node& here, const std::string& tunnel, const Node& there, con
       return other.spi_i == sa.spi_i && other.spi_r == sa.spi_r;
     });
     if (sa.state != ike::SaState::Established) out.push_back(label + " is not established");
-    if (!sa.child) out.push_back(label + " has no Child SA");
+    const std::vector<ike::ChildInfo> children = all_children(sa);
+    if (children.size() != 1 || live_children(sa).size() != 1)
+      out.push_back(fmt::format("{} has {} Child SAs", label, children.size()));
     if (twin == theirs.end()) {
       out.push_back(fmt::format("{} is not at {}", label, there.name()));
       continue;
     }
     if (twin->initiator == sa.initiator) out.push_back(label + " has the same role on both sides");
-    if (!sa.child || !twin->child) continue;
-    if (sa.child->spi_in != twin->child->spi_out || sa.child->spi_out != twin->child->spi_in)
-      out.push_back(label + ": the SPIs of the Child SA do not mirror");
-    if (sa.child->suite != twin->child->suite || sa.child->esn != twin->child->esn)
-      out.push_back(label + ": the Child SA has other algorithms at the peer");
-    const auto current = here.tap.current.find(sa.tunnel);
-    if (current == here.tap.current.end() || current->second != sa.child->id)
-      out.push_back(label + ": traffic does not use the Child SA");
+    const std::vector<ike::ChildInfo> mirrored = all_children(*twin);
+    for (const ike::ChildInfo& child : children) {
+      const auto other = std::find_if(mirrored.begin(), mirrored.end(), [&](const ike::ChildInfo& c) {
+        return c.spi_out == child.spi_in && c.spi_in == child.spi_out;
+      });
+      if (other == mirrored.end()) {
+        out.push_back(label + ": the SPIs of the Child SA do not mirror");
+      } else if (child.suite != other->suite || child.esn != other->esn) {
+        out.push_back(label + ": the Child SA has other algorithms at the peer");
+      }
+      const auto current = here.tap.current.find(sa.tunnel);
+      if (current == here.tap.current.end() || current->second != child.id)
+        out.push_back(label + ": traffic does not use the Child SA");
+    }
   }
 }
 
@@ -63,9 +72,10 @@ void compare_with_plane(const Node& node, Problems& out) {
   std::map<ChildSaId, ipsec::EspSpi> in;
   std::map<ChildSaId, ipsec::EspSpi> outbound;
   for (const ike::SaInfo& sa : node.gateway().ike_sas()) {
-    if (!sa.child) continue;
-    in[sa.child->id] = sa.child->spi_in;
-    outbound[sa.child->id] = sa.child->spi_out;
+    for (const ike::ChildInfo& child : all_children(sa)) {
+      in[child.id] = child.spi_in;
+      outbound[child.id] = child.spi_out;
+    }
   }
   if (in != node.tap.inbound)
     out.push_back(fmt::format("{}: {} inbound SAs are installed, and IKE knows {}", node.name(),
@@ -134,7 +144,9 @@ std::vector<std::string> problems_of(World& world) {
   const auto settled = [&] {
     return std::all_of(world.nodes().begin(), world.nodes().end(), [](const auto& node) {
       const auto sas = node->gateway().ike_sas();
-      return std::all_of(sas.begin(), sas.end(), [](const auto& sa) { return sa.state == ike::SaState::Established; });
+      return std::all_of(sas.begin(), sas.end(), [](const ike::SaInfo& sa) {
+        return sa.state == ike::SaState::Established && all_children(sa).size() == live_children(sa).size();
+      });
     });
   };
   if (!world.run_until(settled, 2min)) out.emplace_back("the IKE SAs do not settle");
@@ -167,8 +179,12 @@ void expect_sound(World& world, const std::string& what) {
 }
 
 bool is_deep() {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  return false;  // ten times as slow, and the plain build runs it anyway
+#else
   const char* deep = std::getenv("QANAT_DEEP");
   return deep != nullptr && std::string_view{deep} == "1";
+#endif
 }
 
 std::vector<std::uint64_t> seeds(std::uint64_t first, std::size_t count) {

@@ -22,8 +22,8 @@ namespace qanat::sim {
 // problems_of() as a test failure that names the seed.
 void expect_sound(World& world, const std::string& what = {});
 
-// QANAT_SIM_SEED, or `otherwise`: a failing seed is replayed alone.
-[[nodiscard]] bool is_deep();  // QANAT_DEEP=1: the whole matrices
+[[nodiscard]] bool is_deep();  // QANAT_DEEP=1, in a build without sanitizers: the whole matrices
+// `count` of them; only the one in QANAT_SIM_SEED where that is set, so that a failing world is replayed alone.
 [[nodiscard]] std::vector<std::uint64_t> seeds(std::uint64_t first, std::size_t count);
 
 }  // namespace qanat::sim

@@ -26,7 +26,8 @@ struct PlaneTap {
   std::set<ipsec::EspSpi> reserved;
   std::map<ChildSaId, ipsec::EspSpi> inbound;
   std::map<ChildSaId, ipsec::EspSpi> outbound;
-  std::map<TunnelId, ChildSaId> current;  // where SwitchOutbound has pointed last
+  std::map<ChildSaId, TunnelId> tunnels;  // of the outbound ones
+  std::map<TunnelId, ChildSaId> current;  // what the traffic of a tunnel uses
   std::uint64_t installed = 0;            // Child SAs ever installed inbound
 
   void command(const ipsec::Command& command);
