@@ -85,9 +85,14 @@ void add_ike(Page& page, const IkeStatus& ike) {
       with_reason(fmt::format("{} {}", clean(ike.verdict.keys), joined(ike.key_exchanges, " + ")), ike.verdict.reason),
       keys_tone(ike.verdict.keys));
   page.row("authentication", with_reason(clean(ike.authentication), ike.authentication_verdict));
+  page.row("downgrade",
+           ike.downgrade_excluded ? "excluded: both sides signed both first messages"
+                                  : "not excluded: the peer does not sign both first messages (notify 16447)",
+           Tone::Plain);
   page.row("local", fmt::format("{}  {}", clean(ike.local), clean(ike.local_id)));
   page.row("remote", fmt::format("{}  {}", clean(ike.remote), clean(ike.remote_id)));
   page.row("NAT", nat_text(ike));
+  page.row("MOBIKE", ike.mobike ? "the peer may move, and so may we" : "");
   page.row("IKE SA", fmt::format("{}, {}, up {}, rekey in {}", clean(ike.suite), clean(ike.role),
                                  human_time(ike.seconds_up), human_time(ike.seconds_to_rekey)));
   page.row("IKE SPIs", fmt::format("{:016x} {:016x}", ike.spi_i, ike.spi_r));

@@ -43,6 +43,7 @@ TEST(Print, PageOfATunnelThatIsUp) {
             "\n"
             "  keys            hybrid x25519 + mlkem768 (mlkem768 in IKE_INTERMEDIATE)\n"
             "  authentication  PSK (quantum-safe (generated PSK, 256 bits))\n"
+            "  downgrade       excluded: both sides signed both first messages\n"
             "  local           203.0.113.1:4500  203.0.113.1\n"
             "  remote          198.51.100.7:4500  fqdn:berlin.example.com\n"
             "  NAT             the peer is behind a NAT\n"

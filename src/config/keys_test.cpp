@@ -94,6 +94,22 @@ TEST(Keys, Tunnel) {
   EXPECT_EQ(tunnel_of("start = \"respond\"").start, model::StartMode::Respond);
   EXPECT_EQ(tunnel_of("ike_lifetime = \"8h\"").ike_lifetime, 8h);
   EXPECT_EQ(tunnel_of("child_lifetime = 90").child_lifetime, 90s);
+  EXPECT_EQ(tunnel_of("reauth = \"1d\"").reauth, 24h);
+  EXPECT_EQ(tunnel_of("reauth = 0").reauth, 0s);
+  EXPECT_EQ(tunnel_of("rekey_bytes = 1073741824").rekey_bytes, 1U << 30);
+  EXPECT_EQ(tunnel_of("rekey_packets = 1000000").rekey_packets, 1'000'000U);
+  EXPECT_EQ(tunnel_of("old_keys = 9").old_keys, 9s);
+  EXPECT_FALSE(tunnel_of("pfs = false").pfs);
+  EXPECT_TRUE(tunnel_of("childless = true").childless);
+  EXPECT_FALSE(tunnel_of("mobike = false").mobike);
+  EXPECT_FALSE(tunnel_of("child_on_demand = false").more_children);
+  EXPECT_EQ(tunnel_of("downgrade_prevention = \"require\"").downgrade, model::DowngradePolicy::Require);
+  const Tunnel with_ppk = tunnel_of("ppk_file = \"good.psk\"\nppk_id = \"k1\"");
+  EXPECT_EQ(with_ppk.ppk_policy, model::PpkPolicy::Prefer);
+  EXPECT_EQ(with_ppk.ppk_id, "k1");
+  EXPECT_FALSE(with_ppk.ppk.empty());
+  EXPECT_EQ(tunnel_of("ppk = \"require\"\nppk_file = \"good.psk\"\nppk_id = \"k1\"").ppk_policy,
+            model::PpkPolicy::Require);
   EXPECT_EQ(tunnel_of("child_lifetime = \"1d\"").child_lifetime, 24h);
   EXPECT_EQ(tunnel_of("dpd = { idle = 3 }").dpd_idle, 3s);
   EXPECT_EQ(tunnel_of("dpd = { timeout = \"1m\" }").dpd_timeout, 60s);
@@ -289,6 +305,21 @@ TEST(BadKeys, Times) {
       {"ike_lifetime = \"-4h\"", "ike_lifetime = \"-4h\""},
       {"ike_lifetime = \"4\"", "ike_lifetime = \"4\""},
       {"child_lifetime = 29", "child_lifetime = 29"},
+      {"reauth = 59", "reauth: must be 0 or at least 60 s"},
+      {"reauth = \"31d\"", "reauth = \"31d\""},
+      {"rekey_bytes = 1000", "rekey_bytes = 1000"},
+      {"rekey_packets = -1", "rekey_packets = -1"},
+      {"old_keys = 0", "old_keys = 0"},
+      {"pfs = \"yes\"", "pfs = \"yes\""},
+      {"childless = 1", "childless = 1"},
+      {"mobike = \"on\"", "mobike = \"on\""},
+      {"child_on_demand = 0", "child_on_demand = 0"},
+      {"downgrade_prevention = \"on\"", "downgrade_prevention = \"on\""},
+      {"ppk = \"require\"", "ppk: ppk_file is missing"},
+      {"ppk = \"yes\"", "ppk = \"yes\""},
+      {"ppk_file = \"good.psk\"", "ppk_id is missing"},
+      {"ppk_file = \"gone.ppk\"\nppk_id = \"k\"", "ppk_file = \"gone.ppk\""},
+      {"ppk_id = \"\"\nppk_file = \"good.psk\"", "ppk_id = \"\""},
       {"child_lifetime = true", "child_lifetime = true"},
       {"child_lifetime = \"99999999999999999999h\"", "child_lifetime"},
       {"dpd = 10", "dpd = 10: must be a table of seconds"},

@@ -35,6 +35,11 @@ struct ParsedTunnel {
 void read_identities(Section& section, ParsedTunnel& parsed);
 void read_psk(Section& section, model::Tunnel& tunnel, const FileReader& read_file);
 void read_proposals(Section& section, model::Tunnel& tunnel);
+// A key file's one line end is no part of the key.
+void strip_newline(SecretBytes& key);
+void read_ppk(Section& section, model::Tunnel& tunnel, const FileReader& read_file);
+void read_renewal(Section& section, model::Tunnel& tunnel);
+void read_negotiation(Section& section, model::Tunnel& tunnel);
 // The keys about packets inside: interface, routes, selectors; part of read_tunnel.
 void read_inside(Section& section, ParsedTunnel& parsed);
 

@@ -31,14 +31,6 @@ std::optional<wire::Identity> read_identity(Section& section, std::string_view k
   return std::move(*identity);
 }
 
-void strip_newline(SecretBytes& key) {
-  const ByteView text = key.expose();
-  std::size_t size = text.size();
-  if (size > 0 && text[size - 1] == '\n') --size;
-  if (size < text.size() && size > 0 && text[size - 1] == '\r') --size;
-  if (size != text.size()) key = SecretBytes::copy_of(text.first(size));
-}
-
 // Takes a key that is good enough to be used. Says nothing of its octets.
 void accept_psk(Section& section, std::string_view name, Position at, SecretBytes key, model::Tunnel& tunnel) {
   if (key.empty()) {
@@ -150,6 +142,14 @@ void read_esp_proposals(Section& section, model::Tunnel& tunnel) {
 }
 
 }  // namespace
+
+void strip_newline(SecretBytes& key) {
+  const ByteView text = key.expose();
+  std::size_t size = text.size();
+  if (size > 0 && text[size - 1] == '\n') --size;
+  if (size < text.size() && size > 0 && text[size - 1] == '\r') --size;
+  if (size != text.size()) key = SecretBytes::copy_of(text.first(size));
+}
 
 void read_identities(Section& section, ParsedTunnel& parsed) {
   model::Tunnel& tunnel = parsed.tunnel;

@@ -136,8 +136,6 @@ void read_packets(Section& section, ParsedTunnel& parsed) {
 
 void read_times(Section& section, ParsedTunnel& parsed) {
   model::Tunnel& tunnel = parsed.tunnel;
-  if (const auto time = section.duration("ike_lifetime", 60s, 7 * 24h)) tunnel.ike_lifetime = time->value;
-  if (const auto time = section.duration("child_lifetime", 30s, 7 * 24h)) tunnel.child_lifetime = time->value;
   if (const Entry* entry = section.find("dpd")) {
     if (const auto* table = std::get_if<Table>(&entry->value.data)) {
       Section dpd{*table, entry->value.at, "dpd of [[tunnel]]", section.title() + ": dpd", section.problems()};
@@ -162,7 +160,10 @@ ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
   read_peer(section, parsed);
   read_identities(section, parsed);
   read_psk(section, parsed.tunnel, read_file);
+  read_ppk(section, parsed.tunnel, read_file);
   read_proposals(section, parsed.tunnel);
+  read_renewal(section, parsed.tunnel);
+  read_negotiation(section, parsed.tunnel);
   read_inside(section, parsed);
   read_start(section, parsed);
   read_packets(section, parsed);

@@ -27,6 +27,7 @@ inline TunnelStatus berlin() {
   ike.verdict = {"hybrid", "mlkem768 in IKE_INTERMEDIATE"};
   ike.authentication = "PSK";
   ike.authentication_verdict = "quantum-safe (generated PSK, 256 bits)";
+  ike.downgrade_excluded = true;
   ike.nat_remote = true;
   ike.fragmentation = true;
   ike.seconds_up = 3725;

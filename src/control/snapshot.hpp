@@ -62,7 +62,9 @@ struct IkeStatus {
   Verdict verdict;
   std::string authentication;          // "PSK"
   std::string authentication_verdict;  // "quantum-safe (generated PSK, 256 bits)" | "depends on the PSK's entropy"
-  bool nat_local = false;              // we are behind a NAT
+  bool downgrade_excluded = false;     // both sides signed both IKE_SA_INIT messages (notify 16447)
+  bool mobike = false;
+  bool nat_local = false;  // we are behind a NAT
   bool nat_remote = false;
   bool fragmentation = false;
   double seconds_up = 0;

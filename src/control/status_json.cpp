@@ -145,6 +145,8 @@ void describe(auto& io, T& ike) {
   io("verdict", ike.verdict);
   io("authentication", ike.authentication);
   io("authentication_verdict", ike.authentication_verdict);
+  io("downgrade_excluded", ike.downgrade_excluded);
+  io("mobike", ike.mobike);
   io("nat_local", ike.nat_local);
   io("nat_remote", ike.nat_remote);
   io("fragmentation", ike.fragmentation);

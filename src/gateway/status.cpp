@@ -21,7 +21,18 @@ double seconds(Duration d) {
 }
 
 control::Verdict verdict_of(const ike::SafetyVerdict& v) {
-  return {v.hybrid ? "hybrid" : "classical", v.reason};
+  const char* keys = v.hybrid ? (v.inherited ? "inherited" : "hybrid") : v.ppk ? "ppk" : "classical";
+  return {keys, v.reason};
+}
+
+std::string authentication_verdict(const ike::SaInfo& sa) {
+  if (sa.authenticated_by.empty() || sa.authenticated_by == "PSK") {
+    return sa.psk_generated ? "quantum-safe: a generated PSK of 256 bits"
+                            : "depends on the PSK: a typed one can be guessed from a recorded handshake; qanat genpsk "
+                              "makes a safe one";
+  }
+  return sa.auth_quantum_safe ? "quantum-safe"
+                              : "not quantum-safe: its signatures can be forged with a quantum computer";
 }
 
 control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
@@ -49,11 +60,10 @@ control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
   if (sa.chosen) out.suite = fmt::format("{}-{}", to_string(sa.chosen->suite), to_string(sa.chosen->prf));
   for (const KeId id : sa.key_exchanges) out.key_exchanges.push_back(to_string(id));
   out.verdict = verdict_of(sa.verdict);
-  out.authentication = "PSK";
-  out.authentication_verdict =
-      sa.psk_generated
-          ? "quantum-safe: a generated PSK of 256 bits"
-          : "depends on the PSK: a typed one can be guessed from a recorded handshake; qanat genpsk makes a safe one";
+  out.authentication = sa.authenticated_by.empty() ? "PSK" : sa.authenticated_by;
+  out.authentication_verdict = authentication_verdict(sa);
+  out.downgrade_excluded = sa.downgrade_excluded;
+  out.mobike = sa.mobike;
   out.nat_local = sa.nat_local;
   out.nat_remote = sa.nat_remote;
   out.fragmentation = sa.fragmentation;

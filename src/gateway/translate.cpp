@@ -101,6 +101,17 @@ Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tu
   out->replay_window = t.replay_window;
   out->ike_lifetime = t.ike_lifetime;
   out->child_lifetime = t.child_lifetime;
+  out->reauth = t.reauth;
+  out->rekey_bytes = t.rekey_bytes;
+  out->rekey_packets = t.rekey_packets;
+  out->old_keys = t.old_keys;
+  out->pfs = t.pfs;
+  out->childless = t.childless;
+  out->mobike = t.mobike;
+  out->more_children = t.more_children;
+  out->downgrade = t.downgrade;
+  out->ppk_policy = t.ppk_policy;
+  if (t.ppk_policy != model::PpkPolicy::Off) out->ppks.push_back({to_bytes(t.ppk_id), t.ppk});
   out->dpd_idle = t.dpd_idle;
   out->dpd_timeout = t.dpd_timeout;
   out->fragment_size = t.ike_fragment_size;

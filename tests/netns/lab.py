@@ -140,18 +140,17 @@ class Lab:
             inside = ", ".join(f'"{letter}"' for letter in self.nat)
             self.nft(self.net, f"table ip nat {{\n chain out {{\n  type nat hook postrouting priority srcnat\n"
                                f"  iifname {{ {inside} }} oifname != {{ {inside} }} masquerade\n }}\n}}\n")
+        for site in self.sites.values():
+            # Nothing may wait in a neighbour queue and come out later, when a test believes that nothing should.
+            for ns, target in ((site.site, site.gw4), (site.site, site.gw6), (site.gw, site.router4), (site.gw, site.router6),
+                               (self.net, site.outer4), (self.net, site.outer6), (site.gw, site.host4), (site.gw, site.host6)):
+                ping_until_answered(ns, target, seconds=15)
 
     def write_psk(self, name: str, psk: str) -> str:
         path = self.dir / name
         path.write_text(psk + "\n")
         path.chmod(0o600)
         return str(path)
-
-        for site in self.sites.values():
-            # Nothing may wait in a neighbour queue and come out later, when a test believes that nothing should.
-            for ns, target in ((site.site, site.gw4), (site.site, site.gw6), (site.gw, site.router4), (site.gw, site.router6),
-                               (self.net, site.outer4), (self.net, site.outer6), (site.gw, site.host4), (site.gw, site.host6)):
-                ping_until_answered(ns, target, seconds=15)
 
     # --- what tests do with it
 
