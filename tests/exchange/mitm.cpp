@@ -90,17 +90,18 @@ std::string left_over(const World& w, bool with_tunnel) {
 }  // namespace
 
 std::string Scene::name() const {
-  return fmt::format("{} begins, pq {}, transcript {}{}", initiator, to_string(pq),
+  return fmt::format("{} begins, pq {}, transcript {}{}{}", initiator, to_string(pq),
                      transcript == model::DowngradePolicy::Require ? "require" : "auto",
-                     fragments ? ", fragments" : "");
+                     peer_transcript ? "" : " with a peer that lacks it", fragments ? ", fragments" : "");
 }
 
 std::vector<Scene> scenes() {
   std::vector<Scene> out;
   for (const char who : {'A', 'B'}) {
     for (const auto pq : {model::PqPolicy::Require, model::PqPolicy::Prefer}) {
-      for (const auto transcript : {model::DowngradePolicy::Require, model::DowngradePolicy::Auto})
-        out.push_back({who, pq, transcript, false});
+      out.push_back({who, pq, model::DowngradePolicy::Require, true, false});
+      out.push_back({who, pq, model::DowngradePolicy::Auto, true, false});
+      out.push_back({who, pq, model::DowngradePolicy::Auto, false, false});
     }
   }
   return out;
@@ -109,6 +110,11 @@ std::vector<Scene> scenes() {
 void set_up(World& w, const Scene& scene) {
   w.a.tunnel.pq = scene.pq;
   w.a.tunnel.downgrade = scene.transcript;
+  if (!scene.peer_transcript) w.b.tunnel.downgrade = model::DowngradePolicy::Off;
+  for (Side* s : {&w.a, &w.b}) {
+    s->tunnel.ppk_policy = model::PpkPolicy::Prefer;
+    s->tunnel.ppks = {{to_bytes("shared"), model::PresharedKey{SecretBytes::copy_of(Bytes(32, 0x5a))}}};
+  }
   if (scene.pq == model::PqPolicy::Require) w.a.tunnel.ike = ipsec::default_hybrid_proposals();
   if (scene.fragments) w.a.tunnel.fragment_size = w.b.tunnel.fragment_size = 576;
 }

@@ -1,7 +1,8 @@
 // Somebody between A and B who rewrites what they say, and one judge of what comes of it (rules.md "Downgrade").
 //
 // A rewrite is a rule over the datagrams under way. It is played in every scene: whoever begins, under every policy of
-// A's, B being a gateway as it comes. The untouched conversation of the scene is the golden one.
+// A's, B being a gateway as it comes, or one that has RFC 7296's AUTH only. The untouched conversation of the scene is
+// the golden one.
 #pragma once
 
 #include <compare>
@@ -17,6 +18,7 @@ struct Scene {
   char initiator = 'A';
   model::PqPolicy pq = model::PqPolicy::Prefer;                      // of A
   model::DowngradePolicy transcript = model::DowngradePolicy::Auto;  // of A
+  bool peer_transcript = true;                                       // B has full transcript authentication
   bool fragments = false;                                            // IKE messages of at most 576 octets
   friend auto operator<=>(const Scene&, const Scene&) = default;
   [[nodiscard]] std::string name() const;

@@ -137,10 +137,11 @@ std::vector<Rewrite> forged_answers() {
     SeededRng rng{3};
     auto own = crypto::respond(ke->method, ke->data, rng);
     if (!chosen || !own) return;
-    answer_in_clear(h,
-                    {ipsec::accept_ike(*chosen), wire::KePayload{ke->method, own->public_value},
-                     wire::NoncePayload{Bytes(32, 8)}, notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED)},
-                    0x6666);
+    answer_in_clear(
+        h,
+        {ipsec::accept_ike(*chosen), wire::KePayload{ke->method, own->public_value}, wire::NoncePayload{Bytes(32, 8)},
+         notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED), notify(NotifyType::IKE_SA_INIT_FULL_TRANSCRIPT_AUTH)},
+        0x6666);
   };
   out.push_back(std::move(whole));
   return out;
