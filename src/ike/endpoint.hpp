@@ -53,6 +53,11 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_.total(); }
   [[nodiscard]] const HalfOpenTable& half_open_table() const { return half_open_; }
+  // Entries in all tables that live with IKE SAs: 0 when the last of them is gone, or something has leaked.
+  [[nodiscard]] std::size_t holdings() const {
+    return sas_.size() + init_requests_.size() + by_tunnel_.size() + timeouts_.size() + duplicates_.size() +
+           half_open_.prefixes() + env_.requests.size() + env_.children.size();
+  }
 
  private:
   struct Entry {

@@ -49,7 +49,7 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
     IkeSa& old = *sas_.at(spi).sa;
     if (&old == &fresh || !old.is_established() || !old.peer_id().matches(fresh.peer_id())) continue;
-    const bool at_once = old.established_at() > fresh.begun();  // both were under way together
+    const bool at_once = old.established_at() >= fresh.begun();  // both were under way together
     if (fresh.initial_contact_received() && !at_once) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
       // same time may have escaped it.
@@ -71,9 +71,10 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   }
 }
 
-// Whoever began the loser deletes it; the other side only sees to it that this happens.
+// Whoever began the loser deletes it; the other side only sees to it that this happens. A winner that the peer began
+// may not stand there yet: our answer can be lost. Until it is certain, the loser carries the peer's traffic.
 void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
-  if (!loser.is_initiator()) {
+  if (!loser.is_initiator() || !winner.is_initiator()) {
     duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
     return;
   }

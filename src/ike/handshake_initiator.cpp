@@ -83,7 +83,7 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
     handshake_.back().request_octets = static_cast<std::uint32_t>(attempt.requests.back().size());
   }
   transmit(path_, outstanding_->datagrams);
-  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
 }
 
 // An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.

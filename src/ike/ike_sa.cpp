@@ -359,7 +359,7 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   wipe(sealed->plaintext);
   outstanding_ = Outstanding{header.message_id, exchange, std::move(sealed->datagrams), 1, now};
   transmit(path_, outstanding_->datagrams);
-  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
 }
 
 void IkeSa::send_response(Instant now, ExchangeType exchange, const wire::Payloads& payloads) {

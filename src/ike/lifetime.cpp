@@ -23,10 +23,10 @@ void IkeSa::handle_timeout(Instant now) {
     switch (*timer) {
       case Timer::Retransmit: {
         if (!outstanding_) break;
-        if (outstanding_->sends >= kMaxSends) {
+        if (outstanding_->sends >= env_.config.retransmit.sends) {
           const std::string why =
               hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
-                                          wire::to_string(outstanding_->exchange), kMaxSends)
+                                          wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
                             : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
           if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
             remove_child();
@@ -39,7 +39,7 @@ void IkeSa::handle_timeout(Instant now) {
         }
         ++outstanding_->sends;
         transmit(path_, outstanding_->datagrams);
-        timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng));
+        timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng, env_.config.retransmit));
         break;
       }
       case Timer::Handshake:
@@ -164,7 +164,7 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   timers_.set(Timer::Linger, now + kLinger);
   if (outstanding_) {
     // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.
-    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
   } else {
     send_delete(now);
   }
