@@ -77,6 +77,7 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
     } else if (!fresh.carrying_child()) {
       continue;  // it carries nothing, so it replaces nothing
     } else if (fresh.is_initiator() && !at_once) {
+      fresh.take_over_selectors(now, old);
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
     } else if (at_once) {
       // Both sides began. Both can see both: the SA with the lower SPIi stays.

@@ -14,6 +14,7 @@ using wire::NotifyType;
 namespace {
 
 constexpr Duration kKeepaliveInterval = 20s;
+constexpr Duration kAnotherRekey = 60s;
 
 }  // namespace
 
@@ -156,6 +157,13 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
     const auto* deleting = std::get_if<task::DeleteChild>(&active_);
     if (deleting == nullptr || deleting->child != child->info.id) ours.push_back(child->info.spi_in);
     let_successor_carry(*child);
+    // The peer takes the successor back: what it was to succeed carries on, and is rekeyed another time.
+    ChildSa* old = child->replaces ? find_child(*child->replaces) : nullptr;
+    if (old != nullptr && old->info.state == ChildState::Rekeyed) {
+      old->info.state = ChildState::Live;
+      old->deadline.reset();
+      old->rekey_at = now + kAnotherRekey;
+    }
     retire_child(now, *child, fmt::format("{} deleted the Child SA", peer_text()));
   }
 }

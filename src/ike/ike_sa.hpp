@@ -143,6 +143,8 @@ class IkeSa {
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
   void create_child(Instant now);
+  // This IKE SA takes the place of `old`: asks for Child SAs with those of its selectors that are not here yet.
+  void take_over_selectors(Instant now, const IkeSa& old);
   // Asks for new keys of the IKE SA; of its Child SAs.
   void rekey_ike(Instant now);
   void rekey_children(Instant now);

@@ -20,6 +20,7 @@ constexpr Duration kPlanePatience = 2s;
 constexpr Duration kPeerPatience = 60s;  // for the peer's DELETE of what it should delete
 constexpr unsigned kMaxRefusals = 4;
 constexpr Duration kAcquireInterval = 2s;
+constexpr Duration kGivingWay = 3s;
 constexpr Duration kAcquireAfterRefusal = 60s;
 
 }  // namespace
@@ -27,7 +28,21 @@ constexpr Duration kAcquireAfterRefusal = 60s;
 void IkeSa::create_child(Instant now) {
   if (!is_established()) return;
   if (const auto* own = std::get_if<OwnChild>(&active_); own != nullptr && !own->old) return;  // under way
-  tasks_.enqueue(task::CreateChild{}, now);
+  // Both sides may want it at the same moment, and one is enough: the responder gives way.
+  tasks_.enqueue(task::CreateChild{}, initiator_ ? now : now + kGivingWay);
+  pump(now);
+}
+
+void IkeSa::take_over_selectors(Instant now, const IkeSa& old) {
+  for (const auto& [id, child] : old.children_) {
+    if (!child.carries() || child.info.local_ts.empty() || child.info.remote_ts.empty()) continue;
+    const task::CreateChild wanted{child.info.local_ts.front(), child.info.remote_ts.front()};
+    const bool there = std::any_of(children_.begin(), children_.end(), [&](const auto& entry) {
+      return ipsec::contains(entry.second.info.local_ts, *wanted.local) &&
+             ipsec::contains(entry.second.info.remote_ts, *wanted.remote);
+    });
+    if (!there) tasks_.enqueue(wanted, now);
+  }
   pump(now);
 }
 
