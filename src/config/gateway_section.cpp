@@ -128,6 +128,20 @@ void read_rights(Section& section, model::Gateway& gateway) {
   }
 }
 
+// Above 22 even a willing peer gives up, since the load adds up to four bits; 18 is what RFC 8019 holds for reasonable.
+void read_puzzles(Section& section, model::Gateway& gateway) {
+  const auto bits = section.integer("puzzle_difficulty", 0, 22);
+  if (!bits) return;
+  if (bits->value > 0 && bits->value < 8) {
+    section.problems().error(
+        bits->at,
+        fmt::format("[gateway]: puzzle_difficulty = {}: must be 0, for no puzzles, or from 8 to 22", bits->value),
+        "fewer than 8 zero bits are no work for anybody (RFC 8019 4.4); 18 is a good value");
+    return;
+  }
+  gateway.puzzle_difficulty = static_cast<std::uint8_t>(bits->value);
+}
+
 }  // namespace
 
 void read_gateway(Section& section, model::Gateway& gateway) {
@@ -140,6 +154,9 @@ void read_gateway(Section& section, model::Gateway& gateway) {
     gateway.half_open_limit = static_cast<std::uint32_t>(limit->value);
   if (const auto limit = section.integer("cookie_threshold", 0, 1'000'000))
     gateway.cookie_threshold = static_cast<std::uint32_t>(limit->value);
+  if (const auto limit = section.integer("prefix_limit", 1, 1'000'000))
+    gateway.prefix_limit = static_cast<std::uint32_t>(limit->value);
+  read_puzzles(section, gateway);
   if (gateway.cookie_threshold > gateway.half_open_limit) {
     section.problems().warn(
         section.place("cookie_threshold"),

@@ -54,6 +54,9 @@ TEST(Keys, Gateway) {
   EXPECT_EQ(gateway_of("user = \"_qanat\"").user, "_qanat");
   EXPECT_EQ(gateway_of("half_open_limit = 10\ncookie_threshold = 0").half_open_limit, 10U);
   EXPECT_EQ(gateway_of("cookie_threshold = 7").cookie_threshold, 7U);
+  EXPECT_EQ(gateway_of("prefix_limit = 3").prefix_limit, 3U);
+  EXPECT_EQ(gateway_of("puzzle_difficulty = 8").puzzle_difficulty, 8);
+  EXPECT_EQ(gateway_of("puzzle_difficulty = 0").puzzle_difficulty, 0);
   EXPECT_EQ(gateway_of("[log]\nlevel = \"debug\"").log_level, "debug");
   EXPECT_TRUE(gateway_of("[log]\njson = true").log_json);
   const auto both = load_text(kGateway);
@@ -196,6 +199,11 @@ TEST(BadKeys, Gateway) {
       {"half_open_limit = \"many\"", "half_open_limit = \"many\""},
       {"cookie_threshold = -1", "cookie_threshold = -1"},
       {"cookie_threshold = false", "cookie_threshold = false"},
+      {"prefix_limit = 0", "prefix_limit = 0"},
+      {"prefix_limit = \"few\"", "prefix_limit = \"few\""},
+      {"puzzle_difficulty = 7", "puzzle_difficulty = 7: must be 0, for no puzzles, or from 8 to 22"},
+      {"puzzle_difficulty = 23", "puzzle_difficulty = 23"},
+      {"puzzle_difficulty = true", "puzzle_difficulty = true"},
   });
 }
 

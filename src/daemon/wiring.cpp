@@ -19,6 +19,8 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   out.nat_port = io::kNatPort;
   out.half_open_limit = g.half_open_limit;
   out.cookie_threshold = g.cookie_threshold;
+  out.prefix_limit = g.prefix_limit;
+  out.puzzle_difficulty = g.puzzle_difficulty;
   out.native_esp = native_esp;
   out.key_log = key_log;
   return out;
@@ -193,7 +195,8 @@ void Wiring::end_of_turn() {
     } else if (const auto* event = std::get_if<gateway::LogEvent>(&*out)) {
       write_log(*event);
       changed = true;
-    } else if (key_log_) {
+    } else if (key_log_ &&
+               (std::holds_alternative<ike::KeyLog>(*out) || std::holds_alternative<ike::EspKeyLog>(*out))) {
       const Status written = std::holds_alternative<ike::KeyLog>(*out)
                                  ? key_log_->write(std::get<ike::KeyLog>(*out))
                                  : key_log_->write(std::get<ike::EspKeyLog>(*out));

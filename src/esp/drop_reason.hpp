@@ -19,6 +19,8 @@ namespace qanat::esp {
   X(TooShort, "too_short", "ESP datagram shorter than its header, IV, trailer and ICV")                              \
   X(Alignment, "alignment", "ESP datagram whose ciphertext does not end on 4 octets, or on a cipher block")           \
   X(NoSa, "no_sa", "ESP datagram for an SPI that we did not hand out, or no longer know")                            \
+  X(KeyHoldFull, "key_hold_full", "too many ESP datagrams wait for the key of their SPI")                             \
+  X(KeyTimeout, "key_timeout", "ESP datagram whose SPI did not get its key in time")                                 \
   X(Replay, "replay", "sequence number seen before, or older than the replay window")                                \
   X(AuthFailed, "auth_failed", "integrity check value does not verify")                                              \
   /* Authenticated, and still wrong */                                                                               \

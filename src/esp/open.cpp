@@ -16,6 +16,7 @@ Result<InboundSa> InboundSa::create(const ipsec::SaDirection& direction) {
   sa.window_ = ReplayWindow(direction.replay_window);
   sa.meter_ =
       SaMeter(direction.suite, kMaxExtendedSequence, direction.limits);  // the sender's number is the sender's to stop
+  if (direction.last_sequence != 0) sa.window_.start_after(direction.last_sequence);
   return sa;
 }
 

@@ -35,8 +35,6 @@ class InboundSa {
   [[nodiscard]] const ReplayWindow& window() const { return window_; }
   [[nodiscard]] SaMeter& meter() { return meter_; }
   [[nodiscard]] const SaMeter& meter() const { return meter_; }
-  // As if the packet with this number had come: for an SA that goes on elsewhere, and for tests of the far end.
-  void advance_window(std::uint64_t sequence) { window_.commit(sequence); }
 
  private:
   InboundSa() : window_(0) {}

@@ -52,4 +52,11 @@ bool ReplayWindow::commit(std::uint64_t sequence) {
   return newest;
 }
 
+void ReplayWindow::start_after(std::uint64_t sequence) {
+  top_ = sequence;
+  if (window_ == 0) return;
+  std::fill(words_.begin(), words_.end(), ~std::uint64_t{0});
+  words_[(sequence / 64) & mask_] = bit(sequence) | (bit(sequence) - 1);  // those above may still come
+}
+
 }  // namespace qanat::esp

@@ -38,6 +38,9 @@ class ReplayWindow {
   // Marks a number that check() has passed. True when it is the new top.
   bool commit(std::uint64_t sequence);
 
+  // Of a new window: as if every number up to this one had been committed.
+  void start_after(std::uint64_t sequence);
+
  private:
   [[nodiscard]] static constexpr std::uint64_t bit(std::uint64_t sequence) {
     return std::uint64_t{1} << (sequence % 64);

@@ -36,7 +36,7 @@ class SaMeter {
     bytes_ += inner_octets;
     blocks_ += ciphertext_octets / 16 + 2;  // the last, partial block, and the one of the tag
   }
-  // For a test, or an SA that goes on elsewhere: as if that many packets had been carried.
+  // Of an SA that goes on here after another place: as if that many packets had been carried.
   void skip_packets(std::uint64_t packets) { packets_ += packets; }
 
   [[nodiscard]] std::uint64_t packets() const { return packets_; }

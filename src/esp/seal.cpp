@@ -10,6 +10,7 @@ Result<OutboundSa> OutboundSa::create(const ipsec::SaDirection& direction) {
   sa.esn_ = direction.esn;
   sa.sequence_iv_ = direction.suite.is_aead();
   sa.meter_ = SaMeter(direction.suite, direction.esn ? kMaxExtendedSequence : kMaxSequence, direction.limits);
+  sa.meter_.skip_packets(direction.last_sequence);
   return sa;
 }
 

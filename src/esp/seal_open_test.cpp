@@ -18,11 +18,13 @@ struct Pair {
   OutboundSa out;
   InboundSa in;
 };
-Pair make_pair(const CipherSuite& suite, bool esn = false, ipsec::SaLimits limits = {}, std::uint32_t window = 64) {
+Pair make_pair(const CipherSuite& suite, bool esn = false, ipsec::SaLimits limits = {}, std::uint32_t window = 64,
+               std::uint64_t last_sequence = 0) {
   auto sender = direction(suite, kSpi, 1);
   auto receiver = direction(suite, kSpi, 1);
   sender.esn = receiver.esn = esn;
   sender.limits = limits;
+  sender.last_sequence = receiver.last_sequence = last_sequence;
   receiver.replay_window = window;
   auto out = OutboundSa::create(sender);
   auto in = InboundSa::create(receiver);
@@ -181,9 +183,7 @@ TEST_P(Suites, SequenceNumberZeroIsRefused) {
 TEST_P(Suites, ExtendedNumbersPassTheWrapInOrderAndOutOfOrder) {
   constexpr std::uint64_t kWrap = std::uint64_t{1} << 32;
   SeededRng rng(7);
-  Pair sa = make_pair(GetParam(), true, {}, 64);
-  sa.out.meter().skip_packets(kWrap - 11);
-  sa.in.advance_window(kWrap - 11);
+  Pair sa = make_pair(GetParam(), true, {}, 64, kWrap - 11);
   std::vector<Bytes> datagrams;
   for (int i = 0; i < 20; ++i) datagrams.push_back(seal(sa.out, rng.bytes(50), rng));
   std::swap(datagrams[9], datagrams[10]);  // 0xffffffff after 0x100000000
@@ -203,8 +203,7 @@ TEST_P(Suites, ExtendedNumbersPassTheWrapInOrderAndOutOfOrder) {
 
 TEST_P(Suites, ShortNumbersStopAtTheirEnd) {
   SeededRng rng(8);
-  Pair sa = make_pair(GetParam());
-  sa.out.meter().skip_packets(0xffffffffU - 2);
+  Pair sa = make_pair(GetParam(), false, {}, 64, 0xffffffffU - 2);
   EXPECT_TRUE(sa.out.meter().take_soft());
   EXPECT_FALSE(sa.out.meter().take_soft());
   Bytes a = seal(sa.out, rng.bytes(8), rng);
@@ -221,11 +220,24 @@ TEST_P(Suites, ShortNumbersStopAtTheirEnd) {
 
 TEST(Seal, ExtendedNumbersStopAtTheirEnd) {
   SeededRng rng(8);
-  Pair sa = make_pair(kGcm256, true);
-  sa.out.meter().skip_packets(~std::uint64_t{0} - 1);
+  Pair sa = make_pair(kGcm256, true, {}, 64, ~std::uint64_t{0} - 1);
   EXPECT_EQ(load_be32(&seal(sa.out, rng.bytes(8), rng)[4]), 0xffffffffU);
   Bytes dst(200);
   EXPECT_EQ(sa.out.seal(rng.bytes(8), kNextHeaderIpv4, dst, rng).error(), DropReason::SeqExhausted);
+}
+
+TEST(Open, AnSaThatGoesOnElsewhereKnowsWhatWasUsed) {
+  SeededRng rng(11);
+  Pair before = make_pair(kGcm256, true);
+  std::vector<Bytes> old;
+  for (int i = 0; i < 100; ++i) old.push_back(seal(before.out, rng.bytes(20), rng));
+  Pair after = make_pair(kGcm256, true, {}, 64, 100);
+  for (Bytes d : old) EXPECT_FALSE(after.in.open(d));
+  std::vector<Bytes> fresh;
+  for (int i = 0; i < 100; ++i) fresh.push_back(seal(after.out, rng.bytes(20), rng));
+  EXPECT_EQ(load_be32(&fresh[0][4]), 101U);
+  for (std::size_t i = 0; i < 100; i += 2) std::swap(fresh[i], fresh[i + 1]);
+  for (Bytes d : fresh) EXPECT_TRUE(after.in.open(d));
 }
 
 TEST(Seal, LimitsOfPacketsAndBytes) {
@@ -268,8 +280,7 @@ TEST(Seal, AesStopsAtItsLimitOfBlocksWhateverIsConfigured) {
 TEST(Seal, NoIvTwiceUnderOneKey) {
   for (const CipherSuite& suite : kSuites) {
     SeededRng rng(10);
-    Pair sa = make_pair(suite, true);
-    sa.out.meter().skip_packets((std::uint64_t{1} << 32) - 50'000);
+    Pair sa = make_pair(suite, true, {}, 64, (std::uint64_t{1} << 32) - 50'000);
     std::set<Bytes> seen;
     Bytes dst(200);
     const Bytes inner = rng.bytes(20);

@@ -42,6 +42,10 @@ void Gateway::pump(Instant now) {
           outputs_.emplace_back(PlaneOut{std::move(plane->command)});
         } else if (const auto* report = std::get_if<ike::Report>(&action)) {
           director_.handle_report(now, *report);
+        } else if (auto* sign = std::get_if<ike::SignQuestion>(&action)) {
+          outputs_.emplace_back(std::move(*sign));
+        } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&action)) {
+          outputs_.emplace_back(std::move(*verify));
         } else if (auto* key_log = std::get_if<ike::KeyLog>(&action)) {
           outputs_.emplace_back(std::move(*key_log));
         } else if (auto* esp_log = std::get_if<ike::EspKeyLog>(&action)) {
@@ -76,6 +80,16 @@ void Gateway::handle_plane(Instant now, const ipsec::Event& event) {
 
 void Gateway::handle_host(Instant now, const HostResult& result) {
   director_.handle_host(now, result);
+  pump(now);
+}
+
+void Gateway::handle_auth(Instant now, ike::SignAnswer answer) {
+  shards_.front()->handle(now, std::move(answer));
+  pump(now);
+}
+
+void Gateway::handle_auth(Instant now, ike::VerifyAnswer answer) {
+  shards_.front()->handle(now, std::move(answer));
   pump(now);
 }
 

@@ -2,8 +2,8 @@
 // control thread; tests and the simulator run the same one in virtual time. The packet path stands behind the command
 // and event queues of ipsec/data_plane.hpp.
 //
-// Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_timeout, shut_down. Output: poll(), until
-// empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
+// Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_timeout, shut_down. Output:
+// poll(), until empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
 #pragma once
 
 #include <deque>
@@ -19,7 +19,9 @@ namespace qanat::gateway {
 struct PlaneOut {
   ipsec::Command command;
 };
-using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, LogEvent, ike::KeyLog, ike::EspKeyLog>;
+// A question (ike/auth_task.hpp) is for a worker; its answer comes back by handle_auth, in any order, at any time.
+using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, LogEvent, ike::SignQuestion,
+                            ike::VerifyQuestion, ike::KeyLog, ike::EspKeyLog>;
 
 class Gateway {
  public:
@@ -30,6 +32,8 @@ class Gateway {
   void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
   void handle_host(Instant now, const HostResult& result);
+  void handle_auth(Instant now, ike::SignAnswer answer);
+  void handle_auth(Instant now, ike::VerifyAnswer answer);
   void handle_timeout(Instant now);
   void shut_down(Instant now);
 

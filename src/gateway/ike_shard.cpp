@@ -15,6 +15,10 @@ void IkeShard::handle(Instant now, ToIkeShard message) {
     endpoint_.terminate(now, terminate->tunnel, terminate->why);
   } else if (const auto* event = std::get_if<ipsec::Event>(&message)) {
     endpoint_.handle_plane(now, *event);
+  } else if (auto* sign = std::get_if<ike::SignAnswer>(&message)) {
+    endpoint_.handle_auth(now, std::move(*sign));
+  } else if (auto* verify = std::get_if<ike::VerifyAnswer>(&message)) {
+    endpoint_.handle_auth(now, std::move(*verify));
   }
   drain();
 }

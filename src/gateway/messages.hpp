@@ -28,7 +28,8 @@ struct Terminate {
   TunnelId tunnel;
   std::string why;
 };
-using ToIkeShard = std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Terminate, ipsec::Event>;
+using ToIkeShard =
+    std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Terminate, ipsec::Event, ike::SignAnswer, ike::VerifyAnswer>;
 
 // IkeShard -> Director. Everything that the IKE core puts out; commands for the packet path pass through the Director
 // only in the cluster, here they go straight on.

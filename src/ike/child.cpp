@@ -148,7 +148,7 @@ void IkeSa::on_install_failed(Instant now, const std::string& why) {
   if (auto* installing = std::get_if<Installing>(&state_)) answer = std::move(installing->answer);
   std::erase_if(answer, [](const wire::Payload& p) {
     const wire::PayloadType type = wire::type_of(p);
-    return type != wire::PayloadType::IDr && type != wire::PayloadType::AUTH;
+    return type == wire::PayloadType::SA || type == wire::PayloadType::TSi || type == wire::PayloadType::TSr;
   });
   remove_child();
   release_spi();

@@ -18,7 +18,7 @@ TEST(CookieJar, TakesItsOwnCookieBack) {
   CookieJar jar{rng};
   const Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi);
   EXPECT_LE(cookie.size(), 64U);
-  EXPECT_TRUE(jar.check(at(2), cookie, kNonce, kPeer, kSpi));
+  EXPECT_TRUE(jar.check(at(2), cookie, kNonce, kPeer, kSpi).has_value());
 }
 
 TEST(CookieJar, BindsAddressPortNonceAndSpi) {
@@ -42,7 +42,7 @@ TEST(CookieJar, KeepsTheSecretBeforeForAWhileAndNoLonger) {
   SeededRng rng{1};
   CookieJar jar{rng};
   const Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi);
-  EXPECT_TRUE(jar.check(at(120), cookie, kNonce, kPeer, kSpi));
+  EXPECT_TRUE(jar.check(at(120), cookie, kNonce, kPeer, kSpi).has_value());
   EXPECT_TRUE(jar.check(at(125), cookie, kNonce, kPeer, kSpi));  // the secret has changed once
   EXPECT_FALSE(jar.check(at(300), cookie, kNonce, kPeer, kSpi));
 }
@@ -61,6 +61,30 @@ TEST(CookieJar, OtherJarsCookiesAreWorthNothing) {
   CookieJar jar{rng};
   CookieJar other{other_rng};
   EXPECT_FALSE(jar.check(at(1), other.make(at(1), kNonce, kPeer, kSpi), kNonce, kPeer, kSpi));
+}
+
+// The difficulty is the responder's word to itself: the peer cannot change it.
+TEST(CookieJar, CarriesThePuzzlesDifficulty) {
+  SeededRng rng{1};
+  CookieJar jar{rng};
+  Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi, 18);
+  EXPECT_EQ(jar.check(at(2), cookie, kNonce, kPeer, kSpi), 18);
+  cookie[1] = 8;
+  EXPECT_FALSE(jar.check(at(2), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_EQ(jar.check(at(2), jar.make(at(1), kNonce, kPeer, kSpi), kNonce, kPeer, kSpi), 0);
+}
+
+TEST(CookieJar, RemembersSpentCookiesAsLongAsTheyAreGood) {
+  SeededRng rng{1};
+  CookieJar jar{rng};
+  const Bytes cookie = jar.make(at(1), kNonce, kPeer, kSpi, 18);
+  EXPECT_FALSE(jar.is_spent(cookie));
+  jar.spend(at(2), cookie);
+  EXPECT_TRUE(jar.is_spent(cookie));
+  EXPECT_TRUE(jar.check(at(125), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_TRUE(jar.is_spent(cookie));  // the secret has changed once
+  EXPECT_FALSE(jar.check(at(250), cookie, kNonce, kPeer, kSpi).has_value());
+  EXPECT_FALSE(jar.is_spent(cookie));
 }
 
 }  // namespace

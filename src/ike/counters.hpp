@@ -27,15 +27,20 @@ namespace qanat::ike {
   X(fragment_timeout, "fragmented messages that never became complete")                         \
   X(cookie_demanded, "IKE_SA_INIT requests answered with a cookie, without state")              \
   X(cookie_bad, "IKE_SA_INIT requests with a cookie that is not ours or too old")               \
+  X(puzzle_unsolved, "IKE_SA_INIT requests with a cookie whose puzzle was not solved")          \
+  X(puzzle_reused, "IKE_SA_INIT requests with a puzzle's solution that had been used before")   \
   X(half_open_limit, "IKE_SA_INIT requests refused because too many IKE SAs are in the making") \
   X(no_tunnel, "IKE_SA_INIT requests from or to addresses that no tunnel has")                  \
   X(no_proposal, "IKE_SA_INIT requests without a proposal that a tunnel accepts")               \
   X(invalid_ke, "IKE_SA_INIT requests whose key exchange is not the chosen one")                \
   X(bad_key_exchange, "key exchange values that fail their checks")                             \
   X(authentication_failed, "IKE_AUTH exchanges that did not authenticate the peer")             \
+  X(worker_timeout, "signatures that were not made or judged in time")                          \
   X(unexpected_response, "responses to no request of ours")                                     \
   X(bad_answer, "IKE_SA_INIT responses that do not fit our request")                            \
   X(error_hint, "unauthenticated error notifications")                                          \
+  X(path_error, "network errors (ICMP) about the path to a peer")                               \
+  X(not_answered, "messages in the clear left without an answer: too many, or too small")       \
   X(half_open_timeout, "IKE SAs whose peer never finished the handshake")                       \
   X(keepalive, "NAT keepalives received")
 

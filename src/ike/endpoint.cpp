@@ -40,7 +40,11 @@ std::string to_string(Report::What what) {
 }
 
 IkeEndpoint::IkeEndpoint(EndpointConfig config, Rng& rng)
-    : config_(config), rng_(rng), env_{config_, *this, rng_, counters_, actions_}, cookies_(rng_) {}
+    : config_(config),
+      rng_(rng),
+      env_{config_, *this, rng_, counters_, actions_},
+      cookies_(rng_),
+      half_open_(config_) {}
 
 IkeEndpoint::~IkeEndpoint() = default;
 
@@ -78,7 +82,7 @@ void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView pay
   if (header->major_version != 2) {
     counters_.add(Counter::bad_version);
     if (header->major_version > 2 && !header->is_response()) {
-      answer_in_clear(arrived, *header, {wire::ProtocolId::None, {}, wire::NotifyType::INVALID_MAJOR_VERSION, {}});
+      answer_notify(arrived, *header, wire::NotifyType::INVALID_MAJOR_VERSION);
     }
     return;
   }
@@ -107,12 +111,18 @@ void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView pay
   if (found == sas_.end() ||
       (found->second.sa->peer_spi() != 0 &&
        found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
-    counters_.add(Counter::unknown_spi);
+    handle_unknown_spi(now, arrived, *header);
     return;
   }
   const auto message = wire::parse_message(payload);
   if (!message) {
     counters_.add(Counter::malformed);
+    return;
+  }
+  if (found->second.sa->is_established() && is_trouble_notice(*message)) {
+    counters_.add(Counter::error_hint);
+    found->second.sa->hint_of_trouble(now);
+    touch(now, spi);
     return;
   }
   found->second.sa->handle_message(now, arrived, payload, *message);
@@ -153,6 +163,24 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
       touch(now, sa->our_spi());
     }
   }
+}
+
+template <typename Answer>
+void IkeEndpoint::give_answer(Instant now, Answer answer) {
+  const auto asked = env_.requests.extract(answer.request);
+  const auto found = asked.empty() ? sas_.end() : sas_.find(asked.mapped());
+  if (found == sas_.end()) return;  // it came too late
+  const std::uint64_t spi = found->first;
+  found->second.sa->handle_auth(now, std::move(answer));
+  touch(now, spi);
+}
+
+void IkeEndpoint::handle_auth(Instant now, SignAnswer answer) {
+  give_answer(now, std::move(answer));
+}
+
+void IkeEndpoint::handle_auth(Instant now, VerifyAnswer answer) {
+  give_answer(now, std::move(answer));
 }
 
 IkeSa* IkeEndpoint::owner_of(ChildSaId child) {
@@ -206,7 +234,9 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
     return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
                 "has peer = \"any\": it comes up when the peer calls");
   }
-  if (tunnel->psk.empty()) return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
+  const bool needs_psk = tunnel->local_auth == AuthKind::Psk || tunnel->remote_auth == AuthKind::Psk;
+  if (needs_psk && tunnel->psk.empty())
+    return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name, "has no PSK: set psk_file");
   for (const std::uint64_t spi : sas_of(id)) {
     const IkeSa& sa = *sas_.at(spi).sa;
     if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};

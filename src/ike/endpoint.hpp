@@ -1,7 +1,7 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
-// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_timeout. Commands:
-// set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after every call.
+// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_timeout.
+// Commands: set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.
@@ -16,7 +16,9 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ike/allowance.hpp"
 #include "ike/cookie.hpp"
+#include "ike/half_open.hpp"
 #include "ike/ike_sa.hpp"
 
 namespace qanat::ike {
@@ -29,7 +31,13 @@ class IkeEndpoint final : private TunnelDirectory {
   // `payload` is the UDP payload, with the non-ESP marker when arrived.local is the NAT port.
   void handle_datagram(Instant now, const Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
+  // Workers' answers to SignQuestion and VerifyQuestion actions. Late and unknown ones are ignored.
+  void handle_auth(Instant now, SignAnswer answer);
+  void handle_auth(Instant now, VerifyAnswer answer);
   void handle_timeout(Instant now);
+  // The network says that what we sent from `local` does not reach `remote` (an outer ICMP error, which anybody can
+  // forge): the peers there are asked whether they live, at most every 10 s.
+  void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
 
   void set_tunnel(TunnelRef tunnel);
   // Deletes the tunnel's IKE SAs and forgets it.
@@ -43,17 +51,17 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   [[nodiscard]] std::vector<SaInfo> sas() const;
   [[nodiscard]] const Counters& counters() const { return counters_; }
-  [[nodiscard]] std::size_t half_open() const { return half_open_; }
+  [[nodiscard]] std::size_t half_open() const { return half_open_.total(); }
+  [[nodiscard]] const HalfOpenTable& half_open_table() const { return half_open_; }
 
  private:
   struct Entry {
     std::unique_ptr<IkeSa> sa;
     std::string init_key;            // of the IKE_SA_INIT request, as responder
     std::optional<Instant> timeout;  // as it stands in timeouts_
-    bool half_open = false;
-    bool unverified = false;  // half open, and no cookie was returned
-    bool announced = false;   // its establishment has been acted upon
-    TunnelId tunnel;          // as it stands in by_tunnel_; 0 when not
+    HalfOpenTable::Standing standing;
+    bool announced = false;  // its establishment has been acted upon
+    TunnelId tunnel;         // as it stands in by_tunnel_; 0 when not
   };
 
   [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
@@ -63,7 +71,16 @@ class IkeEndpoint final : private TunnelDirectory {
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
   [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
                                                               wire::ClearMessage message);
-  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::NotifyPayload notify);
+  // Who may go on to cost us a key exchange and memory.
+  struct Admission {
+    bool verified = false;  // has returned a cookie
+    Bytes solved;           // the cookie whose puzzle it has solved
+  };
+  [[nodiscard]] std::optional<Admission> admit(Instant now, const Path& arrived, const wire::ClearMessage& message);
+  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads);
+  void answer_notify(const Path& arrived, const wire::IkeHeader& request, wire::NotifyType type, Bytes data = {});
+  void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
+  [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
   void refuse(Instant now, const Path& arrived, std::string why);
   [[nodiscard]] std::uint64_t new_spi();
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
@@ -73,6 +90,8 @@ class IkeEndpoint final : private TunnelDirectory {
   void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
   void handle_duplicate(Instant now, std::uint64_t spi);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;
+  template <typename Answer>
+  void give_answer(Instant now, Answer answer);
   // The IKE SA that owns a Child SA; nullptr when it is gone.
   [[nodiscard]] IkeSa* owner_of(ChildSaId child);
 
@@ -91,10 +110,10 @@ class IkeEndpoint final : private TunnelDirectory {
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;
   // IKE SAs that lose against another of their tunnel: whoever began one deletes it; if it does not, we do.
   std::set<std::pair<Instant, std::uint64_t>> duplicates_;
-  Instant refusals_since_;
-  unsigned refusals_ = 0;
-  std::size_t half_open_ = 0;
-  std::size_t unverified_ = 0;
+  Allowance refusals_{20, 10s};
+  Allowance spi_answers_{20, 1s};
+  Allowance path_errors_{20, 1s};
+  HalfOpenTable half_open_;
   std::uint64_t next_sa_ = 1;
 };
 

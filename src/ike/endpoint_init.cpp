@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "crypto/digest.hpp"
+#include "crypto/prf.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::ike {
@@ -14,6 +15,8 @@ using wire::NotifyType;
 
 namespace {
 
+constexpr unsigned kMaxEasier = 2;  // a solved puzzle may be so many bits easier than today's
+
 std::string init_key(const Path& arrived, ByteView datagram) {
   const auto hash = crypto::sha256({arrived.remote.address.bytes(), datagram});
   return {hash.begin(), hash.end()};
@@ -21,29 +24,124 @@ std::string init_key(const Path& arrived, ByteView datagram) {
 
 }  // namespace
 
-void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& request, NotifyPayload notify) {
+// Without keys, to whoever it may be: never more octets than were asked with, so that nobody gains by a forged source.
+void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads) {
   wire::IkeHeader header;
   header.spi_i = request.spi_i;
-  header.spi_r = 0;  // no IKE SA was made
+  header.spi_r = request.exchange == ExchangeType::IKE_SA_INIT ? 0 : request.spi_r;  // 0: no IKE SA was made
   header.exchange = request.exchange;
   header.flags = static_cast<std::uint8_t>(wire::kFlagResponse | (request.from_initiator() ? 0 : wire::kFlagInitiator));
   header.message_id = request.message_id;
+  const Bytes answer = wire::write_clear_message(header, payloads);
+  if (answer.size() > request.length) {
+    counters_.add(Counter::not_answered);
+    return;
+  }
   Bytes out;
   if (arrived.local.port == config_.nat_port) out.resize(4);
-  append(out, wire::write_clear_message(header, {std::move(notify)}));
+  append(out, answer);
   actions_.emplace_back(Transmit{arrived, std::move(out)});
+}
+
+void IkeEndpoint::answer_notify(const Path& arrived, const wire::IkeHeader& request, NotifyType type, Bytes data) {
+  answer_in_clear(arrived, request, {NotifyPayload{wire::ProtocolId::None, {}, type, std::move(data)}});
+}
+
+// RFC 7296 2.21.4: the peer may have an IKE SA that we have lost with a crash. Strangers are not told, and nobody is
+// while there is an attack.
+void IkeEndpoint::handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header) {
+  counters_.add(Counter::unknown_spi);
+  if (header.is_response() || header.exchange == ExchangeType::IKE_SA_INIT) return;
+  if (sas_.contains(header.from_initiator() ? header.spi_i : header.spi_r)) return;  // our own, reflected
+  const bool has_tunnel = by_peer_.contains(arrived.remote.address) || by_peer_.contains(std::nullopt);
+  if (!has_tunnel || half_open_.is_under_load() || !spi_answers_.take(now)) {
+    counters_.add(Counter::not_answered);
+    return;
+  }
+  answer_notify(arrived, header, NotifyType::INVALID_IKE_SPI);
+}
+
+// The same, received. Nobody vouches for it: it is a hint.
+bool IkeEndpoint::is_trouble_notice(const wire::ClearMessage& message) {
+  return message.header.is_response() && !message.encrypted &&
+         wire::find_notify(message.payloads, NotifyType::INVALID_IKE_SPI) != nullptr;
+}
+
+void IkeEndpoint::handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) {
+  counters_.add(Counter::path_error);
+  if (!path_errors_.take(now)) return;  // the search below is not for everybody to cause
+  std::vector<std::uint64_t> there;
+  for (const auto& [spi, entry] : sas_) {
+    const Path& path = entry.sa->path();
+    if (entry.sa->is_established() && path.remote.address == remote && path.local.address == local)
+      there.push_back(spi);
+  }
+  for (const std::uint64_t spi : there) {
+    sas_.at(spi).sa->hint_of_trouble(now);
+    touch(now, spi);
+  }
 }
 
 // For whoever reads the log; strangers do not get to fill it.
 void IkeEndpoint::refuse(Instant now, const Path& arrived, std::string why) {
-  constexpr unsigned kRefusalsPerPeriod = 20;
-  if (now >= refusals_since_ + 10s) {
-    refusals_since_ = now;
-    refusals_ = 0;
-  }
-  if (++refusals_ > kRefusalsPerPeriod) return;
+  if (!refusals_.take(now)) return;
   actions_.emplace_back(
       Report{Report::What::PeerRefused, TunnelId{}, IkeSaId{}, fmt::format("{}: {}", arrived.remote.to_string(), why)});
+}
+
+// Cookies, puzzles and limits (RFC 7296 2.6, RFC 8019 7.1). Nothing is kept of a request that is not admitted.
+std::optional<IkeEndpoint::Admission> IkeEndpoint::admit(Instant now, const Path& arrived,
+                                                         const wire::ClearMessage& message) {
+  const IpAddress& source = arrived.remote.address;
+  const std::uint64_t spi_i = message.header.spi_i;
+  const Bytes& nonce = wire::find<wire::NoncePayload>(message.payloads)->data;
+  // Only the first payload counts as the cookie (RFC 7296 2.6).
+  const auto* cookie = std::get_if<NotifyPayload>(&message.payloads.front());
+  if (cookie != nullptr && cookie->type != NotifyType::COOKIE) cookie = nullptr;
+  const auto asked = cookie != nullptr ? cookies_.check(now, cookie->data, nonce, arrived.remote, spi_i) : std::nullopt;
+  Admission out;
+  out.verified = asked.has_value();
+  if (half_open_.wants_cookie(source)) {
+    // An offer without a PRF of ours will be refused; no need to have it work for that.
+    const auto prf = puzzle_prf(*wire::find<wire::SaPayload>(message.payloads));
+    const std::uint8_t difficulty = prf ? half_open_.difficulty(source) : std::uint8_t{0};
+    const auto challenge = [&](Counter why) {
+      counters_.add(why);
+      wire::Payloads answer{NotifyPayload{wire::ProtocolId::None,
+                                          {},
+                                          NotifyType::COOKIE,
+                                          cookies_.make(now, nonce, arrived.remote, spi_i, difficulty)}};
+      if (difficulty != 0) {
+        answer.emplace_back(
+            NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PUZZLE, puzzle_data({*prf, difficulty})});
+      }
+      answer_in_clear(arrived, message.header, std::move(answer));
+      return std::nullopt;
+    };
+    if (!asked) return challenge(cookie != nullptr ? Counter::cookie_bad : Counter::cookie_demanded);
+    if (difficulty != 0) {
+      // A solution counts when a puzzle was given with this cookie; a cookie alone is the lowest priority. Puzzles of
+      // a calmer time, kept for now, are too easy.
+      const auto* solution = wire::find<wire::PuzzleSolutionPayload>(message.payloads);
+      const unsigned bits =
+          *asked != 0 && solution != nullptr ? solved_bits(*prf, cookie->data, solution->data).value_or(0) : 0;
+      const bool is_solved = bits != 0 && bits >= *asked && *asked + kMaxEasier >= difficulty;
+      if (is_solved && cookies_.is_spent(cookie->data)) {
+        counters_.add(Counter::puzzle_reused);
+        return std::nullopt;
+      }
+      if (is_solved) {
+        out.solved = cookie->data;
+      } else if (rng_.below(1000) >= half_open_.unsolved_per_mille()) {
+        return challenge(Counter::puzzle_unsolved);
+      }
+    }
+  }
+  if (half_open_.is_full(source, out.verified)) {
+    counters_.add(Counter::half_open_limit);
+    return std::nullopt;
+  }
+  return out;
 }
 
 void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message) {
@@ -51,9 +149,7 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
   if (const Status fits = check_payloads(ExchangeType::IKE_SA_INIT, Direction::Request, message.payloads); !fits) {
     counters_.add(Counter::malformed);
     if (fits.error().notify == static_cast<std::uint16_t>(NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD)) {
-      answer_in_clear(
-          arrived, header,
-          {wire::ProtocolId::None, {}, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, {unknown_critical(message.payloads)}});
+      answer_notify(arrived, header, NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD, {unknown_critical(message.payloads)});
     }
     return;
   }
@@ -66,36 +162,20 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
     sas_.at(known->second).sa->repeat_init_response(arrived);
     return;
   }
-  const auto& nonce = *wire::find<wire::NoncePayload>(message.payloads);
-  bool cookie_verified = false;
-  if (unverified_ >= config_.cookie_threshold) {
-    // Only the first payload counts as the cookie (RFC 7296 2.6).
-    const auto* first = std::get_if<NotifyPayload>(&message.payloads.front());
-    const bool has_cookie = first != nullptr && first->type == NotifyType::COOKIE;
-    cookie_verified = has_cookie && cookies_.check(now, first->data, nonce.data, arrived.remote, header.spi_i);
-    if (!cookie_verified) {
-      counters_.add(has_cookie ? Counter::cookie_bad : Counter::cookie_demanded);
-      answer_in_clear(arrived, header,
-                      {wire::ProtocolId::None,
-                       {},
-                       NotifyType::COOKIE,
-                       cookies_.make(now, nonce.data, arrived.remote, header.spi_i)});
-      return;
-    }
-  }
-  if (half_open_ >= config_.half_open_limit) {
-    counters_.add(Counter::half_open_limit);
-    return;
-  }
+  const auto admission = admit(now, arrived, message);
+  if (!admission) return;
   auto request = judge_init_request(now, arrived, datagram, std::move(message));
   if (!request) return;
-  request->cookie_verified = cookie_verified;
+  request->cookie_verified = admission->verified;
+  request->patience = half_open_.patience(arrived.remote.address);
   const std::uint64_t spi = new_spi();
   auto sa = IkeSa::respond(env_, now, IkeSaId{next_sa_++}, spi, arrived, std::move(*request));
   if (!sa) return;
   Entry& entry = sas_[spi];
   entry.sa = std::move(*sa);
   entry.init_key = key;
+  entry.standing.source = arrived.remote.address;
+  if (!admission->solved.empty()) cookies_.spend(now, admission->solved);
   init_requests_[key] = spi;
   touch(now, spi);
 }
@@ -112,7 +192,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
            fmt::format("no tunnel is configured between {} and {}: add one with peer = \"{}\" or \"any\"",
                        arrived.local.address.to_string(), arrived.remote.address.to_string(),
                        arrived.remote.address.to_string()));
-    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::NO_PROPOSAL_CHOSEN, {}});
+    answer_notify(arrived, header, NotifyType::NO_PROPOSAL_CHOSEN);
     return std::nullopt;
   }
   const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
@@ -138,14 +218,20 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   if (!chosen) {
     counters_.add(Counter::no_proposal);
     refuse(now, arrived, why);
-    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::NO_PROPOSAL_CHOSEN, {}});
+    answer_notify(arrived, header, NotifyType::NO_PROPOSAL_CHOSEN);
     return std::nullopt;
   }
   if (chosen->ke != ke.method) {
     counters_.add(Counter::invalid_ke);
     Bytes group(2);
     store_be16(group.data(), static_cast<std::uint16_t>(chosen->ke));
-    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::INVALID_KE_PAYLOAD, std::move(group)});
+    answer_notify(arrived, header, NotifyType::INVALID_KE_PAYLOAD, std::move(group));
+    return std::nullopt;
+  }
+  if (wire::find<wire::NoncePayload>(message.payloads)->data.size() * 2 < crypto::prf_size(chosen->prf)) {
+    counters_.add(Counter::malformed);
+    refuse(now, arrived, "its nonce is shorter than half the key of the PRF (RFC 7296 2.10)");
+    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::INVALID_SYNTAX, {}});
     return std::nullopt;
   }
   auto reply = crypto::respond(chosen->ke, ke.data, rng_);

@@ -34,12 +34,7 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
     entry.announced = true;
     on_established(now, sa);
   }
-  const bool half_open = sa.is_half_open();
-  const bool unverified = half_open && !sa.cookie_verified();
-  half_open_ = half_open_ + (half_open ? 1U : 0U) - (entry.half_open ? 1U : 0U);
-  unverified_ = unverified_ + (unverified ? 1U : 0U) - (entry.unverified ? 1U : 0U);
-  entry.half_open = half_open;
-  entry.unverified = unverified;
+  half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
   if (sa.is_closed()) {
     remove(spi);

@@ -1,4 +1,4 @@
-// What both sides say of themselves in IKE_SA_INIT, and the AUTH values that cover it.
+// What both sides say of themselves in IKE_SA_INIT, and how safe the keys are that come of it.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -32,7 +32,7 @@ NotifyPayload notify(NotifyType type, Bytes data = {}) {
 }  // namespace
 
 wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate,
-                                       bool fragmentation, bool hashes) const {
+                                       bool fragmentation) const {
   wire::Payloads out;
   Endpoint source = path.local;
   const bool force = initiator_ ? tunnel_->force_encap
@@ -42,10 +42,6 @@ wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, st
   out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
   out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));
   if (fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
-  if (hashes) {
-    out.emplace_back(
-        notify(NotifyType::SIGNATURE_HASH_ALGORITHMS, {0, 2, 0, 3, 0, 4}));  // SHA2-256, -384, -512 (RFC 7427 4)
-  }
   if (intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
   return out;
 }
@@ -71,31 +67,18 @@ void IkeSa::note_peer_features(const wire::Payloads& payloads, const wire::IkeHe
   nat_remote_ = any_source && !source_matches;
 }
 
-SecretBytes IkeSa::auth_value(Signer signer, const wire::IdPayload& id, ByteView psk) const {
-  const bool of_initiator = signer == Signer::Initiator;
-  SignedOctetsInput in;
-  in.prf = context_.prf;
-  in.init_message = of_initiator ? init_request_ : init_response_;
-  in.peer_nonce = of_initiator ? context_.nonce_r : context_.nonce_i;
-  in.sk_p = of_initiator ? &keys_.sk_pi : &keys_.sk_pr;
-  const Bytes id_body = wire::body_of(id);
-  in.id_body = id_body;
-  in.int_auth_i = &int_auth_i_;
-  in.int_auth_r = &int_auth_r_;
-  in.auth_message_id = auth_message_id_;
-  return psk_auth(context_.prf, psk, signed_octets(in));
-}
-
 void IkeSa::set_verdict() {
   verdict_.hybrid = std::any_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
+  verdict_.ppk = agreed_.ppk_used;
   if (!verdict_.hybrid) {
-    verdict_.reason = classical_reason_;
+    verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : classical_reason_;
     return;
   }
   std::vector<std::string> names;
   for (const KeId id : key_exchanges_) {
     if (is_ml_kem(id)) names.push_back(to_string(id));
   }
+  if (verdict_.ppk) names.emplace_back("a PPK");
   verdict_.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
 }
 

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "crypto/prf.hpp"
 #include "ike/ike_sa.hpp"
 #include "ike/retransmit.hpp"
 
@@ -58,12 +59,14 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
   wire::Payloads payloads;
   if (!state.cookie.empty()) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::COOKIE, state.cookie});
+    if (!state.solution.empty()) payloads.emplace_back(wire::PuzzleSolutionPayload{state.solution});
   }
   payloads.emplace_back(state.offer);
   payloads.emplace_back(wire::KePayload{attempt.ke->id(), to_bytes(attempt.ke->public_value())});
   payloads.emplace_back(wire::NoncePayload{context_.nonce_i});
-  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true, true))
+  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true))
     payloads.push_back(std::move(p));
+  for (wire::Payload& p : agreed_.init_payloads({tunnel_}, true)) payloads.push_back(std::move(p));
   wire::IkeHeader header;
   header.spi_i = context_.spi_i;
   header.exchange = ExchangeType::IKE_SA_INIT;
@@ -155,12 +158,13 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   }
   if (const NotifyPayload* cookie = wire::find_notify(message.payloads, NotifyType::COOKIE);
       cookie != nullptr && wire::find<wire::SaPayload>(message.payloads) == nullptr) {
-    if (cookie->data.empty() || cookie->data.size() > 64 || cookie->data == state.cookie ||
-        state.restarts >= kMaxRestarts)
-      return drop("the peer demands cookies without end");
-    ++state.restarts;
-    state.cookie = cookie->data;
-    resend_init(now, state);
+    if (state.restarts >= kMaxRestarts) return drop("the peer demands cookies without end");
+    on_cookie(now, *cookie, wire::find_notify(message.payloads, NotifyType::PUZZLE));
+    return;
+  }
+  if (wire::find<wire::SaPayload>(message.payloads) == nullptr &&
+      wire::find_notify(message.payloads, NotifyType::PUZZLE) != nullptr) {
+    env_.counters.add(Counter::bad_answer);  // a puzzle about nothing: RFC 8019 7.1.2 has it ignored
     return;
   }
   const auto* sa = wire::find<wire::SaPayload>(message.payloads);
@@ -179,6 +183,15 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
   if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())
     return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  if (nonce->data.size() * 2 < crypto::prf_size(chosen->prf))
+    return drop("the peer's nonce is shorter than half the key of the PRF that it chose (RFC 7296 2.10)");
+  const auto lacks = [&](NotifyType type) { return wire::find_notify(message.payloads, type) == nullptr; };
+  if (tunnel_->downgrade == model::DowngradePolicy::Require && lacks(NotifyType::IKE_SA_INIT_FULL_TRANSCRIPT_AUTH))
+    return drop(
+        "the peer does not authenticate both IKE_SA_INIT messages (notify 16447) and downgrade = \"require\" wants it: "
+        "enable it at the peer, or set downgrade = \"auto\"");
+  if (tunnel_->ppk_policy == model::PpkPolicy::Require && lacks(NotifyType::USE_PPK))
+    return drop("the peer uses no PPK (RFC 8784) and ppk = \"require\" wants it: configure the same PPK there");
   // The private part is good for one use, so what can be told by its length alone does not get that far.
   if (ke->data.size() != crypto::ke_sizes(ke->method).responder) {
     env_.counters.add(Counter::bad_key_exchange);
@@ -209,6 +222,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   context_.prf = chosen->prf;
   key_exchanges_ = {chosen->ke};
   note_peer_features(message.payloads, message.header, arrived);
+  agreed_.note_init(message.payloads);
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
     classical_reason_ = "local policy: pq = \"off\"";
@@ -261,7 +275,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
     }
     return;
   }
-  set_verdict();
+  if (tunnel_->childless && agreed_.peer_childless) return begin_auth(now, {});
   const RequestId request = new_request();
   state_ = AwaitSpi{request};
   timers_.set(Timer::Install, now + 2s);
@@ -287,6 +301,7 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
   }
   int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
   key_exchanges_.push_back(state.ke->id());
+  agreed_.note_encrypted(message.payloads);
   install_keys(derive_next_keys(context_, keys_.sk_d, *secret));
   next_initiator_step(now, state.round + 1);
 }
@@ -301,25 +316,47 @@ void IkeSa::on_spi_reserved(Instant now, const ipsec::Done& done) {
   next.offer = ipsec::offer_esp(tunnel_->esp, done.spi, tunnel_->esn);
   next.tsi = {PayloadType::TSi, tunnel_->local_ts};
   next.tsr = {PayloadType::TSr, tunnel_->remote_ts};
-  auth_message_id_ = next_message_id_;
-  const wire::IdPayload idi{PayloadType::IDi, tunnel_->local_id};
+  begin_auth(now, std::move(next));
+}
+
+void IkeSa::send_auth_request(Instant now, AwaitAuth next, wire::AuthPayload ours,
+                              std::vector<wire::CertPayload> certificates, Bytes without_ppk) {
   wire::Payloads payloads;
-  payloads.emplace_back(idi);
+  payloads.emplace_back(our_id());
+  for (wire::CertPayload& c : certificates) payloads.emplace_back(std::move(c));
   if (env_.tunnels.claim_first_contact(*tunnel_, id_)) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::INITIAL_CONTACT, {}});
   }
+  if (tunnel_->remote_auth == AuthKind::Certificate) {
+    if (!tunnel_->authorities.empty()) payloads.emplace_back(write_authorities(tunnel_->authorities));
+    if (!tunnel_->announced.empty()) {
+      payloads.emplace_back(NotifyPayload{wire::ProtocolId::None,
+                                          {},
+                                          NotifyType::SUPPORTED_AUTH_METHODS,
+                                          write_auth_methods(tunnel_->announced, false)});
+    }
+  }
   payloads.emplace_back(wire::IdPayload{PayloadType::IDr, tunnel_->remote_id});
-  payloads.emplace_back(wire::AuthPayload{
-      wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Initiator, idi, tunnel_->psk.expose()).expose())});
-  payloads.emplace_back(next.offer);
-  payloads.emplace_back(next.tsi);
-  payloads.emplace_back(next.tsr);
+  const std::string note = ours.method == wire::AuthMethod::SharedKeyMic ? "PSK" : "certificate";
+  payloads.emplace_back(std::move(ours));
+  if (agreed_.ppk_used) {
+    payloads.emplace_back(
+        NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PPK_IDENTITY, write_ppk_identity(tunnel_->ppks.front())});
+  }
+  if (!without_ppk.empty()) {
+    payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::NO_PPK_AUTH, std::move(without_ppk)});
+  }
+  if (next.spi != 0) {
+    payloads.emplace_back(next.offer);
+    payloads.emplace_back(next.tsi);
+    payloads.emplace_back(next.tsr);
+  }
   state_ = std::move(next);
   send_request(now, ExchangeType::IKE_AUTH, payloads);
   if (outstanding_) {
     std::uint32_t octets = 0;
     for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
-    record_request(now, ExchangeType::IKE_AUTH, "PSK", octets,
+    record_request(now, ExchangeType::IKE_AUTH, note, octets,
                    static_cast<std::uint32_t>(outstanding_->datagrams.size()));
   }
 }
@@ -338,31 +375,52 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
   if (auth == nullptr || idr == nullptr) {
     if (error != nullptr && error->type == NotifyType::AUTHENTICATION_FAILED) {
-      return fail_attempt(
-          fmt::format("{} answered AUTHENTICATION_FAILED: compare the PSK at both ends, and the identities (ours is "
-                      "{}, the peer must expect it; we expect {})",
-                      path_.remote.to_string(), tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
+      const bool certificates =
+          tunnel_->local_auth == AuthKind::Certificate || tunnel_->remote_auth == AuthKind::Certificate;
+      return fail_attempt(fmt::format(
+          "{} answered AUTHENTICATION_FAILED: compare the {}{} at both ends, and the identities (ours is {}, the peer "
+          "must expect it; we expect {})",
+          path_.remote.to_string(), certificates ? "certificates, trust anchors and kinds of authentication" : "PSK",
+          agreed_.ppk() ? ", and the PPK," : "", tunnel_->local_id.to_string(), tunnel_->remote_id.to_string()));
     }
     if (error == nullptr) return refuse_peer(now, "the IKE_AUTH answer lacks IDr or AUTH");
     return fail_attempt(
         fmt::format("{} answered IKE_AUTH with {}", path_.remote.to_string(), wire::to_string(error->type)));
   }
-  const auto refuse = [&](std::string why) { refuse_peer(now, std::move(why)); };
   peer_id_ = idr->identity;
   if (!idr->identity.matches(tunnel_->remote_id)) {
-    return refuse(fmt::format(
-        "the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the peer",
-        idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));
+    return refuse_peer(
+        now,
+        fmt::format("the peer is {}, not {}: set remote_id of tunnel {} to what the peer sends, or local id at the "
+                    "peer",
+                    idr->identity.to_string(), tunnel_->remote_id.to_string(), tunnel_->name));
   }
-  if (auth->method != wire::AuthMethod::SharedKeyMic) {
-    return refuse(fmt::format("the peer authenticates by {}, this tunnel by PSK", wire::to_string(auth->method)));
+  if (agreed_.ppk_used && wire::find_notify(message.payloads, NotifyType::PPK_IDENTITY) == nullptr) {
+    if (tunnel_->ppk_policy == model::PpkPolicy::Require)
+      return refuse_peer(now, "the peer went on without the PPK, and ppk = \"require\" wants it");
+    keys_.sk_d = std::move(agreed_.without_ppk.sk_d);
+    keys_.sk_pi = std::move(agreed_.without_ppk.sk_pi);
+    keys_.sk_pr = std::move(agreed_.without_ppk.sk_pr);
+    agreed_.ppk_used = false;
+    set_verdict();
   }
-  const SecretBytes expected = auth_value(Signer::Responder, *idr, tunnel_->psk.expose());
-  if (!constant_time_equal(expected.expose(), auth->data)) {
-    return refuse(fmt::format("the AUTH of {} does not verify: compare the PSK at both ends", peer_text()));
+  if (const Status proof = check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); !proof)
+    return refuse_peer(now, proof.error().detail);
+  if (tunnel_->remote_auth == AuthKind::Certificate) {
+    const wire::IdPayload id = *idr;
+    const wire::AuthPayload proof = *auth;
+    return ask_verdict(now, {{}, std::move(state), tunnel_, std::move(message.payloads)}, id, proof, keys_.sk_pr);
   }
+  finish_auth(now, state, message.payloads);
+}
+
+// The peer has proved who it is: its answer about the Child SA counts.
+void IkeSa::finish_auth(Instant now, const AwaitAuth& state, const wire::Payloads& payloads) {
+  const NotifyPayload* error = first_error(payloads);
   authenticated_ = true;
-  report(Report::What::IkeUp, fmt::format("{} authenticated", peer_text()));
+  agreed_.without_ppk = {};
+  report(Report::What::IkeUp, authentication_text());
+  if (state.spi == 0) return become_established(now);
   const auto child_failed = [&](std::string why) {
     release_spi();
     become_established(now);
@@ -379,9 +437,9 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
                                       ipsec::describe(state.offer))
                         : std::string{}));
   }
-  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
-  const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
-  const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
+  const auto* sa = wire::find<wire::SaPayload>(payloads);
+  const auto* tsi = wire::find_ts(payloads, PayloadType::TSi);
+  const auto* tsr = wire::find_ts(payloads, PayloadType::TSr);
   if (sa == nullptr || tsi == nullptr || tsr == nullptr)
     return child_failed("the IKE_AUTH answer lacks the Child SA's SA or TS payloads");
   const auto esp = ipsec::check_esp_answer(*sa, state.offer);

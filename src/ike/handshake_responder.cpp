@@ -17,7 +17,6 @@ using wire::PayloadType;
 namespace {
 
 constexpr std::size_t kNonceSize = 32;
-constexpr Duration kHalfOpenTimeout = 30s;
 
 }  // namespace
 
@@ -27,6 +26,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   const auto* nonce = wire::find<wire::NoncePayload>(request.payloads);
   sa->candidates_ = std::move(request.candidates);
   sa->cookie_verified_ = request.cookie_verified;
+  sa->patience_ = request.patience;
   sa->path_ = path;
   sa->begun_ = now;
   sa->since_ = now;
@@ -65,10 +65,11 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   payloads.emplace_back(ipsec::accept_ike(request.chosen));
   payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
   payloads.emplace_back(wire::NoncePayload{sa->context_.nonce_r});
-  const bool hashes = wire::find_notify(request.payloads, NotifyType::SIGNATURE_HASH_ALGORITHMS) != nullptr;
   for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi,
-                                               sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_, hashes))
+                                               sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_))
     payloads.push_back(std::move(p));
+  sa->agreed_.note_init(request.payloads);
+  for (wire::Payload& p : sa->agreed_.init_payloads(sa->candidates_, false)) payloads.push_back(std::move(p));
   wire::IkeHeader header;
   header.spi_i = sa->context_.spi_i;
   header.spi_r = our_spi;
@@ -83,7 +84,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
   sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
   sa->state_ = AwaitRequest{0};
-  sa->timers_.set(Timer::Handshake, now + kHalfOpenTimeout);
+  sa->timers_.set(Timer::Handshake, now + sa->patience_);
   sa->transmit(path, sa->peer_slot_.response);
   return sa;
 }
@@ -125,7 +126,8 @@ TunnelRef IkeSa::select_tunnel(const wire::IdPayload& idi, const wire::IdPayload
   for (const TunnelRef& candidate : candidates_) {
     // As it is configured now: it may have been changed or removed since IKE_SA_INIT.
     const TunnelRef t = env_.tunnels.current(candidate->id);
-    if (!t || t->psk.empty()) continue;
+    const bool needs_psk = t && (t->local_auth == AuthKind::Psk || t->remote_auth == AuthKind::Psk);
+    if (!t || (needs_psk && t->psk.empty())) continue;
     if (!idi.identity.matches(t->remote_id)) continue;
     if (idr != nullptr && !idr->identity.matches(t->local_id)) continue;
     ipsec::IkeChoiceRules rules;
@@ -145,61 +147,87 @@ void IkeSa::reject_auth(Instant now, std::string why) {
 }
 
 void IkeSa::on_auth_request(Instant now, Verified message) {
-  record_request(now, ExchangeType::IKE_AUTH, "PSK", message.octets, message.datagrams);
+  const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
+  const bool by_psk = auth == nullptr || auth->method == wire::AuthMethod::SharedKeyMic;
+  record_request(now, ExchangeType::IKE_AUTH, by_psk ? "PSK" : "certificate", message.octets, message.datagrams);
   auth_message_id_ = peer_slot_.next_message_id - 1;
+  agreed_.note_encrypted(message.payloads);
   const auto* idi = wire::find_id(message.payloads, PayloadType::IDi);
   const auto* idr = wire::find_id(message.payloads, PayloadType::IDr);
-  const auto* auth = wire::find<wire::AuthPayload>(message.payloads);
   peer_id_ = idi->identity;
   const TunnelRef found = select_tunnel(*idi, idr);
-  // The AUTH is computed whether or not a tunnel was found: the answer takes the same time.
-  const Bytes nobodys_psk = to_bytes("no tunnel has these identities");
-  const SecretBytes expected = auth_value(Signer::Initiator, *idi, found ? found->psk.expose() : ByteView{nobodys_psk});
-  const bool verified = auth != nullptr && auth->method == wire::AuthMethod::SharedKeyMic &&
-                        constant_time_equal(expected.expose(), auth->data);
-  if (wire::find<wire::EapPayload>(message.payloads) != nullptr || auth == nullptr) {
-    return reject_auth(now, "asks for EAP, which is not offered: configure a PSK at the peer");
+  if (!found || found->remote_auth != AuthKind::Psk || auth == nullptr) {
+    // A PSK is tried whether or not there is one: the answer takes the same time.
+    (void)psk_auth(context_.prf, to_bytes("no tunnel has these identities"),
+                   auth_octets(Signer::Initiator, *idi, keys_.sk_pi));
   }
-  if (auth->method != wire::AuthMethod::SharedKeyMic) {
-    return reject_auth(now,
-                       fmt::format("authenticates by {}, which no tunnel here accepts: configure a PSK at the peer",
-                                   wire::to_string(auth->method)));
+  if (wire::find<wire::EapPayload>(message.payloads) != nullptr || auth == nullptr) {
+    return reject_auth(now, "asks for EAP, which is not offered: configure a PSK or a certificate at the peer");
   }
   if (!found) {
     return reject_auth(now,
                        fmt::format("no tunnel has remote_id {}{} and accepts its proposal", idi->identity.to_string(),
                                    idr != nullptr ? fmt::format(" and local_id {}", idr->identity.to_string()) : ""));
   }
-  if (!verified) {
-    return reject_auth(
-        now, fmt::format("the AUTH for tunnel {} does not verify: compare the PSK at both ends", found->name));
+  const auto proof = choose_ppk(*found, message.payloads, *auth);
+  if (!proof) return reject_auth(now, proof.error().detail);
+  if (found->downgrade == model::DowngradePolicy::Require && !agreed_.full_transcript()) {
+    return reject_auth(now, fmt::format("does not authenticate both IKE_SA_INIT messages (notify 16447), and tunnel {} "
+                                        "has downgrade = \"require\": enable it at the peer, or set \"auto\"",
+                                        found->name));
   }
+  if (const Status fits = check_proof(*found, *idi, *proof, keys_.sk_pi); !fits) {
+    return reject_auth(now, fits.error().detail);
+  }
+  if (found->remote_auth == AuthKind::Certificate) {
+    const wire::IdPayload id = *idi;
+    return ask_verdict(now, {{}, {}, found, std::move(message.payloads)}, id, *proof, keys_.sk_pi);
+  }
+  on_peer_proved(now, found, std::move(message.payloads));
+}
+
+// Now it is our turn to prove who we are, and only then comes the Child SA.
+void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message) {
   authenticated_ = true;
-  tunnel_ = found;
+  tunnel_ = std::move(tunnel);
+  agreed_.without_ppk = {};
   candidates_.clear();
   if (tunnel_->pq == model::PqPolicy::Off) classical_reason_ = "local policy: pq = \"off\"";
   set_verdict();
-  report(Report::What::IkeUp, fmt::format("{} authenticated", peer_text()));
-  initial_contact_received_ = wire::find_notify(message.payloads, NotifyType::INITIAL_CONTACT) != nullptr;
-
-  const wire::IdPayload our_id{PayloadType::IDr, tunnel_->local_id};
-  wire::Payloads answer;
-  answer.emplace_back(our_id);
-  answer.emplace_back(wire::AuthPayload{
-      wire::AuthMethod::SharedKeyMic, to_bytes(auth_value(Signer::Responder, our_id, tunnel_->psk.expose()).expose())});
   timers_.stop(Timer::Handshake);
+  if (tunnel_->local_auth == AuthKind::Certificate) {
+    return ask_signature(now, {{}, {}, std::move(message), {}}, keys_.sk_pr);
+  }
+  answer_auth(now, message, psk_proof(Signer::Responder, keys_.sk_pr), {});
+}
+
+void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
+                        std::vector<wire::CertPayload> certificates) {
+  report(Report::What::IkeUp, authentication_text());
+  initial_contact_received_ = wire::find_notify(message, NotifyType::INITIAL_CONTACT) != nullptr;
+  wire::Payloads answer;
+  answer.emplace_back(our_id());
+  for (wire::CertPayload& c : certificates) answer.emplace_back(std::move(c));
+  answer.emplace_back(std::move(ours));
+  if (agreed_.ppk_used) {
+    answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PPK_IDENTITY, {}});
+  }
   const auto without_child = [&](NotifyType type, std::string why) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, type, {}});
     send_response(now, ExchangeType::IKE_AUTH, answer);
     become_established(now);
     report(Report::What::PeerRefused, fmt::format("{}: no Child SA: {}", peer_text(), why));
   };
-  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
-  const auto* tsi = wire::find_ts(message.payloads, PayloadType::TSi);
-  const auto* tsr = wire::find_ts(message.payloads, PayloadType::TSr);
+  const auto* sa = wire::find<wire::SaPayload>(message);
+  const auto* tsi = wire::find_ts(message, PayloadType::TSi);
+  const auto* tsr = wire::find_ts(message, PayloadType::TSr);
+  if (sa == nullptr && tsi == nullptr && tsr == nullptr) {  // RFC 6023: Child SAs come later
+    send_response(now, ExchangeType::IKE_AUTH, answer);
+    if (!is_closed()) become_established(now);
+    return;
+  }
   if (sa == nullptr || tsi == nullptr || tsr == nullptr) {
-    // A childless IKE SA was not offered (RFC 6023), and without a Child SA it would carry nothing.
-    return without_child(NotifyType::NO_ADDITIONAL_SAS, "the IKE_AUTH request has no SA or TS payloads");
+    return without_child(NotifyType::NO_ADDITIONAL_SAS, "the IKE_AUTH request lacks some of its SA and TS payloads");
   }
   auto esp = ipsec::choose_esp(*sa, tunnel_->esp, tunnel_->esn);
   if (!esp) return without_child(NotifyType::NO_PROPOSAL_CHOSEN, esp.error().detail);

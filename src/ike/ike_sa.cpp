@@ -16,7 +16,6 @@ namespace {
 constexpr std::size_t kMarkerSize = 4;  // four zero octets before IKE on the NAT port (RFC 3948 2.2)
 constexpr std::size_t kDefaultFragmentV4 = 1400;
 constexpr std::size_t kDefaultFragmentV6 = 1280;
-constexpr Duration kHalfOpenProgress = 60s;  // a peer that has shown our keys may lose a few retransmissions
 
 template <typename... Ts>
 struct Overloaded : Ts... {
@@ -64,6 +63,9 @@ SaInfo IkeSa::info() const {
   out.key_exchanges = key_exchanges_;
   out.verdict = verdict_;
   out.psk_generated = tunnel_ && tunnel_->psk.is_generated();
+  out.authenticated_by = agreed_.proved_by;
+  out.auth_quantum_safe = agreed_.quantum_safe;
+  out.downgrade_excluded = authenticated_ && agreed_.full_transcript();
   out.nat_local = nat_local_;
   out.nat_remote = nat_remote_;
   out.fragmentation = peer_fragments_;
@@ -144,7 +146,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   peer_slot_.path = arrived;
   peer_slot_.response.clear();
   peer_slot_.request_hash = verified->first_hash;
-  if (waiting != nullptr) timers_.set(Timer::Handshake, now + kHalfOpenProgress);
+  if (waiting != nullptr) timers_.set(Timer::Handshake, now + 2 * patience_);  // it has shown our keys
   follow_peer(arrived);
   peer_alive(now);
   if (verified->fault) {

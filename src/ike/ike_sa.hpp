@@ -18,10 +18,12 @@
 #include "base/timer_table.hpp"
 #include "crypto/key_exchange.hpp"
 #include "ike/actions.hpp"
+#include "ike/auth_agreement.hpp"
 #include "ike/config.hpp"
 #include "ike/counters.hpp"
 #include "ike/key_schedule.hpp"
 #include "ike/message_rules.hpp"
+#include "ike/puzzle.hpp"
 #include "ike/reassembly.hpp"
 #include "ike/sk_codec.hpp"
 #include "ike/status.hpp"
@@ -65,6 +67,7 @@ struct InitRequest {
   std::vector<TunnelRef> candidates;  // tunnels that accept the choice
   crypto::KeReply ke;
   bool cookie_verified = false;
+  Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones
 };
 
 class IkeSa {
@@ -90,6 +93,7 @@ class IkeSa {
   [[nodiscard]] const TunnelRef& tunnel() const { return tunnel_; }  // null for a responder before IKE_AUTH
   [[nodiscard]] std::optional<ChildSaId> child() const;
   [[nodiscard]] SaInfo info() const;
+  [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }
   [[nodiscard]] Instant established_at() const { return since_; }
   [[nodiscard]] std::uint64_t spi_i() const { return context_.spi_i; }
@@ -105,9 +109,15 @@ class IkeSa {
   // As initiator, another answer to IKE_SA_INIT after one was taken: it tells which of our requests that one answered.
   void handle_other_init_response(const wire::ClearMessage& message);
   void handle_done(Instant now, const ipsec::Done& done);
+  // A worker's answer to one of our questions (ike/auth_task.hpp).
+  void handle_auth(Instant now, SignAnswer answer);
+  void handle_auth(Instant now, const VerifyAnswer& answer);
   void handle_timeout(Instant now);
   // The packet path has seen authenticated packets: liveness need not ask.
   void handle_esp_activity(Instant last_in);
+  // Something unauthenticated says that the peer or the way to it is gone: it is asked, and nothing else changes
+  // (RFC 7296 2.21.4).
+  void hint_of_trouble(Instant now);
   // Authenticated, replay-checked ESP came from elsewhere (RFC 7296 2.23).
   void handle_esp_moved(const Endpoint& from);
 
@@ -126,6 +136,8 @@ class IkeSa {
     std::vector<Attempt> attempts;
     wire::SaPayload offer;
     Bytes cookie;
+    Bytes solution;                      // of the puzzle that came with it
+    std::optional<PuzzleSolver> solver;  // at work; the request goes on as it is meanwhile
     unsigned restarts = 0;
   };
   struct AwaitIntermediate {  // initiator: the response of round `round`
@@ -139,7 +151,19 @@ class IkeSa {
     wire::SaPayload offer;
     wire::TsPayload tsi;
     wire::TsPayload tsr;
-    ipsec::EspSpi spi = 0;
+    ipsec::EspSpi spi = 0;  // 0: childless (RFC 6023)
+  };
+  struct AwaitSignature {  // both: a worker makes our AUTH; a second one without the PPK may follow (RFC 8784 3)
+    RequestId request;
+    AwaitAuth sent;                   // initiator: what the IKE_AUTH request will offer
+    wire::Payloads message;           // responder: the IKE_AUTH request
+    std::optional<SignAnswer> first;  // initiator: while the second is made
+  };
+  struct AwaitVerdict {  // both: a worker judges the peer's AUTH and certificates
+    RequestId request;
+    AwaitAuth sent;          // initiator
+    TunnelRef tunnel;        // as responder, the one that the identities chose
+    wire::Payloads message;  // the peer's IKE_AUTH message
   };
   struct AwaitRequest {  // responder: IKE_INTERMEDIATE, then IKE_AUTH
     std::size_t rounds_done = 0;
@@ -164,13 +188,14 @@ class IkeSa {
   };
   struct Lingering {};  // failed or deleted as responder: the last response may have to be repeated
   struct Closed {};
-  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitAuth, AwaitRequest, ReservingSpi, Installing,
-                             Established, Deleting, Lingering, Closed>;
+  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
+                             AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering, Closed>;
 
   enum class Timer : std::uint8_t {
     Retransmit,
     Handshake,
     Install,
+    Worker,
     Liveness,
     LivenessDeadline,
     Keepalive,
@@ -179,6 +204,7 @@ class IkeSa {
     Linger,
     Reassembly,
     OldKeys,
+    Puzzle,
     kCount
   };
 
@@ -209,7 +235,13 @@ class IkeSa {
     std::uint32_t datagrams = 1;
   };
 
-  IkeSa(Env& env, IkeSaId id, bool initiator) : env_(env), id_(id), initiator_(initiator) {}
+  // A certificate chain comes to a responder in a request, to an initiator in a response: room for it is there only.
+  IkeSa(Env& env, IkeSaId id, bool initiator)
+      : env_(env),
+        id_(id),
+        initiator_(initiator),
+        reassembly_{Reassembly{initiator ? kMaxReassembled : kMaxReassembledChain},
+                    Reassembly{initiator ? kMaxReassembledChain : kMaxReassembled}} {}
 
   // ike_sa.cpp: slots, sealing and opening
   void receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
@@ -243,6 +275,9 @@ class IkeSa {
   void resend_init(Instant now, AwaitInit& state);
   void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void refuse_peer(Instant now, std::string why);
+  void on_cookie(Instant now, const wire::NotifyPayload& cookie,
+                 const wire::NotifyPayload* puzzle);  // under_attack.cpp
+  void solve_puzzle(Instant now);                     // under_attack.cpp
   void take_hint(Instant now, std::string text);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
@@ -256,6 +291,28 @@ class IkeSa {
   [[nodiscard]] TunnelRef select_tunnel(const wire::IdPayload& idi, const wire::IdPayload* idr) const;
   void on_responder_spi(Instant now, ReservingSpi state, const ipsec::Done& done);
   void reject_auth(Instant now, std::string why);
+  void on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message);
+  void answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
+                   std::vector<wire::CertPayload> certificates);
+
+  // auth.cpp: who proves what, by PSK at once, by certificate with a worker's help
+  enum class Signer : std::uint8_t { Initiator, Responder };
+  [[nodiscard]] Bytes auth_octets(Signer signer, const wire::IdPayload& id, const SecretBytes& sk_p) const;
+  [[nodiscard]] wire::AuthPayload psk_proof(Signer signer, const SecretBytes& sk_p) const;
+  [[nodiscard]] wire::IdPayload our_id() const;
+  void begin_auth(Instant now, AwaitAuth next);
+  void ask_signature(Instant now, AwaitSignature state, const SecretBytes& sk_p);
+  void send_auth_request(Instant now, AwaitAuth next, wire::AuthPayload ours,
+                         std::vector<wire::CertPayload> certificates, Bytes without_ppk);
+  [[nodiscard]] Status check_proof(const TunnelConfig& tunnel, const wire::IdPayload& id, const wire::AuthPayload& auth,
+                                   const SecretBytes& sk_p);
+  void ask_verdict(Instant now, AwaitVerdict state, const wire::IdPayload& id, const wire::AuthPayload& auth,
+                   const SecretBytes& sk_p);
+  [[nodiscard]] Result<wire::AuthPayload> choose_ppk(const TunnelConfig& tunnel, const wire::Payloads& message,
+                                                     const wire::AuthPayload& auth);
+  void on_worker_failed(Instant now, const std::string& why);
+  void finish_auth(Instant now, const AwaitAuth& sent, const wire::Payloads& message);
+  [[nodiscard]] std::string authentication_text() const;
 
   // child.cpp
   struct ChildPlan {
@@ -283,11 +340,9 @@ class IkeSa {
   void follow_peer(const Path& arrived);
 
   // features.cpp
-  enum class Signer : std::uint8_t { Initiator, Responder };
-  [[nodiscard]] SecretBytes auth_value(Signer signer, const wire::IdPayload& id, ByteView psk) const;
   void note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
   [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
-                                                bool intermediate, bool fragmentation, bool hashes) const;
+                                                bool intermediate, bool fragmentation) const;
   void set_verdict();
 
   Env& env_;
@@ -317,7 +372,8 @@ class IkeSa {
   std::uint32_t next_message_id_ = 0;
   PeerSlot peer_slot_;
   bool was_established_ = false;
-  bool authenticated_ = false;      // the peer's AUTH was verified: the only door to a Child SA
+  bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
+  AuthAgreement agreed_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   bool peer_intermediate_ = false;
@@ -335,6 +391,8 @@ class IkeSa {
   Instant begun_;
   Instant since_;
   Instant last_heard_;
+  Duration patience_ = 30s;  // responder: with a peer that has not authenticated yet
+  Instant next_trouble_;     // hints before this are ignored
   std::uint32_t auth_message_id_ = 0;
 };
 

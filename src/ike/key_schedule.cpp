@@ -1,5 +1,7 @@
 #include "ike/key_schedule.hpp"
 
+#include <utility>
+
 #include "crypto/prf.hpp"
 
 namespace qanat::ike {
@@ -50,12 +52,29 @@ ChildKeys derive_first_child_keys(const KeyContext& c, const SecretBytes& sk_d, 
   return {SecretBytes::copy_of(material.expose().first(one)), SecretBytes::copy_of(material.expose().subspan(one))};
 }
 
+KeysWithoutPpk apply_ppk(PrfId prf, ByteView ppk, KeySet& keys) {
+  KeysWithoutPpk before;
+  const auto mix = [&](SecretBytes& key) {
+    SecretBytes mixed = crypto::prf_plus(prf, ppk, {key.expose()}, key.size());
+    return std::exchange(key, std::move(mixed));
+  };
+  before.sk_d = mix(keys.sk_d);
+  before.sk_pi = mix(keys.sk_pi);
+  before.sk_pr = mix(keys.sk_pr);
+  return before;
+}
+
 void IntAuth::add(PrfId prf, const SecretBytes& sk_p, ByteView message_a, ByteView plaintext) {
   chain_ = crypto::prf(prf, sk_p.expose(), {chain_.expose(), message_a, plaintext});
 }
 
 Bytes signed_octets(const SignedOctetsInput& in) {
-  Bytes out = to_bytes(in.init_message);
+  Bytes out;
+  if (!in.peer_init_message.empty()) {
+    out.resize(8);
+    append(out, in.peer_init_message);
+  }
+  append(out, in.init_message);
   append(out, in.peer_nonce);
   append(out, crypto::prf(in.prf, in.sk_p->expose(), {in.id_body}).expose());
   if (!in.int_auth_i->empty()) {

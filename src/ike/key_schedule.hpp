@@ -39,6 +39,14 @@ struct ChildKeys {
 [[nodiscard]] ChildKeys derive_first_child_keys(const KeyContext& context, const SecretBytes& sk_d,
                                                 const CipherSuite& child);
 
+// A post-quantum pre-shared key in the keys of a new IKE SA (RFC 8784 3), after the last IKE_INTERMEDIATE: SK_d, SK_pi
+// and SK_pr become prf+(PPK, themselves). What they were is returned: an AUTH without the PPK is made with it. Never
+// for a rekey.
+struct KeysWithoutPpk {
+  SecretBytes sk_d, sk_pi, sk_pr;
+};
+[[nodiscard]] KeysWithoutPpk apply_ppk(PrfId prf, ByteView ppk, KeySet& keys);
+
 // The IntAuth chain over IKE_INTERMEDIATE messages (RFC 9242 3.3.2). One for each direction.
 class IntAuth {
  public:
@@ -53,11 +61,21 @@ class IntAuth {
 };
 
 // The octets that AUTH covers (RFC 7296 2.15 with RFC 9242 3.3.2):
-// real message | nonce of the other side | prf(SK_p, ID payload body) [| IntAuth_i | IntAuth_r | IKE_AUTH Message ID].
-// This is the one place where that layout stands.
+//
+//   [eight zero octets | the other side's message |] real message | nonce of the other side | prf(SK_p, ID payload
+//   body)
+//     [| IntAuth_i | IntAuth_r | IKE_AUTH Message ID]
+//
+// This is the one place where that layout stands. The part in front is draft-ietf-ipsecme-ikev2-downgrade-prevention:
+// both IKE_SA_INIT messages, the received one first, when both sides sent notify 16447. No message begins with eight
+// zero octets (SPIi is never 0), so neither form passes for the other. The draft's text was not at hand; the layout was
+// checked against two independent implementations that agree: strongSwan's branch downgrade-prevention (677257c41e,
+// April 2026) and libreswan's pull request 3024 (September 2026), which also says that nothing changes without the
+// negotiation.
 struct SignedOctetsInput {
   PrfId prf{};
-  ByteView init_message;  // the signer's own IKE_SA_INIT message, as sent (the one with the cookie)
+  ByteView init_message;       // the signer's own IKE_SA_INIT message, as sent (the one with the cookie)
+  ByteView peer_init_message;  // full transcript: the one that the signer received; empty: not negotiated
   ByteView peer_nonce;
   const SecretBytes* sk_p = nullptr;  // the signer's, final generation
   ByteView id_body;                   // the signer's ID payload without its generic header

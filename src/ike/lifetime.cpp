@@ -1,4 +1,5 @@
 // How time acts on an IKE SA, and how it ends.
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -52,6 +53,10 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::Install:
         on_install_failed(now, "the packet path did not confirm the keys within 2 s");
         return;
+      case Timer::Worker:
+        env_.counters.add(Counter::worker_timeout);
+        on_worker_failed(now, "no worker has answered within 10 s");
+        return;
       case Timer::Liveness:
         check_liveness(now);
         break;
@@ -86,6 +91,9 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::OldKeys:
         remove_child();
         break;
+      case Timer::Puzzle:
+        solve_puzzle(now);
+        break;
       case Timer::kCount:
         break;
     }
@@ -114,7 +122,7 @@ void IkeSa::linger(Instant now) {
   state_ = Lingering{};
   timers_ = {};
   outstanding_.reset();
-  timers_.set(Timer::Linger, now + kLinger);
+  timers_.set(Timer::Linger, now + (is_half_open() ? std::min(kLinger, patience_) : kLinger));
 }
 
 void IkeSa::retire_child(Instant now) {

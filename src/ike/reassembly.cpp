@@ -22,7 +22,7 @@ FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wir
     total_ = part.total_fragments;
     deadline_ = now + kReassemblyTimeout;
   }
-  if (octets_ + plaintext.size() > kMaxReassembled) {
+  if (octets_ + plaintext.size() > limit_) {
     clear();
     return FragmentVerdict::TooLarge;
   }

@@ -10,8 +10,11 @@
 
 namespace qanat::ike {
 
-// Octets of plaintext of one message. An IKE SA may hold two, requests and responses apart: below 64 KiB in all.
-inline constexpr std::size_t kMaxReassembled = 28 * 1024;
+// Octets of plaintext of one message. An IKE SA may hold two, requests and responses apart: below 64 KiB in all. The
+// larger one takes three ML-DSA-87 certificates (about 7.5 kB each) and two signatures of 4,627 octets (RFC 8784's
+// NO_PPK_AUTH is a second one).
+inline constexpr std::size_t kMaxReassembled = 20 * 1024;
+inline constexpr std::size_t kMaxReassembledChain = 40 * 1024;
 inline constexpr std::uint16_t kMaxTotalFragments = 128;
 inline constexpr Duration kReassemblyTimeout = 30s;
 
@@ -20,6 +23,7 @@ enum class FragmentVerdict : std::uint8_t { Stored, Complete, Duplicate, Stale, 
 // One message at a time (the window is 1): a fragment of another Message ID begins anew.
 class Reassembly {
  public:
+  explicit Reassembly(std::size_t limit = kMaxReassembled) : limit_(limit) {}
   // What can be said before spending the decryption: number and total fit what is stored.
   [[nodiscard]] FragmentVerdict check(std::uint32_t message_id, const wire::EncryptedPart& part) const;
   // Stores verified plaintext. A larger total than before drops what there was (the sender has refragmented).
@@ -45,6 +49,7 @@ class Reassembly {
   [[nodiscard]] std::size_t stored_octets() const { return octets_; }
 
  private:
+  std::size_t limit_;
   std::uint32_t message_id_ = 0;
   std::uint16_t total_ = 0;
   Instant deadline_;

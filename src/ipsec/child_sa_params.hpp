@@ -43,7 +43,9 @@ struct SaDirection {
   CipherSuite suite;
   bool esn = false;
   std::uint32_t replay_window = 1024;  // inbound; 0: none
-  SecretBytes keymat;                  // encryption key (with salt) | integrity key
+  // Sequence numbers up to this one are used up, of an SA that goes on here after another place; 0: a new one.
+  std::uint64_t last_sequence = 0;
+  SecretBytes keymat;  // encryption key (with salt) | integrity key
   std::vector<wire::TrafficSelector> local_ts;
   std::vector<wire::TrafficSelector> remote_ts;
   OuterPath path;

@@ -55,14 +55,16 @@ struct InstallInbound {
 struct InstallOutbound {
   RequestId request;
   SaDirection sa;
-};  // installed, not yet used
+};  // installed: it carries nothing but dummies before a SwitchOutbound names it
+// From now on this SA carries what its selectors fit, before all that were switched to earlier; those go on with the
+// rest of the traffic, and with all of it once this one is removed.
 struct SwitchOutbound {
   TunnelId tunnel;
   ChildSaId child;
-};  // the tunnel's traffic uses this SA from now on
+};
 struct SendDummy {
   ChildSaId child;
-};  // one packet with next header 59
+};  // one packet with next header 59, from an SA that is installed, switched to or not
 struct RemoveInbound {
   ChildSaId child;
 };
@@ -91,7 +93,9 @@ struct Done {
   EspSpi spi = 0;  // for ReserveSpi
   Status status;
 };
-// A packet wants to go through a tunnel that has no outbound SA (or none whose selectors fit).
+// A packet wants to go through a tunnel that has no outbound SA, or none whose selectors fit. The first packets wait
+// a second for an SA to be switched to. Told at most once a second without any SA, else at most once a second for a
+// destination and 8 times over all; not when an SA that fits is installed already.
 struct Acquire {
   TunnelId tunnel;
   wire::TrafficSelector local;
@@ -100,17 +104,19 @@ struct Acquire {
 struct FirstInbound {
   TunnelId tunnel;
   ChildSaId child;
-};  // the first packet that passed the replay check of an SA
+};  // once for each SA: the first packet, or dummy, that passed its replay check and verified
+// Once for each half of a Child SA: the next is wanted.
 struct SoftLimit {
   ChildSaId child;
 };
+// Once for each half of a Child SA: it carries nothing any more.
 struct HardLimit {
   ChildSaId child;
 };
 struct PeerMoved {
   TunnelId tunnel;
   Endpoint from;
-};  // authenticated ESP came from another address or port
+};  // the newest authenticated ESP of a replay-checked SA came from another address or port; at most once a second
 struct SaCounters {
   ChildSaId child;
   std::uint64_t packets_in = 0;

@@ -193,8 +193,6 @@ Result<IkeProposal> parse_ike_proposal(std::string_view text) {
     return refuse(text, "names no key exchange; add one like x25519 (and ke1_mlkem768 to make it quantum-safe)");
   for (const KeId id : p.ke) {
     if (id == KeId::NONE) return refuse(text, "an IKE SA cannot be without a key exchange");
-    if (is_ml_kem(id))
-      return refuse(text, fmt::format("{0} is an additional key exchange: write x25519-ke1_{0}", to_string(id)));
   }
   return p;
 }
@@ -236,15 +234,17 @@ std::string to_string(const ChosenIke& c) {
 }
 
 bool guarantees_ml_kem(const IkeProposal& p) {
-  return std::any_of(p.addke.begin(), p.addke.end(), [](const std::vector<KeId>& round) {
-    return !round.empty() && std::all_of(round.begin(), round.end(), [](KeId id) { return is_ml_kem(id); });
-  });
+  const auto only_ml_kem = [](const std::vector<KeId>& round) {
+    return !round.empty() && std::all_of(round.begin(), round.end(), is_ml_kem);
+  };
+  return only_ml_kem(p.ke) || std::any_of(p.addke.begin(), p.addke.end(), only_ml_kem);
 }
 
 bool allows_ml_kem(const IkeProposal& p) {
-  return std::any_of(p.addke.begin(), p.addke.end(), [](const std::vector<KeId>& round) {
-    return std::any_of(round.begin(), round.end(), [](KeId id) { return is_ml_kem(id); });
-  });
+  const auto some_ml_kem = [](const std::vector<KeId>& round) {
+    return std::any_of(round.begin(), round.end(), is_ml_kem);
+  };
+  return some_ml_kem(p.ke) || std::any_of(p.addke.begin(), p.addke.end(), some_ml_kem);
 }
 
 namespace {

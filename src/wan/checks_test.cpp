@@ -196,11 +196,15 @@ TEST(Selectors, OutsideThemNothingPasses) {
   EXPECT_EQ(acquire->local.first, bad.source);
   bad = a_to_b();
   bad.destination_port = 5001;
-  net.a.tun(udp(bad));
-  net.a.tun(udp(a_to_b6()));
-  EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 3U);
+  net.a.tun(udp(bad));  // the same destination
   EXPECT_FALSE(net.a.event<ipsec::Acquire>());
+  net.a.tun(udp(a_to_b6()));
+  EXPECT_TRUE(net.a.event<ipsec::Acquire>());
+  EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 0U);
   net.a.now = net.a.now + 1s;
+  net.a.timeout();
+  EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 3U);
+  EXPECT_EQ(net.a.dropped(DropReason::HoldTimeout), 0U);
   net.a.tun(udp(bad));
   EXPECT_TRUE(net.a.event<ipsec::Acquire>());
 
@@ -216,10 +220,11 @@ TEST(Selectors, OutsideThemNothingPasses) {
   second.b_ts = {range("10.2.0.0", "10.2.255.255", 17, 5001)};
   connect(net.a, kT, net.b, kT, second, 2);
   for (int i = 0; i < 2; ++i) net.a.post(ipsec::SendDummy{ChildSaId{1}});  // and so are 2 and 3
-  net.a.tun(udp(bad));
+  net.a.tun(udp(bad));                                                     // behind the one that waited for it
   net.a.tun(udp(a_to_b()));
   net.carry();
-  EXPECT_EQ(net.b.sink.delivered.size(), 3U);
+  EXPECT_EQ(net.b.sink.delivered.size(), 4U);
+  EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 3U);
 }
 
 TEST(Selectors, FragmentsFollowTheirFirst) {
@@ -246,6 +251,8 @@ TEST(Selectors, FragmentsFollowTheirFirst) {
   EXPECT_EQ(net.b.sink.delivered.size(), 3U);
   net.a.tun(fragment(0, true, 2, 5001));
   net.a.tun(fragment(800, false, 2, 5000));
+  net.a.now = net.a.now + 1s;
+  net.a.timeout();
   EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 2U);
   net.a.tun(fragment(800, true, 3, 5000));
   EXPECT_EQ(net.a.dropped(DropReason::FragmentUnknown), 1U);

@@ -134,24 +134,18 @@ Status PacketPath::State::install(ipsec::InstallOutbound& c) {
                                                    .suite = c.sa.suite});
   work_out_mtu(tunnel, *entry);
   outbound_of[c.sa.child] = c.sa.tunnel;
-  // Behind every SA that traffic was switched to, before those that wait for it as this one does.
+  // Behind every SA that carries.
   const auto at =
       std::find_if(tunnel.outbound.begin(), tunnel.outbound.end(), [](const auto& o) { return !o->switched; });
   tunnel.outbound.insert(at, std::move(entry));
   return {};
 }
 
-void PacketPath::State::on(Instant now, ipsec::InstallOutbound& c) {
-  const TunnelId tunnel = c.sa.tunnel;
-  Status status = install(c);
-  if (status && held_out.holds(tunnel)) {
-    ready_tunnels.push_back(tunnel);
-    ready_since = now;
-  }
-  events.emplace_back(ipsec::Done{.request = c.request, .spi = 0, .status = std::move(status)});
+void PacketPath::State::on(Instant /*now*/, ipsec::InstallOutbound& c) {
+  events.emplace_back(ipsec::Done{.request = c.request, .spi = 0, .status = install(c)});
 }
 
-void PacketPath::State::on(Instant /*now*/, ipsec::SwitchOutbound& c) {
+void PacketPath::State::on(Instant now, ipsec::SwitchOutbound& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
   auto& list = tunnel->outbound;
@@ -159,6 +153,9 @@ void PacketPath::State::on(Instant /*now*/, ipsec::SwitchOutbound& c) {
   if (found == list.end()) return;
   (*found)->switched = true;
   std::rotate(list.begin(), found, found + 1);
+  if (!held_out.holds(c.tunnel)) return;
+  ready_tunnels.push_back(c.tunnel);
+  ready_since = now;
 }
 
 void PacketPath::State::on(Instant now, ipsec::SendDummy& c) {
@@ -187,7 +184,6 @@ void PacketPath::State::on(Instant /*now*/, ipsec::RemoveOutbound& c) {
 void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
-  tunnel->moved_to.reset();
   const auto elsewhere = [&](const auto& sa) {
     return sa->path.peer.address != c.path.peer.address || sa->path.local.address != c.path.local.address;
   };

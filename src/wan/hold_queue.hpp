@@ -37,14 +37,29 @@ class HoldQueue {
   }
   // Everything under a key, in the order that it came.
   [[nodiscard]] std::deque<Item> take(const Key& key) {
+    return take(key, [](const Item&) { return true; });
+  }
+  // Of a key, in the order that it came, what `wanted(Item&)` says; the rest waits on with its old deadline. `wanted`
+  // must not touch the queue.
+  template <typename Wanted>
+  [[nodiscard]] std::deque<Item> take(const Key& key, const Wanted& wanted) {
     std::deque<Item> out;
     const auto found = held_.find(key);
     if (found == held_.end()) return out;
+    std::deque<Entry> kept;
     for (Entry& entry : found->second) {
-      octets_ -= entry.item.size();
-      out.push_back(std::move(entry.item));
+      if (wanted(entry.item)) {
+        octets_ -= entry.item.size();
+        out.push_back(std::move(entry.item));
+      } else {
+        kept.push_back(std::move(entry));
+      }
     }
-    held_.erase(found);
+    if (kept.empty()) {
+      held_.erase(found);
+    } else {
+      found->second = std::move(kept);
+    }
     forget_taken();
     return out;
   }
@@ -53,17 +68,18 @@ class HoldQueue {
   [[nodiscard]] std::optional<Instant> next() const {
     return order_.empty() ? std::nullopt : std::optional{order_.front().until};
   }
-  // Removes one that has, and returns its key.
-  [[nodiscard]] std::optional<Key> expire(Instant now) {
+  // Removes one that has.
+  [[nodiscard]] std::optional<std::pair<Key, Item>> expire(Instant now) {
     if (order_.empty() || order_.front().until > now) return std::nullopt;
     const Key key = order_.front().key;
     auto found = held_.find(key);
-    octets_ -= found->second.front().item.size();
+    std::pair<Key, Item> out{key, std::move(found->second.front().item)};
+    octets_ -= out.second.size();
     found->second.pop_front();
     if (found->second.empty()) held_.erase(found);
     order_.pop_front();
     forget_taken();
-    return key;
+    return out;
   }
 
  private:

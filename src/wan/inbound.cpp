@@ -17,36 +17,40 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
   if (tunnel == nullptr) return drop(nullptr, DropReason::NoSa);
   if (!slot->sa) {
     // Handed out but not keyed yet: the peer was faster than our own installation (rules.md "Rekey without loss").
-    if (!held_in.has_room(spi, datagram.size())) return drop(tunnel, DropReason::HoldFull);
+    if (!held_in.has_room(spi, datagram.size())) return drop(tunnel, DropReason::KeyHoldFull);
     return held_in.push(now, spi, {.arrived = arrived, .tos = outer_tos, .datagram = to_bytes(datagram)});
   }
 
   Inbound& sa = *slot->sa;
+  const std::uint64_t authenticated = sa.sa.meter().packets();
   const auto opened = sa.sa.open(datagram);
+  if (sa.sa.meter().packets() != authenticated) {
+    // The peer has these keys, whatever the packet's trailer says.
+    sa.last = now;
+    if (!sa.first_told) {
+      sa.first_told = true;
+      events.emplace_back(ipsec::FirstInbound{slot->tunnel, sa.child});
+    }
+  }
   if (sa.sa.meter().take_soft()) events.emplace_back(ipsec::SoftLimit{sa.child});
   if (sa.sa.meter().take_hard()) events.emplace_back(ipsec::HardLimit{sa.child});
   if (!opened) return drop(tunnel, opened.error());
 
-  sa.last = now;
-  if (!sa.first_told) {
-    sa.first_told = true;
-    events.emplace_back(ipsec::FirstInbound{slot->tunnel, sa.child});
-  }
   // Only the newest packet shows where the peer is now, and without a window nobody knows which one that is.
-  if (opened->newest && sa.sa.window().size() != 0) note_path(*tunnel, sa, arrived);
+  if (opened->newest && sa.sa.window().size() != 0) note_path(now, *tunnel, sa, arrived);
   if (opened->next_header == esp::kNextHeaderNone) return drop(tunnel, DropReason::Dummy);
   from_peer(now, *tunnel, sa, outer_tos, opened->payload, opened->next_header, sink);
 }
 
-void PacketPath::State::note_path(Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived) {
+void PacketPath::State::note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived) {
   // Both forms of ESP are accepted at any time: the other form says nothing about ports.
-  if (arrived.encapsulation != sa.path.encapsulation) return;
-  if (arrived.peer == sa.path.peer) {
-    tunnel.moved_to.reset();
-  } else if (tunnel.moved_to != arrived.peer) {
-    tunnel.moved_to = arrived.peer;
-    events.emplace_back(ipsec::PeerMoved{tunnel.plan.tunnel, arrived.peer});
-  }
+  if (arrived.encapsulation != sa.path.encapsulation || arrived.peer == sa.path.peer) return;
+  // An SA that was replaced, whose outbound half is gone already, brings stragglers from where the peer was.
+  if (!outbound_of.contains(sa.child)) return;
+  // Whoever can rewrite addresses on the way could move the peer with every packet.
+  if (tunnel.moved_told && now - *tunnel.moved_told < 1s) return;
+  tunnel.moved_told = now;
+  events.emplace_back(ipsec::PeerMoved{tunnel.plan.tunnel, arrived.peer});
 }
 
 // An authenticated payload that is said to be an IP packet.

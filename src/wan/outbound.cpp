@@ -29,6 +29,31 @@ DfBit outer_df(const ipsec::TunnelPlan& plan, const InnerPacket& p, bool fits_mt
   return p.dont_fragment ? DfBit::Set : DfBit::Clear;
 }
 
+// The SA that carries a flow: the one that traffic was switched to last, of those whose selectors fit and that may
+// still send. TsMismatch when no selectors fit.
+std::expected<Outbound*, DropReason> carrier(const Tunnel& tunnel, const Flow& flow) {
+  DropReason why = DropReason::TsMismatch;
+  for (const auto& sa : tunnel.outbound) {
+    if (!sa->switched) break;
+    const Fit fit = fits(sa->local_ts, sa->remote_ts, flow);
+    if (fit == Fit::Yes) {
+      const auto blocked = sa->sa.meter().blocked();
+      if (!blocked) return sa.get();
+      if (why == DropReason::TsMismatch || why == DropReason::FragmentUnknown) why = *blocked;
+    } else if (fit == Fit::NeedsPorts && why == DropReason::TsMismatch) {
+      why = DropReason::FragmentUnknown;
+    }
+  }
+  return std::unexpected(why);
+}
+
+// One that fits is installed, and IKE will switch to it.
+bool on_its_way(const Tunnel& tunnel, const Flow& flow) {
+  return std::any_of(tunnel.outbound.begin(), tunnel.outbound.end(), [&](const auto& sa) {
+    return !sa->switched && fits(sa->local_ts, sa->remote_ts, flow) != Fit::No;
+  });
+}
+
 std::uint8_t next_header_of(const InnerPacket& p) {
   return p.is_v6() ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4;
 }
@@ -53,28 +78,59 @@ void PacketPath::State::from_tun(Instant now, VrfId vrf, ByteView packet, Packet
 
 void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
                                     const InnerPacket& p, PacketSink& sink) {
-  if (tunnel.outbound.empty()) {
+  if (!carries(tunnel)) {
+    const TunnelId id = tunnel.plan.tunnel;
     // Its fragments are looked at when it leaves, so that each is seen once.
-    acquire(now, tunnel, make_flow(Direction::Out, p));
-    return hold(now, origin, tunnel, packet);
+    const Flow flow = make_flow(Direction::Out, p);
+    if (tunnel.outbound.empty() && !tunnel.asked.lately(now)) acquire(now, tunnel, flow);
+    if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull);
+    return held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .flow = std::nullopt});
   }
   const auto flow = flow_of(now, Direction::Out, tunnel.plan.tunnel, p);
   if (!flow) return drop(&tunnel, flow.error());
-  Outbound* stopped = nullptr;
-  bool needs_ports = false;
-  for (const auto& sa : tunnel.outbound) {
-    const Fit fit = fits(sa->local_ts, sa->remote_ts, *flow);
-    if (fit != Fit::Yes) {
-      if (fit == Fit::NeedsPorts) needs_ports = true;
-      continue;
-    }
-    if (!sa->sa.meter().blocked()) return transmit(now, origin, tunnel, *sa, packet, p, sink);
-    if (stopped == nullptr) stopped = sa.get();
+  const auto sa = carrier(tunnel, *flow);
+  if (sa) return transmit(now, origin, tunnel, **sa, packet, p, sink);
+  if (sa.error() == DropReason::TsMismatch) return await_selectors(now, origin, tunnel, packet, *flow);
+  drop(&tunnel, sa.error());
+}
+
+// A packet outside the selectors of every SA that carries: another SA may be on its way, or IKE may make one
+// (rules.md "Selectors and routes"). The first packets wait for it; if it does not come they are a ts_mismatch, too.
+void PacketPath::State::await_selectors(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
+                                        const Flow& flow) {
+  const TunnelId id = tunnel.plan.tunnel;
+  const bool coming = on_its_way(tunnel, flow);
+  if (!coming && tunnel.asked.may_ask(now, flow.remote)) acquire(now, tunnel, flow);
+  if (!(coming || tunnel.asked.lately(now, flow.remote)) || !held_out.has_room(id, packet.size())) {
+    return drop(&tunnel, DropReason::TsMismatch);
   }
-  if (stopped != nullptr) return drop(&tunnel, *stopped->sa.meter().blocked());
-  if (needs_ports) return drop(&tunnel, DropReason::FragmentUnknown);
-  acquire(now, tunnel, *flow);
-  drop(&tunnel, DropReason::TsMismatch);
+  held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .flow = flow});
+}
+
+// An SA has begun to carry: what was held for it leaves, in order. What fits none of those that carry waits on.
+void PacketPath::State::release_tunnel(Instant now, TunnelId id, PacketSink& sink) {
+  Tunnel* tunnel = find_tunnel(id);
+  if (tunnel == nullptr || !carries(*tunnel)) return;  // gone again
+  const auto leaving = held_out.take(id, [&](HeldInner& held) {
+    if (!held.flow) {
+      const auto p = esp::parse_inner(held.packet);
+      held.flow = p ? flow_of(now, Direction::Out, id, *p) : std::unexpected(p.error());
+    }
+    if (!*held.flow) return true;
+    const Flow& flow = **held.flow;
+    if (const auto sa = carrier(*tunnel, flow); sa || sa.error() != DropReason::TsMismatch) return true;
+    if (!on_its_way(*tunnel, flow) && tunnel->asked.may_ask(now, flow.remote)) acquire(now, *tunnel, flow);
+    return false;
+  });
+  for (const HeldInner& held : leaving) {
+    const auto sa = *held.flow ? carrier(*tunnel, **held.flow) : std::unexpected(held.flow->error());
+    const auto p = esp::parse_inner(held.packet);
+    if (sa && p) {
+      transmit(now, held.origin, *tunnel, **sa, held.packet, *p, sink);
+    } else {
+      drop(tunnel, sa ? p.error() : sa.error());
+    }
+  }
 }
 
 void PacketPath::State::transmit(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
@@ -165,15 +221,8 @@ void PacketPath::State::send_back(Instant now, const Origin& origin, ByteView pa
   into_tunnel(now, {.kind = Origin::Kind::Ourselves, .vrf = origin.vrf, .tunnel = {}}, *tunnel, packet, *p, sink);
 }
 
-void PacketPath::State::hold(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet) {
-  const TunnelId id = tunnel.plan.tunnel;
-  if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull);
-  held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet)});
-}
-
 void PacketPath::State::acquire(Instant now, Tunnel& tunnel, const Flow& flow) {
-  if (tunnel.last_acquire && now - *tunnel.last_acquire < 1s) return;
-  tunnel.last_acquire = now;
+  tunnel.asked.note(now, flow.remote);
   events.emplace_back(ipsec::Acquire{tunnel.plan.tunnel, local_selector(flow), remote_selector(flow)});
 }
 

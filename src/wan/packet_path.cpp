@@ -102,10 +102,13 @@ void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
 void PacketPath::State::flush(Instant now, PacketSink& sink) {
   if (!learnt_mtus.empty()) expire_mtus(now);
   if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
-  while (const auto id = held_out.expire(now)) drop(find_tunnel(*id), esp::DropReason::HoldTimeout);
-  while (const auto spi = held_in.expire(now)) {
-    const InboundSlot* slot = find_slot(*spi);
-    drop(slot != nullptr ? find_tunnel(slot->tunnel) : nullptr, esp::DropReason::HoldTimeout);
+  while (const auto late = held_out.expire(now)) {
+    // With a flow: there was an SA, but none for it.
+    drop(find_tunnel(late->first), late->second.flow ? esp::DropReason::TsMismatch : esp::DropReason::HoldTimeout);
+  }
+  while (const auto late = held_in.expire(now)) {
+    const InboundSlot* slot = find_slot(late->first);
+    drop(slot != nullptr ? find_tunnel(slot->tunnel) : nullptr, esp::DropReason::KeyTimeout);
   }
 }
 
@@ -113,13 +116,7 @@ void PacketPath::State::release_held(Instant now, PacketSink& sink) {
   for (const ipsec::EspSpi spi : std::exchange(ready_spis, {})) {
     for (HeldDatagram& held : held_in.take(spi)) from_wire(now, held.arrived, held.tos, held.datagram, sink);
   }
-  for (const TunnelId id : std::exchange(ready_tunnels, {})) {
-    Tunnel* tunnel = find_tunnel(id);
-    if (tunnel == nullptr || tunnel->outbound.empty()) continue;  // gone again: they wait on, with their old deadline
-    for (const HeldInner& held : held_out.take(id)) {
-      if (const auto p = esp::parse_inner(held.packet)) into_tunnel(now, held.origin, *tunnel, held.packet, *p, sink);
-    }
-  }
+  for (const TunnelId id : std::exchange(ready_tunnels, {})) release_tunnel(now, id, sink);
   for (const ChildSaId child : std::exchange(dummies, {})) send_dummy(now, child, sink);
 }
 

@@ -123,6 +123,7 @@ struct Link {
   bool esn = false;
   std::uint32_t window = 1024;
   ipsec::SaLimits limits = {};
+  std::uint64_t last_sequence = 0;
   std::vector<wire::TrafficSelector> a_ts = {any4(), any6()};
   std::vector<wire::TrafficSelector> b_ts = {any4(), any6()};
 
@@ -151,6 +152,7 @@ inline ipsec::SaDirection half(const Link& link, ChildSaId child, TunnelId tunne
   sa.esn = link.esn;
   sa.replay_window = link.window;
   sa.limits = link.limits;
+  sa.last_sequence = link.last_sequence;
   return sa;
 }
 inline ipsec::SaDirection side(ipsec::SaDirection sa, std::vector<wire::TrafficSelector> local,

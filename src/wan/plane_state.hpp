@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <deque>
 #include <memory>
 #include <set>
@@ -28,7 +29,7 @@ struct Outbound {
   std::vector<wire::TrafficSelector> remote_ts;
   ipsec::OuterPath path;
   std::uint16_t mtu = 0;  // largest inner packet
-  bool switched = false;  // a SwitchOutbound has named it
+  bool switched = false;  // a SwitchOutbound has named it: it carries
   std::optional<Instant> last;
   // Cold: commands and status only.
   ChildSaId child;
@@ -53,14 +54,49 @@ struct Totals {
   std::uint64_t bytes_out = 0;
 };
 
+// What a tunnel has asked IKE for lately, so that a flood asks neither often nor twice for the same.
+class Asked {
+ public:
+  static constexpr Duration kQuiet = 1s;
+  // A packet wants an SA that no Acquire of this second was for; and no more than kMany a second.
+  [[nodiscard]] bool may_ask(Instant now, const IpAddress& destination) const {
+    return !lately(now, destination) && !fresh(now, entries_[next_]);
+  }
+  // Asked for within this second.
+  [[nodiscard]] bool lately(Instant now, const IpAddress& destination) const {
+    return std::any_of(entries_.begin(), entries_.end(),
+                       [&](const auto& entry) { return fresh(now, entry) && entry->destination == destination; });
+  }
+  [[nodiscard]] bool lately(Instant now) const {
+    return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) { return fresh(now, entry); });
+  }
+  void note(Instant now, const IpAddress& destination) {
+    entries_[next_] = {.destination = destination, .at = now};
+    next_ = (next_ + 1) % kMany;
+  }
+
+ private:
+  static constexpr std::size_t kMany = 8;
+  struct Entry {
+    IpAddress destination;
+    Instant at;
+  };
+  [[nodiscard]] static bool fresh(Instant now, const std::optional<Entry>& entry) {
+    return entry && now - entry->at < kQuiet;
+  }
+  std::array<std::optional<Entry>, kMany> entries_;  // a ring: at next_ is the oldest
+  std::size_t next_ = 0;
+};
+
 struct Tunnel {
   ipsec::TunnelPlan plan;
-  std::vector<std::unique_ptr<Outbound>> outbound;  // the one in use first, then the newest
+  // Those that carry first, the last that traffic was switched to before the others; then those that wait for it.
+  std::vector<std::unique_ptr<Outbound>> outbound;
   esp::DropCounters drops;
-  std::optional<Instant> last_acquire;
+  Asked asked;
   std::optional<std::uint16_t> learnt_mtu;  // of the path, below plan.outer_mtu
   Instant learnt_until;
-  std::optional<Endpoint> moved_to;     // told by PeerMoved, not yet answered by UpdatePeer
+  std::optional<Instant> moved_told;    // the last PeerMoved
   std::optional<std::uint32_t> bucket;  // of its inbound SPIs: one worker reads them all, so order holds
   Totals retired;                       // of SAs that are gone
 };
@@ -82,6 +118,8 @@ struct Origin {
 struct HeldInner {
   Origin origin;
   Bytes packet;
+  // Once it has been looked at: a fragment is seen only once. An error: it leaves to be dropped.
+  std::optional<std::expected<Flow, esp::DropReason>> flow;
   [[nodiscard]] std::size_t size() const { return packet.size(); }
 };
 struct HeldDatagram {
@@ -133,7 +171,8 @@ struct PacketPath::State {
   void refuse(Instant now, const Origin& origin, Tunnel& tunnel, esp::DropReason reason, esp::IcmpError error,
               ByteView packet, const esp::InnerPacket& p, std::uint16_t mtu, PacketSink& sink);
   void send_back(Instant now, const Origin& origin, ByteView packet, PacketSink& sink);
-  void hold(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet);
+  void await_selectors(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet, const Flow& flow);
+  void release_tunnel(Instant now, TunnelId id, PacketSink& sink);
   void acquire(Instant now, Tunnel& tunnel, const Flow& flow);
 
   // inbound.cpp
@@ -141,7 +180,7 @@ struct PacketPath::State {
                  PacketSink& sink);
   void from_peer(Instant now, Tunnel& tunnel, const Inbound& sa, std::uint8_t outer_tos, MutableByteView payload,
                  std::uint8_t next_header, PacketSink& sink);
-  void note_path(Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
+  void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
 
   // packet_path.cpp
   void flush(Instant now, PacketSink& sink);
@@ -189,6 +228,11 @@ struct PacketPath::State {
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;
 };
+
+// True when traffic was switched to at least one of its SAs.
+[[nodiscard]] inline bool carries(const Tunnel& tunnel) {
+  return !tunnel.outbound.empty() && tunnel.outbound.front()->switched;
+}
 
 [[nodiscard]] inline std::uint16_t outer_mtu(const Tunnel& tunnel) {
   return std::min(tunnel.plan.outer_mtu, tunnel.learnt_mtu.value_or(tunnel.plan.outer_mtu));

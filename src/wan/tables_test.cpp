@@ -1,4 +1,6 @@
 // The small tables of the packet path: routes, held packets, fragments, selectors.
+#include <map>
+
 #include <gtest/gtest.h>
 
 #include "base/rng.hpp"
@@ -122,7 +124,10 @@ TEST(HoldQueue, BoundsOrderAndTime) {
   EXPECT_FALSE(q.has_room(3, 10));  // 50 of 55 octets
   EXPECT_EQ(q.next(), at(1000));
   EXPECT_FALSE(q.expire(at(999)));
-  EXPECT_EQ(q.expire(at(1000)), 1);
+  const auto late = q.expire(at(1000));
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->first, 1);
+  EXPECT_EQ(late->second.id, 0);
   EXPECT_EQ(q.next(), at(1001));
   const auto taken = q.take(1);
   ASSERT_EQ(taken.size(), 2U);
@@ -133,10 +138,47 @@ TEST(HoldQueue, BoundsOrderAndTime) {
   EXPECT_EQ(q.count(2), 2U);
   EXPECT_EQ(q.take(2).size(), 2U);
   EXPECT_EQ(q.next(), at(1500));
-  EXPECT_EQ(q.expire(at(2000)), 1);
+  EXPECT_EQ(q.expire(at(2000))->second.id, 20);
   EXPECT_FALSE(q.next());
   EXPECT_TRUE(q.take(1).empty());
   EXPECT_TRUE(q.has_room(3, 55));
+}
+
+TEST(HoldQueue, WhatIsLeftBehindKeepsItsOrderAndDeadline) {
+  SeededRng rng(21);
+  HoldQueue<int, Thing> q(8, 1'000'000, 1s);
+  std::map<int, std::pair<int, std::int64_t>> held;  // by id: key, deadline
+  int next = 0;
+  for (std::int64_t ms = 0; ms < 60'000; ms += 10) {
+    const int key = static_cast<int>(rng.below(3));
+    if (q.has_room(key, 10)) {
+      q.push(at(ms), key, {.id = next});
+      held[next++] = {key, ms + 1000};
+    }
+    if (rng.below(5) == 0) {
+      const auto odd = rng.below(2);
+      int last = -1;
+      for (const Thing& t :
+           q.take(key, [&](const Thing& thing) { return static_cast<std::uint64_t>(thing.id % 2) == odd; })) {
+        ASSERT_LT(last, t.id);
+        last = t.id;
+        ASSERT_EQ(held.at(t.id).first, key);
+        held.erase(t.id);
+      }
+      for (const auto& [id, entry] : held) {
+        ASSERT_FALSE(entry.first == key && static_cast<std::uint64_t>(id % 2) == odd);
+      }
+    }
+    while (const auto late = q.expire(at(ms))) {
+      ASSERT_EQ(held.begin()->first, late->second.id);
+      ASSERT_LE(held.begin()->second.second, ms);
+      held.erase(held.begin());
+    }
+    ASSERT_EQ(q.next().has_value(), !held.empty());
+    if (!held.empty()) {
+      ASSERT_EQ(*q.next(), at(held.begin()->second.second));
+    }
+  }
 }
 
 esp::InnerPacket fragment(std::uint16_t offset, std::uint16_t length, bool more, std::uint32_t id = 1) {

@@ -280,7 +280,7 @@ TEST(Rekey, LosesNothingWhateverTheOrder) {
   }
 }
 
-TEST(Rekey, AnInstalledSaIsUsedWhenTheOldOneIsGoneOrStopped) {
+TEST(Rekey, AnInstalledSaCarriesOnlyOnceItIsSwitchedTo) {
   TwoSites net({.limits = {.soft_packets = 2, .hard_packets = 3}});
   net.up();
   constexpr TunnelId kT = TwoSites::kTunnel;
@@ -294,6 +294,19 @@ TEST(Rekey, AnInstalledSaIsUsedWhenTheOldOneIsGoneOrStopped) {
   const Keyed k = key_up(net.a, kT, net.b, kT, 2);
   ASSERT_TRUE(net.a.install_outbound(a_out(net.link, k, ChildSaId{2}, kT)));
   net.a.tun(udp(a_to_b()));
+  EXPECT_EQ(net.a.dropped(DropReason::HardLimit), 2U);
+  // A dummy is all that it sends; and while nothing carries, packets wait for the switch.
+  net.a.post(ipsec::SendDummy{ChildSaId{2}});
+  net.a.timeout();
+  EXPECT_EQ(load_be32(net.a.sink.sent.back().esp.data()), k.spi_b);
+  net.a.post(ipsec::RemoveOutbound{ChildSaId{1}});
+  net.a.sink.sent.clear();
+  net.a.tun(udp(a_to_b()));
+  EXPECT_TRUE(net.a.sink.sent.empty());
+  EXPECT_EQ(net.a.count_events<ipsec::Acquire>(), 0U);  // one is on its way
+  net.a.post(ipsec::SwitchOutbound{kT, ChildSaId{2}});
+  net.a.timeout();
+  ASSERT_EQ(net.a.sink.sent.size(), 1U);
   EXPECT_EQ(load_be32(net.a.sink.sent.back().esp.data()), k.spi_b);
 }
 
@@ -351,10 +364,11 @@ TEST(Hold, DatagramsWaitForTheKeyOfTheirSpi) {
   constexpr TunnelId kT = TwoSites::kTunnel;
   const Keyed k = key_up(net.a, kT, net.b, kT, 1);
   ASSERT_TRUE(net.a.install_outbound(a_out(net.link, k, ChildSaId{1}, kT)));
+  net.a.post(ipsec::SwitchOutbound{kT, ChildSaId{1}});
   for (int i = 0; i < 70; ++i) net.a.tun(udp(a_to_b()));
   net.carry();
   EXPECT_EQ(net.b.sink.delivered.size(), 0U);
-  EXPECT_EQ(net.b.dropped(DropReason::HoldFull), 6U);
+  EXPECT_EQ(net.b.dropped(DropReason::KeyHoldFull), 6U);
   ASSERT_TRUE(net.b.install_inbound(b_in(net.link, k, ChildSaId{1}, kT)));
   net.b.timeout();
   EXPECT_EQ(net.b.sink.delivered.size(), 64U);
@@ -368,7 +382,7 @@ TEST(Hold, DatagramsWaitForTheKeyOfTheirSpi) {
   EXPECT_EQ(net.b.path.next_timeout(), net.b.now + 1s);
   net.b.now = net.b.now + 1s;
   net.b.timeout();
-  EXPECT_EQ(net.b.dropped(DropReason::HoldTimeout), 1U);
+  EXPECT_EQ(net.b.dropped(DropReason::KeyTimeout), 1U);
   // Given back: dropped at once.
   net.a.tun(udp(a_to_b()));
   net.carry();

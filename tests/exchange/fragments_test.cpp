@@ -114,7 +114,7 @@ TEST_F(Peers, TheMemoryOfOneMessageIsBounded) {
   }
   EXPECT_EQ(a.count(Counter::fragment_too_large), 1U);
   EXPECT_LE(stored, ike::kMaxReassembled + 1200);
-  EXPECT_LE(2 * ike::kMaxReassembled, 64U * 1024);
+  EXPECT_LE(ike::kMaxReassembled + ike::kMaxReassembledChain, 64U * 1024);
   expect_tunnel();
 }
 
