@@ -245,7 +245,7 @@ class Meeting:
             traffic.ping_until_answered(source.site, target.host(inner), 5)
             done = traffic.tcp_transfer(source.site, target.site, target.host(inner), iter([os.urandom(octets)]), 20)
             expect(done.intact, f"{done.received_octets} of {done.octets} octets arrived, SHA-256 equal: {done.sent_sha256 == done.received_sha256}")
-        child = self.swan.list_sas()[0]["children"][0]
+        child = self.their_child()
         expect(int(child["bytes-in"]) > octets and int(child["bytes-out"]) > octets, f"strongSwan counts {child['bytes-in']} in, {child['bytes-out']} out")
         self.ours.wait_tunnel(lambda t: t["bytes_in"] - before["bytes_in"] > octets and t["bytes_out"] - before["bytes_out"] > octets,
                               "our counters show the traffic", seconds=10)

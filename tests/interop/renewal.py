@@ -132,8 +132,11 @@ def pfs() -> Iterator[Case]:
     yield from both("pfs", "only we have it", followed(alike(""), "inherited", theirs={"esp_proposals": "aes256gcm16"}))
     yield from both("pfs", "theirs is classical", followed(alike("x25519"), "inherited", theirs={"esp_proposals": "aes256gcm16-x25519"}))
     yield from both("pfs", "theirs is another group", renewed({"strongswan": "ecp384"}, "inherited", rounds=EVERY[:1] * 2, theirs={"esp_proposals": "aes256gcm16-ecp384"}))
-    yield from both("pfs", "theirs is optional, ours off", followed({"qanat": "", "strongswan": ""}, "inherited", ours={"pfs": False},
+    # Of strongSwan's two proposals we take the one with a key exchange, although it comes second.
+    yield from both("pfs", "theirs is optional, ours off", followed({"qanat": "", "strongswan": "x25519"}, "inherited", ours={"pfs": False},
                                                                     theirs={"esp_proposals": "aes256gcm16,aes256gcm16-x25519"}))
+    yield from both("pfs", "theirs is optional, preferred", followed({"qanat": "", "strongswan": "x25519"}, "inherited", ours={"pfs": False},
+                                                                     theirs={"esp_proposals": "aes256gcm16-x25519,aes256gcm16"}))
     for name, keys in (("classical", "x25519"), ("hybrid", "x25519-ke1_mlkem768")):
         used = keys.replace("ke1_", "")
         yield from both("pfs", f"only they have it, {name}", renewed({"strongswan": used}, "hybrid" if "mlkem" in keys else "inherited", rounds=EVERY[:1] * 2,

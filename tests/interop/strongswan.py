@@ -253,8 +253,13 @@ class StrongSwan:
 
     def rekey(self, ike: str | None = None, child: str | None = None, reauth: bool = False) -> int:
         """Asks for a rekey of an IKE SA or a Child SA by name, without waiting for it; how many match."""
+        what = {"ike": ike or self.connections[0].name, "reauth": "yes" if reauth else "no"}
+        if child:  # by number: those that were rekeyed lately have its name, too
+            installed = [c["uniqueid"] for sa in self.list_sas() for c in sa["children"] if (c["name"], c["state"]) == (child, "INSTALLED")]
+            if len(installed) != 1:
+                return len(installed)
+            what = {"child-id": installed[0]}
         with self._vici() as vici:
-            what = {"child": child} if child else {"ike": ike or self.connections[0].name, "reauth": "yes" if reauth else "no"}
             reply = vici.request("rekey", what)
         return int(reply.get("matches", 0))
 
