@@ -55,8 +55,12 @@ class Papers:
         return str(target)
 
 
-def signed(ours: str | None, theirs: str | None, authentication: str, change: Callable[[Papers], None] = lambda _: None, **settings):
-    """A tunnel with certificates; authentication: what our status says of strongSwan's proof begins with it."""
+def signed(ours: str | None, theirs: str | None, authentication: str, change: Callable[[Papers], None] = lambda _: None,
+           schemes: tuple[str, str] = ("", ""), **settings):
+    """A tunnel with certificates; authentication: what our status says of strongSwan's proof begins with it.
+
+    schemes: what strongSwan calls our signature and its own.
+    """
     def run(meeting: Meeting, initiator: str) -> None:
         papers = Papers(meeting, ours, theirs)
         change(papers)
@@ -67,8 +71,8 @@ def signed(ours: str | None, theirs: str | None, authentication: str, change: Ca
         if theirs:
             expect("swan" in ike["authentication"], f"our status does not name the certificate: {ike['authentication']}")
             expect(not ike["authentication_verdict"].startswith("quantum-safe"), f"our status calls it {ike['authentication_verdict']}")
-        if ours:
-            expect("authentication of 'qanat.example.com' with" in meeting.swan.log(), "strongSwan's log does not say how it believed us")
+        for who, scheme in ((f"'{OUR_ID}'", schemes[0]), (f"'{THEIR_ID}' (myself)", schemes[1])):
+            expect(f"authentication of {who} with {scheme}" in meeting.swan.log(), f"strongSwan's log does not show {scheme} for {who}")
         meeting.traffic(10000)
         meeting.rekey("strongswan", "ike")
         expect(meeting.tunnel["ike"]["authentication"].startswith(authentication), f"after the rekey: {meeting.tunnel['ike']['authentication']}")
@@ -130,14 +134,18 @@ def pkcs1(papers: Papers) -> None:
 
 
 def certificates() -> Iterator[Case]:
-    for kind, words in (("ecdsa256", "ECDSA"), ("ecdsa384", "ECDSA"), ("ecdsa521", "ECDSA"), ("rsa", "RSA-PSS"), ("ed25519", "Ed25519")):
-        yield from both("certificates", kind, signed(kind, kind, words))
-    yield from both("certificates", "rsa, strongSwan's default", signed("rsa", "rsa", "RSA", pkcs1))
-    yield from both("certificates", "ECDSA here, Ed25519 there", signed("ecdsa256", "ed25519", "Ed25519"))
-    yield from both("certificates", "we ECDSA, they PSK", signed("ecdsa256", None, "PSK"))
-    yield from both("certificates", "we PSK, they RSA-PSS", signed(None, "rsa", "RSA-PSS"))
+    pss = "RSA_EMSA_PSS_SHA2_"
+    for kind, words, ours, theirs in (("ecdsa256", "ECDSA P-256", "ECDSA_WITH_SHA256_DER", "ECDSA_WITH_SHA256_DER"),
+                                      ("ecdsa384", "ECDSA P-384", "ECDSA_WITH_SHA384_DER", "ECDSA_WITH_SHA384_DER"),
+                                      ("ecdsa521", "ECDSA P-521", "ECDSA_WITH_SHA512_DER", "ECDSA_WITH_SHA512_DER"),
+                                      ("rsa", "RSA-3072", pss, pss), ("ed25519", "Ed25519", "ED25519", "ED25519")):
+        yield from both("certificates", kind, signed(kind, kind, words, schemes=(ours, theirs)))
+    yield from both("certificates", "rsa, strongSwan's default", signed("rsa", "rsa", "RSA-3072", pkcs1, schemes=(pss, "RSA_EMSA_PKCS1_SHA2_")))
+    yield from both("certificates", "ECDSA here, Ed25519 there", signed("ecdsa256", "ed25519", "Ed25519", schemes=("ECDSA_WITH_SHA256_DER", "ED25519")))
+    yield from both("certificates", "we ECDSA, they PSK", signed("ecdsa256", None, "PSK", schemes=("ECDSA_WITH_SHA256_DER", "pre-shared key")))
+    yield from both("certificates", "we PSK, they RSA-PSS", signed(None, "rsa", "RSA-3072", schemes=("pre-shared key", pss)))
     yield from both("certificates", "below an intermediate CA", signed("ecdsa256", "ecdsa256", "ECDSA", below_an_intermediate))
-    yield from both("certificates", "fragments of 576", signed("rsa", "rsa", "RSA-PSS", small, charon={"fragment_size": 576}))
+    yield from both("certificates", "fragments of 576", signed("rsa", "rsa", "RSA-3072", small, charon={"fragment_size": 576}))
     yield from both("certificates", "a CRL with another", signed("ecdsa256", "ecdsa256", "ECDSA", others_revoked))
     failed = "AUTH_FAILED|AUTHENTICATION_FAILED"
     for name, change, why in (("of a stranger's CA", strangers_certificate, "(?i)ca_files|issuer|trust"), ("expired", expired_certificate, "(?i)expired"),
