@@ -1,4 +1,4 @@
-"""Certificates for the two sides of a meeting, made by strongSwan's pki tool in its root, so that they are not of our making.
+"""Certificates for the two sides of a meeting, made by strongSwan's pki tool in its root or by `qanat pki`.
 
     authority = Authority(root, folder, "rsa")
     authority.issue("swan", "swan.example.com")  # folder/swan.crt, folder/swan.key
@@ -12,6 +12,7 @@ import subprocess
 
 from strongswan import MOUNTED, in_root
 
+OURS = {"ecdsa256": "ecdsa-p256", "ecdsa384": "ecdsa-p384", "ecdsa521": "ecdsa-p521", "rsa": "rsa-3072", "ed25519": "ed25519"}  # in qanat pki's words
 KINDS = {"ecdsa256": "--type ecdsa --size 256", "ecdsa384": "--type ecdsa --size 384", "ecdsa521": "--type ecdsa --size 521",
          "rsa": "--type rsa --size 3072", "ed25519": "--type ed25519"}
 
@@ -57,3 +58,23 @@ class Authority:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
         if done.returncode != 0:
             raise RuntimeError(f"pki: {done.stderr[-1500:]}")
+
+
+class QanatAuthority:
+    """The same by `qanat pki`: one command for the CA, one for each certificate."""
+
+    def __init__(self, qanat: str, folder: pathlib.Path, kind: str, name: str = "ca"):
+        self.qanat, self.folder, self.kind, self.name = qanat, folder, kind, name
+        self.certificate = folder / "ca.crt"
+        self._pki("ca", "--name", f"Qanat interop {name}", "--out", str(folder))
+
+    def issue(self, name: str, alternative: str) -> tuple[pathlib.Path, pathlib.Path]:
+        """A certificate for that name under CN=alternative, and its key."""
+        folder = self.folder / name
+        self._pki("issue", "--ca", str(self.folder), "--id", f"fqdn:{alternative}", "--out", str(folder))
+        return folder / f"{alternative}.crt", folder / f"{alternative}.key"
+
+    def _pki(self, *arguments: str) -> None:
+        done = subprocess.run([self.qanat, "pki", *arguments, "--key", OURS[self.kind]], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise RuntimeError(f"qanat pki {arguments[0]}: {done.stderr[-1500:]}")

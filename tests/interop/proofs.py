@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import traffic
 from cases import CLASSICAL, USUAL, Case, both
-from credentials import Authority
+from credentials import Authority, QanatAuthority
+from lab import binary
 from meeting import Meeting, Wanted, expect
 from renewal import esp, exchanges_of
 from scenarios import NOT_ALIKE, refused
@@ -21,14 +22,16 @@ OUR_ID, THEIR_ID = "qanat.example.com", "swan.example.com"
 class Papers:
     """What both sides of one meeting show, and whom they believe."""
 
-    def __init__(self, meeting: Meeting, ours: str | None, theirs: str | None):
+    def __init__(self, meeting: Meeting, ours: str | None, theirs: str | None, by_qanat: bool = False):
         """ours, theirs: the kind of key in each side's certificate (credentials.KINDS); None: that side has a PSK."""
         self.meeting = meeting
         self.here: dict = {}    # keys of [[tunnel]]
         self.there: dict = {}   # of Connection
         self.folder = meeting.lab.dir / "papers"
         kinds = dict.fromkeys(kind for kind in (ours, theirs) if kind)
-        self.of = {kind: Authority(meeting.root, self.folder / kind, kind) for kind in kinds}
+        self.folder.mkdir()
+        self.of = {kind: QanatAuthority(binary("qanat"), self.folder / kind, kind) if by_qanat else Authority(meeting.root, self.folder / kind, kind)
+                   for kind in kinds}
         if ours:
             self.ours(self.of[ours], *self.of[ours].issue("qanat", OUR_ID))
         if theirs:
@@ -56,13 +59,13 @@ class Papers:
 
 
 def signed(ours: str | None, theirs: str | None, authentication: str, change: Callable[[Papers], None] = lambda _: None,
-           schemes: tuple[str, str] = ("", ""), **settings):
+           schemes: tuple[str, str] = ("", ""), by_qanat: bool = False, **settings):
     """A tunnel with certificates; authentication: what our status says of strongSwan's proof begins with it.
 
     schemes: what strongSwan calls our signature and its own.
     """
     def run(meeting: Meeting, initiator: str) -> None:
-        papers = Papers(meeting, ours, theirs)
+        papers = Papers(meeting, ours, theirs, by_qanat)
         change(papers)
         meeting.configure(papers.here, {**esp(USUAL), **papers.there}, initiator, **settings)
         meeting.bring_up(initiator)
@@ -140,6 +143,8 @@ def certificates() -> Iterator[Case]:
                                       ("ecdsa521", "ECDSA P-521", "ECDSA_WITH_SHA512_DER", "ECDSA_WITH_SHA512_DER"),
                                       ("rsa", "RSA-3072", pss, pss), ("ed25519", "Ed25519", "ED25519", "ED25519")):
         yield from both("certificates", kind, signed(kind, kind, words, schemes=(ours, theirs)))
+        if kind in ("ecdsa256", "rsa", "ed25519"):
+            yield from both("certificates", f"{kind} by qanat pki", signed(kind, kind, words, schemes=(ours, theirs), by_qanat=True))
     yield from both("certificates", "rsa, strongSwan's default", signed("rsa", "rsa", "RSA-3072", pkcs1, schemes=(pss, "RSA_EMSA_PKCS1_SHA2_")))
     yield from both("certificates", "ECDSA here, Ed25519 there", signed("ecdsa256", "ed25519", "Ed25519", schemes=("ECDSA_WITH_SHA256_DER", "ED25519")))
     yield from both("certificates", "we ECDSA, they PSK", signed("ecdsa256", None, "PSK", schemes=("ECDSA_WITH_SHA256_DER", "pre-shared key")))
