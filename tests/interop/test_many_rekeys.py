@@ -3,7 +3,7 @@
     python3 tests/interop/test_many_rekeys.py [--rekeys N] [--rate PACKETS_PER_SECOND]
 
 Two pairs of gateways run at the same time, alike, each with numbered packets both ways at the same rate. One pair gets new
-keys N times (1,000 with QANAT_DEEP=1, else 60), by both sides in turn, every tenth time those of the IKE SA, hybrid
+keys N times (1,000 with QANAT_DEEP=1, else 200), by both sides in turn, every tenth time those of the IKE SA, hybrid
 throughout; the other pair keeps its keys. Needs what test_strongswan.py needs.
 """
 from __future__ import annotations
@@ -78,7 +78,7 @@ def run(count: int, rate: int) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="many rekeys with strongSwan under traffic")
-    parser.add_argument("--rekeys", type=int, default=1000 if os.environ.get("QANAT_DEEP") else 60)
+    parser.add_argument("--rekeys", type=int, default=1000 if os.environ.get("QANAT_DEEP") else 200)
     parser.add_argument("--rate", type=int, default=1000, help="packets a second each way")
     options = parser.parse_args()
     os.environ["PATH"] += ":/usr/sbin:/sbin"
