@@ -161,5 +161,8 @@ def selectors() -> Iterator[Case]:
 
 
 def all_cases() -> list[Case]:
-    import scenarios  # which builds on this module
-    return [case for make in (keys, suites, defaults, paths, identities, selectors) for case in make()] + list(scenarios.all_scenarios())
+    import proofs  # these build on this module
+    import renewal
+    import scenarios
+    return [case for make in (keys, suites, defaults, paths, identities, selectors, scenarios.all_scenarios, renewal.all_renewals, proofs.all_proofs)
+            for case in make()]

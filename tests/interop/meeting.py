@@ -19,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "netns")]
 import traffic  # noqa: E402
 from lab import Lab, Qanatd  # noqa: E402
+from stream import Stream  # noqa: E402
 from strongswan import Connection, StrongSwan  # noqa: E402
 
 INITIATORS = ("strongswan", "qanat")
@@ -48,6 +49,7 @@ class Wanted:
     reason: str = ""                     # of the verdict: a regular expression
     local_ts: tuple[str, ...] | None = None  # of the Child SA, as we see it
     remote_ts: tuple[str, ...] | None = None
+    authentication: str = "PSK"          # what proved strongSwan's identity, at the beginning of our word for it
 
     @staticmethod
     def of(proposal: str, **more) -> Wanted:
@@ -64,11 +66,11 @@ class Wanted:
 
 
 class Meeting:
-    def __init__(self, root: str, outer: int = 4, nat: str = ""):
+    def __init__(self, root: str, outer: int = 4, nat: str = "", name: str = "qi"):
         self.root, self.outer = root, outer
         self.swan: StrongSwan | None = None
         self.ours: Qanatd | None = None
-        self._lab = Lab(name="qi", nat=nat)
+        self._lab = Lab(name=name, nat=nat)
 
     def __enter__(self) -> Meeting:
         self.lab = self._lab.__enter__()
@@ -95,7 +97,8 @@ class Meeting:
         a, b = self.lab["a"], self.lab["b"]
         here = {"name": "t", "peer": b.outer(self.outer), "psk": PSK, "local_id": "qanat.example.com", "remote_id": "swan.example.com",
                 "routes": [b.net4], "start": "initiate" if initiator == "qanat" else "respond", **(ours or {})}
-        here["psk_file"] = self.lab.write_psk("ours.psk", here.pop("psk"))
+        if psk := here.pop("psk"):
+            here["psk_file"] = self.lab.write_psk("ours.psk", psk)
         self.lab.configure("a", [{key: value for key, value in here.items() if value is not None}], outer=[self.outer], **(gateway or {}))
         there = {"local": b.outer(self.outer), "remote": a.outer(self.outer), "psk": PSK, "local_id": "swan.example.com",
                  "remote_id": "qanat.example.com", "local_ts": [b.net4], "remote_ts": [a.net4], **(theirs or {})}
@@ -143,7 +146,7 @@ class Meeting:
             reason = wanted.reason or (" and ".join(x for x in wanted.exchanges if x.startswith("mlkem")) if wanted.hybrid else ".")
             expect(re.search(reason, verdict["reason"]), f"the reason of our verdict of the {where} is {verdict['reason']!r}, not /{reason}/")
         expect(ike["role"] == ("initiator" if initiator == "qanat" else "responder"), f"our role is {ike['role']}")
-        expect(ike["authentication"] == "PSK", f"our authentication is {ike['authentication']}")
+        expect(ike["authentication"].startswith(wanted.authentication), f"our authentication is {ike['authentication']}")
         expect(child["suite"] == wanted.esp, f"our ESP suite is {child['suite']}")
         expect(child["encapsulation"] == wanted.encapsulation, f"our encapsulation is {child['encapsulation']}")
         self._check_steps(ike, wanted)
@@ -172,6 +175,64 @@ class Meeting:
         expect(exchanges[0] == "IKE_SA_INIT" and exchanges[-1] == "IKE_AUTH" and
                exchanges.count("IKE_INTERMEDIATE") == len(wanted.exchanges) - 1, f"our handshake was {exchanges}")
 
+    # --- new keys
+
+    def rekey(self, who: str, what: str) -> dict:
+        """New keys at the wish of "qanat" or "strongswan": what is "child", "ike" or "reauth"; our tunnel with them.
+
+        Both sides then have the same one IKE SA and Child SA, the old ones gone or going.
+        """
+        before = self.mirrored()
+        if who == "qanat":
+            self.ours.cli("rekey", "t", *([] if what == "child" else [f"--{what}"]))
+        else:
+            expect(self.swan.rekey(**({"child": "n"} if what == "child" else {"ike": "c", "reauth": what == "reauth"})) == 1, f"strongSwan finds no {what}")
+        old_ike, old_child = before["ike"]["spi_i"], before["children"][0]["spi_in"]
+        try:
+            return self.mirrored(lambda t: (t["children"][0]["spi_in"] != old_child) == (what != "ike") and
+                                 (t["ike"]["spi_i"] != old_ike) == (what != "child"))
+        except TimeoutError as error:
+            raise AssertionError(f"{what} rekeyed by {who}: {error}") from None
+
+    def mirrored(self, condition=lambda _: True, seconds: float = 15.0) -> dict:
+        """Our tunnel, once strongSwan's one IKE SA and its Child SAs in use are ours, and condition(our tunnel) holds."""
+        seen = ["nothing"]
+
+        def look():
+            tunnel = self.ours.tunnel()
+            if tunnel["actual"] != "up" or not tunnel["children"]:
+                seen[0] = f"our tunnel is {tunnel['actual']}: {tunnel['reason']!r}"
+                return None
+            sas = self.swan.list_sas()
+            ike = tunnel["ike"]
+            ours = sorted((child["spi_out"][2:], child["spi_in"][2:]) for child in tunnel["children"])
+            theirs = sorted((child["spi-in"], child["spi-out"]) for sa in sas for child in sa["children"] if child["state"] == "INSTALLED")
+            states = [(sa["state"], sa["initiator-spi"]) for sa in sas]
+            seen[0] = f"ours: IKE {ike['spi_i']}, Child SAs {ours}; strongSwan's: {states}, {theirs}"
+            same = ours == theirs and len(sas) == 1 and sas[0]["state"] == "ESTABLISHED" and int(sas[0]["initiator-spi"], 16) == int(ike["spi_i"], 16)
+            return tunnel if same and condition(tunnel) else None
+
+        try:
+            self.tunnel = traffic.wait_until(look, "", seconds)
+        except TimeoutError:
+            raise TimeoutError(f"not the same at both sides within {seconds:.0f} s: {seen[0]}") from None
+        return self.tunnel
+
+    def their_child(self, name: str = "n") -> dict:
+        """strongSwan's Child SA in use of that name."""
+        return next(child for sa in self.swan.list_sas() for child in sa["children"] if child["name"] == name and child["state"] == "INSTALLED")
+
+    @contextlib.contextmanager
+    def nothing_lost(self, rate: int = 200):
+        """Numbered packets both ways while something goes on: not one may be lost or doubled."""
+        a, b = self.lab["a"], self.lab["b"]
+        for source, target in ((a, b), (b, a)):
+            traffic.ping_until_answered(source.site, target.host4, 5)
+        with Stream((a.site, a.host4), (b.site, b.host4), rate) as stream:
+            yield
+            for name, flow in zip(("to strongSwan", "from strongSwan"), stream.stop(), strict=True):
+                expect(flow.sent > 0 and flow.lost == 0 and flow.doubled == 0, f"packets {name}: {flow}")
+
     @staticmethod
     def _selectors(texts) -> set[str]:
         return {text.replace("|/0", "") for text in texts}
@@ -184,7 +245,7 @@ class Meeting:
             traffic.ping_until_answered(source.site, target.host(inner), 5)
             done = traffic.tcp_transfer(source.site, target.site, target.host(inner), iter([os.urandom(octets)]), 20)
             expect(done.intact, f"{done.received_octets} of {done.octets} octets arrived, SHA-256 equal: {done.sent_sha256 == done.received_sha256}")
-        child = self.swan.list_sas()[0]["children"][0]
+        child = self.their_child()
         expect(int(child["bytes-in"]) > octets and int(child["bytes-out"]) > octets, f"strongSwan counts {child['bytes-in']} in, {child['bytes-out']} out")
         self.ours.wait_tunnel(lambda t: t["bytes_in"] - before["bytes_in"] > octets and t["bytes_out"] - before["bytes_out"] > octets,
                               "our counters show the traffic", seconds=10)

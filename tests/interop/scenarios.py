@@ -226,22 +226,6 @@ def watched(pattern: str, **settings):
     return run
 
 
-def they_want_new_keys(what: dict):
-    """strongSwan asks for a rekey: the keys are new, one tunnel is left at both sides, and traffic passes."""
-    def run(meeting: Meeting, initiator: str) -> None:
-        meeting.configure(initiator=initiator)
-        meeting.bring_up(initiator)
-        before = meeting.tunnel["children"][0]["spi_in"]
-        expect(meeting.swan.rekey(**what) == 1, "strongSwan found nothing to rekey")
-        meeting.ours.wait_tunnel(lambda t: t["actual"] == "up" and len(t["children"]) == 1 and t["children"][0]["spi_in"] != before,
-                                 "one Child SA, with new keys", seconds=20)
-        meeting.swan.wait_for(lambda sas: len(sas) == 1 and sas[0]["state"] == "ESTABLISHED" and len(sas[0]["children"]) == 1, "one tunnel left", 20)
-        meeting.wait_up()
-        expect(meeting.tunnel["ike"]["verdict"]["keys"] == "hybrid", "the new keys are not hybrid")
-        meeting.traffic(10000)
-    return run
-
-
 def by_command(meeting: Meeting, _: str) -> None:
     """`qanat up` on a tunnel that waits for the peer begins it itself and waits until it is up."""
     meeting.configure(ours={"start": "respond"})
@@ -260,8 +244,6 @@ def life() -> Iterator[Case]:
                       ("they watch", watched("parsed INFORMATIONAL response", theirs={"dpd_delay": "1s"})),
                       ("we watch", watched("parsed INFORMATIONAL request", ours={"dpd": FAST_DPD}))):
         yield from both("life", name, run)
-    yield from both("life", "they rekey the Child SA", they_want_new_keys({"child": "n"}))
-    yield from both("life", "they rekey the IKE SA", they_want_new_keys({"ike": "c"}))
     yield Case("life", "qanat up", "qanat", by_command)
 
 

@@ -53,7 +53,12 @@ def in_root(root: str | pathlib.Path, netns: str | None, workdir: str | pathlib.
 
 @dataclasses.dataclass
 class Connection:
-    """One swanctl connection with one child, both named; extra settings go verbatim into their section."""
+    """One swanctl connection with one child, both named; extra settings go verbatim into their section.
+
+    auth and remote_auth are "psk" or swanctl's words for signatures ("pubkey", "rsa/pss-sha256", "ed25519"); then the
+    certificates come from give(). ppk is the secret (RFC 8784) of extra = {"ppk_id": ...}. more_children are further
+    children by name, each with its settings.
+    """
 
     local: str | Sequence[str]
     remote: str | Sequence[str]
@@ -72,12 +77,19 @@ class Connection:
     dpd_delay: str = "0s"
     rekey_time: str = "0s"  # of both; 0s: only when a test asks
     start_action: str = "none"
+    auth: str = "psk"
+    remote_auth: str = "psk"
+    cert: str | None = None  # of local: a file name in x509
+    ppk: str | None = None
+    more_children: dict = dataclasses.field(default_factory=dict)
     extra: dict = dataclasses.field(default_factory=dict)
     child_extra: dict = dataclasses.field(default_factory=dict)
 
     def sections(self) -> tuple[dict, dict]:
-        """This connection, and its secret."""
-        local, remote = {"auth": "psk"}, {"auth": "psk"}
+        """This connection, and its secrets by their kind."""
+        local, remote = {"auth": self.auth}, {"auth": self.remote_auth}
+        if self.cert:
+            local["certs"] = self.cert
         if self.local_id:
             local["id"] = self.local_id
         if self.remote_id:
@@ -87,11 +99,16 @@ class Connection:
         connection = {"version": 2, "local_addrs": self.local, "remote_addrs": self.remote, "proposals": self.proposals,
                       "encap": self.encap, "mobike": self.mobike, "fragmentation": self.fragmentation,
                       "dpd_delay": self.dpd_delay, "rekey_time": self.rekey_time, "over_time": "0s", **self.extra,
-                      "local": local, "remote": remote, "children": {self.child: child}}
-        secret = {"secret": '"' + self.psk + '"'}
-        if self.remote_id and self.remote_id != "%any":
-            secret["id-1"] = self.remote_id
-        return connection, secret
+                      "local": local, "remote": remote,
+                      "children": {self.child: child, **{name: {**child, **more} for name, more in self.more_children.items()}}}
+        secrets = {}
+        if "psk" in (self.auth, self.remote_auth):
+            secrets["ike"] = {"secret": '"' + self.psk + '"'}
+            if self.remote_id and self.remote_id != "%any":
+                secrets["ike"]["id-1"] = self.remote_id
+        if self.ppk:
+            secrets["ppk"] = {"secret": '"' + self.ppk + '"', "id-1": self.extra["ppk_id"]}
+        return connection, secrets
 
     def covers_everything(self) -> bool:
         return any(ts in ("0.0.0.0/0", "::/0") for ts in self.remote_ts)
@@ -168,10 +185,18 @@ class StrongSwan:
     def _write_swanctl(self) -> None:
         conns, secrets = {}, {}
         for number, connection in enumerate(self.connections, 1):
-            conns[connection.name], secrets[f"ike-{number}"] = connection.sections()
+            conns[connection.name], of_this = connection.sections()
+            secrets |= {f"{kind}-{number}": secret for kind, secret in of_this.items()}
         file = self.workdir / "swanctl.conf"
         file.write_text(render({"connections": conns, "secrets": secrets}))
         file.chmod(0o600)
+
+    def give(self, kind: str, file: str | pathlib.Path) -> str:
+        """Puts a file where swanctl finds it (kind: x509, x509ca, x509crl, private); its name there."""
+        folder = self.workdir / kind
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, folder)
+        return pathlib.Path(file).name
 
     def start(self, timeout: float = 20.0) -> None:
         """Starts charon, waits for its control socket and loads the connections."""
@@ -208,7 +233,7 @@ class StrongSwan:
     def swanctl(self, *args: str, timeout: float = 60.0) -> subprocess.CompletedProcess:
         """Runs swanctl beside charon, in its namespaces; for what has no method here."""
         command = ["nsenter", "--target", str(self.pid), "--mount", "--net", "--root", "--wdns=/", "env",
-                   f"STRONGSWAN_CONF={MOUNTED}/strongswan.conf", "LC_ALL=C.UTF-8", "swanctl", *args]
+                   f"STRONGSWAN_CONF={MOUNTED}/strongswan.conf", f"SWANCTL_DIR={MOUNTED}", "LC_ALL=C.UTF-8", "swanctl", *args]
         return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout)
 
     @property
@@ -226,10 +251,16 @@ class StrongSwan:
         what = {"child": child} if child else {"ike": ike or self.connections[0].name}
         return self._controlled("terminate", what, timeout)
 
-    def rekey(self, ike: str | None = None, child: str | None = None) -> int:
+    def rekey(self, ike: str | None = None, child: str | None = None, reauth: bool = False) -> int:
         """Asks for a rekey of an IKE SA or a Child SA by name, without waiting for it; how many match."""
+        what = {"ike": ike or self.connections[0].name, "reauth": "yes" if reauth else "no"}
+        if child:  # by number: those that were rekeyed lately have its name, too
+            installed = [c["uniqueid"] for sa in self.list_sas() for c in sa["children"] if (c["name"], c["state"]) == (child, "INSTALLED")]
+            if len(installed) != 1:
+                return len(installed)
+            what = {"child-id": installed[0]}
         with self._vici() as vici:
-            reply = vici.request("rekey", {"child": child} if child else {"ike": ike or self.connections[0].name})
+            reply = vici.request("rekey", what)
         return int(reply.get("matches", 0))
 
     def list_sas(self) -> list[dict]:

@@ -292,6 +292,11 @@ class Qanatd:
     def cli(self, *arguments: str, check: bool = True, timeout: float = CLIENT_TIMEOUT) -> subprocess.CompletedProcess:
         return run(binary("qanat"), "--socket", str(self.site.dir / "qanat.sock"), *arguments, check=check, timeout=timeout)
 
+    def spawn_cli(self, *arguments: str) -> subprocess.Popen:
+        """The same, not waited for."""
+        return subprocess.Popen([binary("qanat"), "--socket", str(self.site.dir / "qanat.sock"), *arguments],
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
     def status_json(self) -> dict:
         return json.loads(self.cli("status", "--json").stdout)
 
