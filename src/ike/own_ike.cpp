@@ -15,7 +15,6 @@ using wire::NotifyType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr unsigned kMaxRefusals = 3;
 
 }  // namespace

@@ -14,7 +14,6 @@ using wire::NotifyType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr std::size_t kLinkSize = 8;
 constexpr Duration kFollowupPatience = 20s;
 

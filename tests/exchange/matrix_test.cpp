@@ -123,7 +123,7 @@ std::string state_of(const Side& s) {
     out +=
         fmt::format("{} {:x} {:x} {} {} {}+{} {} {} {} ", static_cast<int>(sa.state), sa.spi_i, sa.spi_r,
                     sa.path.local.to_string(), sa.path.remote.to_string(), sa.key_exchanges.size(), sa.handshake.size(),
-                    sa.child ? sa.child->spi_in : 0, sa.verdict.hybrid, sa.remote_id.to_string());
+                    sa.children.empty() ? 0 : sa.children.front().spi_in, sa.verdict.hybrid, sa.remote_id.to_string());
   }
   return out + fmt::format("{} {} {} {} {} keys", s.plane.inbound.size(), s.plane.outbound.size(), s.plane.installs,
                            s.plane.reserved.size(), s.keys.size());

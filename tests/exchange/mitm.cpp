@@ -54,10 +54,12 @@ std::string tunnel_fault(const World& w) {
   const ike::SaInfo& x = of_a.front();
   const ike::SaInfo& y = of_b.front();
   if (x.spi_i != y.spi_i || x.spi_r != y.spi_r) return "different IKE SAs";
-  if (!x.child || !y.child) return "no Child SA";
-  if (x.child->spi_in != y.child->spi_out || x.child->spi_out != y.child->spi_in) return "SPIs that do not fit";
-  if (!(w.a.plane.outbound.at(x.child->id).keymat == w.b.plane.inbound.at(y.child->id).keymat) ||
-      !(w.b.plane.outbound.at(y.child->id).keymat == w.a.plane.inbound.at(x.child->id).keymat))
+  if (x.children.empty() || y.children.empty()) return "no Child SA";
+  if (x.children.front().spi_in != y.children.front().spi_out ||
+      x.children.front().spi_out != y.children.front().spi_in)
+    return "SPIs that do not fit";
+  if (!(w.a.plane.outbound.at(x.children.front().id).keymat == w.b.plane.inbound.at(y.children.front().id).keymat) ||
+      !(w.b.plane.outbound.at(y.children.front().id).keymat == w.a.plane.inbound.at(x.children.front().id).keymat))
     return "different keys";
   return {};
 }
@@ -149,11 +151,12 @@ Worth worth_of(const Side& side) {
                   to_string(sa.chosen->suite), static_cast<int>(sa.chosen->prf), fmt::join(rounds, "+"),
                   sa.verdict.hybrid, sa.verdict.ppk, sa.authenticated_by, sa.auth_quantum_safe, sa.mobike, sa.nat_local,
                   sa.nat_remote, sa.fragmentation, sa.remote_id.to_string());
-  if (sa.child) {
-    out.features += fmt::format(" child={} esn={} encap={} window={} {} === {}", to_string(sa.child->suite),
-                                sa.child->esn, static_cast<int>(sa.child->encapsulation), sa.child->replay_window,
-                                fmt::join(ipsec::to_strings(sa.child->local_ts), " "),
-                                fmt::join(ipsec::to_strings(sa.child->remote_ts), " "));
+  if (!sa.children.empty()) {
+    out.features +=
+        fmt::format(" child={} esn={} encap={} window={} {} === {}", to_string(sa.children.front().suite),
+                    sa.children.front().esn, static_cast<int>(sa.children.front().encapsulation),
+                    sa.children.front().replay_window, fmt::join(ipsec::to_strings(sa.children.front().local_ts), " "),
+                    fmt::join(ipsec::to_strings(sa.children.front().remote_ts), " "));
   }
   return out;
 }
