@@ -86,7 +86,8 @@ TEST_F(ChildRekey, RepeatsTheHybridKeyExchange) {
   rekey('B');
   b_sends("CREATE_CHILD_SA request 0");
   // The link of the responder is echoed exactly, and its last answer carries none.
-  const auto* first = wire::find_notify(look(wire.front()).payloads, NotifyType::ADDITIONAL_KEY_EXCHANGE);
+  const Seen response = look(wire.front());
+  const auto* first = wire::find_notify(response.payloads, NotifyType::ADDITIONAL_KEY_EXCHANGE);
   ASSERT_NE(first, nullptr);
   EXPECT_FALSE(first->data.empty());
   a_sends("CREATE_CHILD_SA response 0");
@@ -150,8 +151,8 @@ TEST_F(ChildRekey, APeerWithoutPfsIsAskedWithLessEachTime) {
   };
   const auto types = [&] {
     std::set<wire::TransformType> out;
-    for (const auto& t : wire::find<wire::SaPayload>(look(wire.front()).payloads)->proposals[0].transforms)
-      out.insert(t.type);
+    const Seen request = look(wire.front());
+    for (const auto& t : wire::find<wire::SaPayload>(request.payloads)->proposals[0].transforms) out.insert(t.type);
     return out;
   };
   rekey('A');
