@@ -10,7 +10,7 @@
 namespace qanat::exchange {
 namespace {
 
-enum class State { HalfOpen, Intermediate, AuthSent, Established, Deleting, Gone };
+enum class State { HalfOpen, Intermediate, AuthSent, Established, Rekeying, Rekeyed, Deleting, Gone };
 
 // A began; the target is A in the role I, B in the role R.
 struct Position {
@@ -32,6 +32,22 @@ void part(World& w, Side& who) {
   w.drain();
 }
 
+// Its Child SA is to be rekeyed, and its request is on the way.
+void ask_for_keys(World& w, Side& who) {
+  w.handshake();
+  who.endpoint->rekey_children(w.now, TunnelId{1});
+  w.drain();
+}
+// `who` has rekeyed the IKE SA, and its DELETE of the old one is on the way. Messages are sealed for the old one.
+void be_rekeyed(World& w, Side& who) {
+  w.handshake();
+  const std::uint64_t old = w.newest_keys().spi_i;
+  who.endpoint->rekey(w.now, TunnelId{1});
+  w.drain();
+  while (w.a.endpoint->sas().size() < 2 || w.b.endpoint->sas().size() < 2) w.deliver();
+  for (Side* s : {&w.a, &w.b}) std::erase_if(s->keys, [&](const ike::KeyLog& k) { return k.spi_i != old; });
+}
+
 // IKE_SA_INIT 0, two rounds of IKE_INTERMEDIATE 1 and 2, IKE_AUTH 3.
 const Position kPositions[] = {
     {State::HalfOpen, 'I', [](World& w) { deliver(w, 1); }, 0, 0U, "half-open"},
@@ -47,6 +63,10 @@ const Position kPositions[] = {
      4, std::nullopt, "auth sent"},
     {State::Established, 'I', [](World& w) { w.handshake(); }, 0, std::nullopt, "established"},
     {State::Established, 'R', [](World& w) { w.handshake(); }, 4, std::nullopt, "established"},
+    {State::Rekeying, 'I', [](World& w) { ask_for_keys(w, w.a); }, 0, 4U, "rekeying"},
+    {State::Rekeying, 'R', [](World& w) { ask_for_keys(w, w.b); }, 4, 0U, "rekeying"},
+    {State::Rekeyed, 'I', [](World& w) { be_rekeyed(w, w.b); }, 1, std::nullopt, "rekeyed"},
+    {State::Rekeyed, 'R', [](World& w) { be_rekeyed(w, w.a); }, 5, std::nullopt, "rekeyed"},
     {State::Deleting, 'I', [](World& w) { part(w, w.a); }, 0, 4U, "deleting"},
     {State::Deleting, 'R', [](World& w) { part(w, w.b); }, 4, 0U, "deleting"},
     {State::Gone, 'I',
@@ -74,6 +94,7 @@ enum class May {
   Notice,  // whatever it is, INVALID_IKE_SPI in the clear may answer it (RFC 7296 2.21.4), and that is all
   Hint,    // it is shown and remembered; the state stays; nothing of it is authenticated, so the seal does not matter
   Answer,  // it is answered, and the state stays
+  Create,  // it is answered, and may make a Child SA: the peer has authenticated; without payloads it ends the IKE SA
   End,     // it may end the IKE SA, as RFC 7296 2.21 says
 };
 struct Allowed {
@@ -87,14 +108,19 @@ constexpr Allowed kAllowed[] = {
     {State::Gone, 'I', std::nullopt, false, May::Notice}, {State::Gone, 'R', std::nullopt, false, May::Notice},
     {State::HalfOpen, 'I', 34, true, May::Hint},          {State::HalfOpen, 'R', 43, false, May::End},
     {State::Intermediate, 'I', 43, true, May::End},       {State::Intermediate, 'R', 43, false, May::End},
-    {State::AuthSent, 'I', 35, true, May::End},           {State::Established, 'I', 36, false, May::Answer},
-    {State::Established, 'R', 36, false, May::Answer},    {State::Established, 'I', 37, false, May::End},
+    {State::AuthSent, 'I', 35, true, May::End},           {State::Established, 'I', 36, false, May::Create},
+    {State::Established, 'R', 36, false, May::Create},    {State::Established, 'I', 37, false, May::End},
     {State::Established, 'R', 37, false, May::End},       {State::Established, 'I', 44, false, May::Answer},
     {State::Established, 'R', 44, false, May::Answer},    {State::Deleting, 'I', 36, false, May::Answer},
     {State::Deleting, 'R', 36, false, May::Answer},       {State::Deleting, 'I', 37, false, May::End},
     {State::Deleting, 'R', 37, false, May::End},          {State::Deleting, 'I', 44, false, May::Answer},
     {State::Deleting, 'R', 44, false, May::Answer},       {State::Deleting, 'I', 37, true, May::End},
-    {State::Deleting, 'R', 37, true, May::End},
+    {State::Deleting, 'R', 37, true, May::End},           {State::Rekeying, 'I', 36, false, May::Create},
+    {State::Rekeying, 'R', 36, false, May::Create},       {State::Rekeying, 'I', 37, false, May::End},
+    {State::Rekeying, 'R', 37, false, May::End},          {State::Rekeying, 'I', 44, false, May::Answer},
+    {State::Rekeying, 'R', 44, false, May::Answer},       {State::Rekeying, 'I', 36, true, May::End},
+    {State::Rekeying, 'R', 36, true, May::End},           {State::Rekeyed, 'I', 37, false, May::End},
+    {State::Rekeyed, 'R', 37, false, May::End},
 };
 
 struct Cell {
@@ -225,16 +251,20 @@ void play_allowed(const Position& p, const Cell& c, May may) {
   const std::size_t keys = target.keys.size();
   w->wire.clear();
   w->arrive(message(*w, p, c));
-  EXPECT_EQ(target.plane.installs, installs);
+  if (may == May::Create && c.full) {
+    EXPECT_LE(target.plane.installs, installs + 2);
+  } else {
+    EXPECT_EQ(target.plane.installs, installs);
+  }
   EXPECT_EQ(target.keys.size(), keys);
   EXPECT_LE(w->wire.size(), 1U);
-  if (may != May::End) {
+  if (may == May::Notice || may == May::Hint || may == May::Answer) {
     EXPECT_EQ(state_of(target), before);
   }
   if (may == May::Hint) {
     EXPECT_TRUE(w->wire.empty());
   }
-  if (may == May::Answer) {
+  if (may == May::Answer || may == May::Create) {
     ASSERT_EQ(w->wire.size(), 1U);
     EXPECT_TRUE(w->look(w->wire.front()).message.header.is_response());
   }

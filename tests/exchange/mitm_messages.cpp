@@ -122,11 +122,11 @@ std::vector<Rewrite> forged_answers() {
     };
     out.push_back(std::move(r));
   }
-  // A whole answer of the attacker's: taken for the true one, and then AUTH shows it.
+  // A whole answer of the attacker's: taken for the true one; nothing that follows verifies, and the attempt begins anew.
   Rewrite whole;
   whole.name = "forged before the IKE_SA_INIT answer: a whole one";
   whole.victim = Victim::Initiator;
-  whole.expect = Expect::Refused;
+  whole.expect = Expect::Tunnel;
   whole.act = [](Hand& h) {
     const wire::IkeHeader& header = h.seen.message.header;
     const auto* offer = wire::find<wire::SaPayload>(h.seen.payloads);
