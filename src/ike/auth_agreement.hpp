@@ -67,6 +67,17 @@ struct AuthAgreement {
   [[nodiscard]] bool full_transcript() const { return transcript_sent && peer_transcript; }
   [[nodiscard]] bool ppk() const { return ppk_sent && peer_ppk; }
 
+  // What the IKE SA that a rekey makes goes on with: the proofs and what they covered, no keys.
+  [[nodiscard]] AuthAgreement for_heir() const {
+    AuthAgreement out;
+    out.transcript_sent = transcript_sent;
+    out.peer_transcript = peer_transcript;
+    out.ppk_used = ppk_used;
+    out.proved_by = proved_by;
+    out.quantum_safe = quantum_safe;
+    return out;
+  }
+
   // What a message of the peer says: IKE_SA_INIT, and the encrypted ones after it.
   void note_init(const wire::Payloads& payloads);
   void note_encrypted(const wire::Payloads& payloads);

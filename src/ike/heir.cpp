@@ -30,6 +30,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->last_heard_ = last_heard_;
   sa->was_established_ = true;
   sa->authenticated_ = authenticated_;
+  sa->agreed_ = agreed_.for_heir();
   sa->peer_fragments_ = peer_fragments_;
   sa->peer_intermediate_ = peer_intermediate_;
   sa->nat_local_ = nat_local_;

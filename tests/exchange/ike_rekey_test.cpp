@@ -43,6 +43,20 @@ TEST_F(IkeRekey, TheChildSasCarryOn) {
   }));
 }
 
+TEST_F(IkeRekey, WhoThePeerIsStaysProved) {
+  handshake();
+  const std::string proof = a.sa().authenticated_by;
+  ASSERT_FALSE(proof.empty());
+  ASSERT_TRUE(a.sa().downgrade_excluded);
+  a.endpoint->rekey(now, TunnelId{1});
+  drain();
+  run();
+  for (Side* s : {&a, &b}) {
+    EXPECT_EQ(s->sa().authenticated_by, proof);
+    EXPECT_TRUE(s->sa().downgrade_excluded);
+  }
+}
+
 TEST_F(IkeRekey, EitherSideAndAgainAndAgain) {
   handshake();
   for (int i = 0; i < 30; ++i) {

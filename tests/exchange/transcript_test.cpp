@@ -159,6 +159,11 @@ TEST_F(Peers, AnIkeSaComesUpWithoutAChildSa) {
   EXPECT_FALSE(a.sa().authenticated_by.empty());
   EXPECT_TRUE(a.plane.reserved.empty());
   EXPECT_TRUE(b.plane.reserved.empty());
+  // The first Child SA follows by CREATE_CHILD_SA, with key exchanges of its own.
+  expect_tunnel();
+  EXPECT_EQ(a.child().key_exchanges, (std::vector{KeId::CURVE25519, KeId::ML_KEM_768}));
+  EXPECT_TRUE(a.child().verdict.hybrid);
+  EXPECT_FALSE(a.child().verdict.inherited);
 }
 
 TEST_F(Peers, AChildlessSideTakesAChildSaFromAPeerThatCannotDoWithout) {
