@@ -13,7 +13,8 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> kCommands = {"status", "up", "down", "check", "genpsk", "purge", "version"};
+constexpr std::array<std::string_view, 9> kCommands = {"status", "up",    "down",    "rekey", "check",
+                                                       "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -43,6 +44,47 @@ std::string usage_error(const std::vector<std::string>& args, const CLI::ParseEr
   return fmt::format("{}; see: qanat {} --help", printable(std::string_view{error.what()}, 300), word);
 }
 
+void add_pki(CLI::App& app, CommandLine& line) {
+  CLI::App* pki = app.add_subcommand("pki", "Make and inspect certificates: ca, issue, show, crl");
+  pki->require_subcommand(1);
+  PkiLine& p = line.pki;
+  const auto verb = [&](const char* name, const char* does, PkiVerb which) {
+    CLI::App* sub = pki->add_subcommand(name, does);
+    sub->callback([&line, which] {
+      line.command = Command::Pki;
+      line.pki.verb = which;
+    });
+    return sub;
+  };
+  const auto key_and_days = [&p](CLI::App* sub, const std::string& days) {
+    sub->add_option("--key", p.key,
+                    "mldsa65, mldsa44, mldsa87 (quantum-safe); ecdsa-p256, -p384, -p521, ed25519, ed448, rsa-2048, "
+                    "-3072, -4096")
+        ->capture_default_str();
+    sub->add_option("--days", p.days, "How long it is valid (default " + days + ")")->check(CLI::Range(1, 36500));
+  };
+  CLI::App* ca = verb("ca", "Make a certificate authority: DIR/ca.crt and DIR/ca.key", PkiVerb::Ca);
+  ca->add_option("--name", p.name, "Its name, like \"Example CA\"")->required();
+  ca->add_option("--out", p.out, "The folder for its files")->required()->type_name("DIR");
+  key_and_days(ca, "3650");
+  CLI::App* issue =
+      verb("issue", "Make a gateway's key and certificate: DIR/NAME.crt and DIR/NAME.key", PkiVerb::Issue);
+  issue->add_option("--ca", p.ca, "The CA's folder")->required()->type_name("DIR");
+  issue
+      ->add_option("--id", p.ids,
+                   "Who it is for: fqdn:berlin.example.com, an address, rfc822:..., dn:...; may be repeated")
+      ->required();
+  issue->add_option("--out", p.out, "The folder for its files")->capture_default_str()->type_name("DIR");
+  key_and_days(issue, "365");
+  verb("show", "What certificates, revocation lists and keys say, and whether they are quantum-safe", PkiVerb::Show)
+      ->add_option("FILE", p.files, "PEM or DER")
+      ->required();
+  CLI::App* crl = verb("crl", "Make or renew the revocation list DIR/ca.crl", PkiVerb::Crl);
+  crl->add_option("--ca", p.ca, "The CA's folder")->required()->type_name("DIR");
+  crl->add_option("--revoke", p.files, "A certificate to revoke; may be repeated")->type_name("CERT");
+  crl->add_option("--days", p.days, "How long the list is good (default 90)")->check(CLI::Range(1, 36500));
+}
+
 }  // namespace
 
 std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
@@ -69,6 +111,15 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("down", "Take a tunnel down and keep it down", Command::Down)
       ->add_option("NAME", line.name, "The tunnel")
       ->required();
+  CLI::App* rekey = command("rekey", "Make new keys now; packets keep flowing", Command::Rekey);
+  rekey->add_option("NAME", line.name, "The tunnel")->required();
+  auto* ike = rekey->add_flag_callback(
+      "--ike", [&line] { line.rekey = CommandLine::Rekey::Ike; }, "The keys of IKE instead of those of packets");
+  rekey
+      ->add_flag_callback(
+          "--reauth", [&line] { line.rekey = CommandLine::Rekey::Reauth; },
+          "Both sides prove again who they are: a new IKE SA, made before the old one goes")
+      ->excludes(ike);
   command("check", "Check a configuration file, without a daemon", Command::Check)
       ->add_option("FILE", line.file, "The configuration")
       ->required();
@@ -76,6 +127,7 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
       ->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
       ->type_name("FILE");
   command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
+  add_pki(app, line);
   command("version", "Versions of this command and of the daemon", Command::Version);
 
   for (CLI::App* sub : app.get_subcommands({})) sub->footer("Also: --json, --socket PATH (see: qanat --help).");

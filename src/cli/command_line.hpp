@@ -8,16 +8,30 @@
 
 namespace qanat::cli {
 
-enum class Command : std::uint8_t { Status, Up, Down, Check, GenPsk, Purge, Version };
+enum class Command : std::uint8_t { Status, Up, Down, Rekey, Check, GenPsk, Purge, Version, Pki };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
+
+enum class PkiVerb : std::uint8_t { Ca, Issue, Show, Crl };
+struct PkiLine {
+  PkiVerb verb = PkiVerb::Show;
+  std::string name;                // ca: its name
+  std::string key = "mldsa65";     // ca, issue
+  int days = 0;                    // 0: the default of what is made
+  std::string ca;                  // issue, crl: the CA's folder
+  std::string out = ".";           // ca, issue: where files are written
+  std::vector<std::string> ids;    // issue
+  std::vector<std::string> files;  // show; crl: certificates to revoke
+};
 
 struct CommandLine {
   Command command = Command::Status;
   std::string name;  // status (may be empty), up, down: the tunnel
   std::string file;  // check: the configuration; genpsk: the new file, empty for standard output
+  enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;
+  PkiLine pki;
 };
 
 // Exit codes, the same for every command.

@@ -31,6 +31,10 @@ TEST(CommandLine, Commands) {
   EXPECT_EQ(parsed({"status", "berlin"}).name, "berlin");
   EXPECT_EQ(parsed({"up", "berlin"}).command, Command::Up);
   EXPECT_EQ(parsed({"down", "berlin"}).command, Command::Down);
+  EXPECT_EQ(parsed({"rekey", "berlin"}).command, Command::Rekey);
+  EXPECT_EQ(parsed({"rekey", "berlin"}).rekey, CommandLine::Rekey::Child);
+  EXPECT_EQ(parsed({"rekey", "berlin", "--ike"}).rekey, CommandLine::Rekey::Ike);
+  EXPECT_EQ(parsed({"rekey", "berlin", "--reauth"}).rekey, CommandLine::Rekey::Reauth);
   EXPECT_EQ(parsed({"check", "a.toml"}).file, "a.toml");
   EXPECT_EQ(parsed({"genpsk"}).file, "");
   EXPECT_EQ(parsed({"genpsk", "-o", "a.psk"}).file, "a.psk");

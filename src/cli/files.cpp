@@ -75,12 +75,19 @@ std::string open_error(const std::string& path, int error) {
   return fmt::format("{} cannot be opened: {}", path, system_words(error));
 }
 
+Result<SecretBytes> read_octets(const std::string& path, std::size_t limit) {
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+  if (file.get() < 0) return trouble(path, open_error(path, errno));
+  return read_all(file.get(), path, limit);
+}
+
 Result<SecretBytes> read_key_file(const std::string& path) {
   const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.get() < 0) {
     const int error = errno;
-    return trouble(path, open_error(path, error) +
-                             (error == ENOENT ? fmt::format("; make it with: qanat genpsk -o {}", path) : ""));
+    return trouble(path, open_error(path, error) + (error == ENOENT && !path.ends_with(".key")
+                                                        ? fmt::format("; make it with: qanat genpsk -o {}", path)
+                                                        : ""));
   }
   struct stat info{};
   if (::fstat(file.get(), &info) != 0)
@@ -90,7 +97,7 @@ Result<SecretBytes> read_key_file(const std::string& path) {
     return trouble(path, fmt::format("{} has mode {:04o}, so others than its owner may read or change it: chmod 600 {}",
                                      path, info.st_mode & 07777U, path));
   }
-  return read_all(file.get(), path, config::kMaxPskSize);
+  return read_all(file.get(), path, config::kMaxSecretFile);
 }
 
 void write_all(std::FILE* stream, std::string_view text) {
@@ -108,13 +115,15 @@ Result<std::string> read_text_file(const std::string& path) {
 }
 
 config::FileReader key_reader(const std::string& config_path) {
-  return [folder = std::filesystem::path{config_path}.parent_path()](const std::string& path) {
-    return read_key_file((folder / path).string());
-  };
+  const auto folder = std::filesystem::path{config_path}.parent_path();
+  return {[folder](const std::string& path) { return read_key_file((folder / path).string()); },
+          [folder](const std::string& path) { return read_octets((folder / path).string(), config::kMaxPublicFile); }};
 }
 
-Status write_new_file(const std::string& path, ByteView content) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, S_IRUSR | S_IWUSR)};
+namespace {
+
+Status write_exclusively(const std::string& path, ByteView content, mode_t mode) {
+  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)};
   if (file.get() < 0) {
     const int error = errno;
     if (error == EEXIST)
@@ -138,6 +147,38 @@ Status write_new_file(const std::string& path, ByteView content) {
   if (error == 0) return {};
   ::unlink(path.c_str());  // half a key is no key
   return trouble(path, fmt::format("{} cannot be written: {}", path, system_words(error)));
+}
+
+}  // namespace
+
+Status write_new_file(const std::string& path, ByteView content) {
+  return write_exclusively(path, content, S_IRUSR | S_IWUSR);
+}
+
+Status write_public_file(const std::string& path, ByteView content) {
+  return write_exclusively(path, content, S_IRUSR | S_IWUSR | S_IRGRP | S_IROTH);
+}
+
+Status replace_public_file(const std::string& path, ByteView content) {
+  const std::string fresh = path + ".new";
+  ::unlink(fresh.c_str());  // of a run that was interrupted
+  QANAT_TRY(write_public_file(fresh, content));
+  if (::rename(fresh.c_str(), path.c_str()) == 0) return {};
+  const int error = errno;
+  ::unlink(fresh.c_str());
+  return trouble(path, fmt::format("{} cannot be replaced: {}", path, system_words(error)));
+}
+
+Status make_folder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return trouble(path, fmt::format("the folder {} cannot be made: {}", path, error.message()));
+  return {};
+}
+
+WallTime wall_now() {
+  return {
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count()};
 }
 
 std::string owner_of(const std::string& path) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/time.hpp"
 #include "cli/style.hpp"
 #include "config/config.hpp"
 
@@ -16,6 +17,11 @@ namespace qanat::cli {
 [[nodiscard]] config::FileReader key_reader(const std::string& config_path);
 // Mode 0600 from the first moment; a file that is there already is never touched.
 [[nodiscard]] Status write_new_file(const std::string& path, ByteView content);
+// Mode 0644: for certificates. replace_public_file puts the new content in the old one's place at once.
+[[nodiscard]] Status write_public_file(const std::string& path, ByteView content);
+[[nodiscard]] Status replace_public_file(const std::string& path, ByteView content);
+[[nodiscard]] Status make_folder(const std::string& path);
+[[nodiscard]] WallTime wall_now();
 [[nodiscard]] std::string owner_of(const std::string& path);
 // Standard output is a terminal and NO_COLOR is not set.
 [[nodiscard]] Colour terminal_colour();

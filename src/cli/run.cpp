@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "control/status_json.hpp"
 
@@ -186,12 +187,19 @@ int run(const CommandLine& line, Shell& shell) {
       return tunnel_command(line, shell, "up");
     case Command::Down:
       return tunnel_command(line, shell, "down");
+    case Command::Rekey:
+      return tunnel_command(line, shell,
+                            line.rekey == CommandLine::Rekey::Child ? "rekey/child"
+                            : line.rekey == CommandLine::Rekey::Ike ? "rekey/ike"
+                                                                    : "rekey/reauth");
     case Command::Check:
       return check(line, shell);
     case Command::GenPsk:
       return generate_psk(line, shell);
     case Command::Purge:
       return purge(line, shell);
+    case Command::Pki:
+      return pki_command(line, shell);
     case Command::Version:
       return version(line, shell);
   }

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/rng.hpp"
+#include "base/time.hpp"
 #include "cli/client.hpp"
 #include "cli/command_line.hpp"
 #include "cli/style.hpp"
@@ -22,6 +23,11 @@ struct Shell {
   std::function<config::FileReader(const std::string& config_path)> key_reader;
   // Makes a file that is not there yet, mode 0600.
   std::function<Status(const std::string& path, ByteView content)> write_new_file;
+  // The same for what everybody may read, mode 0644; the second takes the place of a file that is there.
+  std::function<Status(const std::string& path, ByteView content)> write_public_file;
+  std::function<Status(const std::string& path, ByteView content)> replace_public_file;
+  std::function<Status(const std::string& path)> make_folder;  // fine when it is there already
+  std::function<WallTime()> now;
   // "user root, group netops": who may use a socket; empty when that cannot be found out.
   std::function<std::string(const std::string& path)> owner_of;
   Rng* rng = nullptr;

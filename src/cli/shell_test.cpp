@@ -73,8 +73,8 @@ TEST_F(ShellTest, KeyFiles) {
               HasSubstr("mode 0644, so others than its owner may read or change it: chmod 600 "));
   EXPECT_THAT(read("missing.psk").error().detail, HasSubstr("is not there"));
   EXPECT_THAT(read(".").error().detail, HasSubstr("no regular file"));
-  write("big.psk", std::string(5000, 'x'), 0600);
-  EXPECT_THAT(read("big.psk").error().detail, HasSubstr("larger than 4096"));
+  write("big.psk", std::string(70000, 'x'), 0600);
+  EXPECT_THAT(read("big.psk").error().detail, HasSubstr("larger than 65536"));
   ASSERT_EQ(::mkfifo(path("fifo.psk").c_str(), 0600), 0);
   EXPECT_THAT(read("fifo.psk").error().detail, HasSubstr("no regular file")) << "and does not wait for a writer";
 }

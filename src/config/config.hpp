@@ -10,6 +10,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -36,9 +38,25 @@ struct LoadedConfig {
   std::vector<Problem> warnings;
 };
 
-// Gives the octets of a psk_file. Gets the path as it is written in the file: the caller resolves a relative one
-// against the folder of the configuration file, and checks the file's mode.
-using FileReader = std::function<Result<SecretBytes>(const std::string& path)>;
+// Gives the octets of the files that a configuration names: secrets (psk_file, key_file), whose mode the caller
+// checks, and public ones (certificates, revocation lists). Gets the path as it is written in the file: the caller
+// resolves a relative one against the folder of the configuration file.
+class FileReader {
+ public:
+  using Read = std::function<Result<SecretBytes>(const std::string& path)>;
+  FileReader(Read secret, Read open) : secret_(std::move(secret)), open_(std::move(open)) {}
+  // One for both.
+  template <typename F>
+    requires(std::is_invocable_r_v<Result<SecretBytes>, F, const std::string&> && !std::is_same_v<F, FileReader>)
+  FileReader(F read) : FileReader(read, read) {}  // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] Result<SecretBytes> operator()(const std::string& path) const { return secret_(path); }
+  [[nodiscard]] Result<SecretBytes> read_public(const std::string& path) const { return open_(path); }
+
+ private:
+  Read secret_;
+  Read open_;
+};
 
 // `file_name` is only printed. On failure: all errors, and the warnings beside them, in the order of the file.
 [[nodiscard]] std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text,
@@ -48,8 +66,10 @@ using FileReader = std::function<Result<SecretBytes>(const std::string& path)>;
 // "qanat.toml:12:3: error: ...\n  hint: ...\n", one problem after the other; no control characters.
 [[nodiscard]] std::string render_problems(std::span<const Problem> problems);
 
-// A configuration file larger than this is refused unread, and so is a psk_file.
+// Larger files are refused unread.
 inline constexpr std::size_t kMaxConfigSize = std::size_t{16} << 20;
+inline constexpr std::size_t kMaxSecretFile = std::size_t{64} << 10;
+inline constexpr std::size_t kMaxPublicFile = std::size_t{2} << 20;
 inline constexpr std::size_t kMaxPskSize = 4096;
 
 }  // namespace qanat::config

@@ -34,6 +34,8 @@ struct ParsedTunnel {
 // The keys that say how the tunnel's keys and identities are made; part of read_tunnel.
 void read_identities(Section& section, ParsedTunnel& parsed);
 void read_psk(Section& section, model::Tunnel& tunnel, const FileReader& read_file);
+// Certificates, and what each side proves itself with; after read_identities and read_psk.
+void read_credentials(Section& section, model::Tunnel& tunnel, const FileReader& read_file);
 void read_proposals(Section& section, model::Tunnel& tunnel);
 // A key file's one line end is no part of the key.
 void strip_newline(SecretBytes& key);

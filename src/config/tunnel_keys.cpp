@@ -186,9 +186,11 @@ void read_psk(Section& section, model::Tunnel& tunnel, const FileReader& read_fi
     return;
   }
   if (!file) {
+    if (section.find("cert_file") || section.find("ca_files")) return;  // read_credentials says whether a PSK is due
     section.problems().error(
         section.at(),
-        fmt::format("{}: psk_file is missing: the tunnel has no key to authenticate with", section.title()), kMakePsk);
+        fmt::format("{}: psk_file is missing: the tunnel has no key to authenticate with", section.title()),
+        std::string{kMakePsk} + "; or use certificates: cert_file, key_file and ca_files");
     return;
   }
   const auto path = section.text("psk_file", "a path in double quotes");

@@ -25,6 +25,10 @@ const char* word(Verb verb) {
       return "up";
     case Verb::Down:
       return "down";
+    case Verb::RekeyChild:
+    case Verb::RekeyIke:
+    case Verb::Reauthenticate:
+      return "rekey";
     case Verb::Purge:
       return "purge";
   }
@@ -142,6 +146,12 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }},
     {"POST", "/v1/tunnels/{name}/down", "take a tunnel down and keep it down; ?wait=0 answers at once",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Down); }},
+    {"POST", "/v1/tunnels/{name}/rekey/child", "new keys for packets now, before their lifetime ends",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyChild); }},
+    {"POST", "/v1/tunnels/{name}/rekey/ike", "new keys for IKE now",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }},
+    {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }},
     {"POST", "/v1/purge", "remove the routes and rules that protect against plaintext leaks",
      [](const Context&) -> Answer { return GatewayCommand{Verb::Purge, "", true}; }},
 });

@@ -55,7 +55,8 @@ TEST(Api, VersionAndPaths) {
   const Reply paths = reply("GET", "/");
   EXPECT_EQ(paths.status, 200);
   for (const char* path : {"/v1/status", "/v1/status/{name}", "/v1/version", "/v1/tunnels/{name}/up",
-                           "/v1/tunnels/{name}/down", "/v1/purge"})
+                           "/v1/tunnels/{name}/down", "/v1/tunnels/{name}/rekey/child", "/v1/tunnels/{name}/rekey/ike",
+                           "/v1/tunnels/{name}/rekey/reauth", "/v1/purge"})
     EXPECT_THAT(paths.body, HasSubstr(path));
 }
 
@@ -67,6 +68,9 @@ TEST(Api, Commands) {
   EXPECT_FALSE(command("/v1/tunnels/berlin/up?wait=0").wait);
   EXPECT_TRUE(command("/v1/tunnels/berlin/up?wait=1", "{}").wait);
   EXPECT_EQ(command("/v1/tunnels/oslo/down").verb, Verb::Down);
+  EXPECT_EQ(command("/v1/tunnels/oslo/rekey/child").verb, Verb::RekeyChild);
+  EXPECT_EQ(command("/v1/tunnels/oslo/rekey/ike").verb, Verb::RekeyIke);
+  EXPECT_EQ(command("/v1/tunnels/oslo/rekey/reauth").verb, Verb::Reauthenticate);
   EXPECT_EQ(command("/v1/purge").verb, Verb::Purge);
 }
 

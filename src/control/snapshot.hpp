@@ -101,7 +101,7 @@ struct Snapshot {
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.
 struct GatewayCommand {
-  enum class Verb : std::uint8_t { Up, Down, Purge } verb = Verb::Up;
+  enum class Verb : std::uint8_t { Up, Down, RekeyChild, RekeyIke, Reauthenticate, Purge } verb = Verb::Up;
   std::string tunnel;  // empty with Purge
   bool wait = true;    // answer when the tunnel is up (or has failed), not when the attempt has begun
 };

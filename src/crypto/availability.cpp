@@ -96,6 +96,27 @@ bool passes(const CipherKnownAnswer& known) {
   return true;
 }
 
+bool passes(const SignatureKnownAnswer& known) {
+  const auto key = PrivateKey::from_pkcs8(hex(known.private_key));
+  if (!key) return false;
+  Bytes message = hex(known.message);
+  Bytes signature = hex(known.signature);
+  if (signature.empty()) {
+    const auto made = sign(*key, known.scheme, message, Signing::Repeatable);
+    if (!made || !hashes_to(*made, known.signature_hash)) return false;
+    signature = *made;
+  }
+  if (verify(key->public_key(), known.scheme, message, signature) != Verdict::Valid) return false;
+  // Also what we sign ourselves, and that a change is seen: a verifier that accepts everything is worse than none.
+  const auto ours = sign(*key, known.scheme, message);
+  if (!ours || verify(key->public_key(), known.scheme, message, *ours) != Verdict::Valid) return false;
+  message.back() ^= 1;
+  if (verify(key->public_key(), known.scheme, message, signature) == Verdict::Valid) return false;
+  message.back() ^= 1;
+  signature.back() ^= 1;
+  return verify(key->public_key(), known.scheme, message, signature) != Verdict::Valid;
+}
+
 // Runs a table whose rows for one algorithm stand together, and keeps the algorithms all of whose rows pass.
 template <typename Row, typename Id, typename IdOf, typename Name>
 void run(std::span<const Row> rows, std::vector<Id>& available, std::vector<SelfTestResult>& results, IdOf id_of,
@@ -127,7 +148,7 @@ void FixedRng::fill(MutableByteView out) {
 }
 
 Availability evaluate(std::span<const KeKnownAnswer> kes, std::span<const PrfKnownAnswer> prfs,
-                      std::span<const CipherKnownAnswer> ciphers) {
+                      std::span<const CipherKnownAnswer> ciphers, std::span<const SignatureKnownAnswer> signatures) {
   Availability out;
   run_digests(out.results);
   run(
@@ -139,11 +160,15 @@ Availability evaluate(std::span<const KeKnownAnswer> kes, std::span<const PrfKno
   run(
       kes, out.key_exchanges, out.results, [](const KeKnownAnswer& k) { return k.id; },
       [](KeId id) { return to_string(id); });
+  run(
+      signatures, out.signatures, out.results, [](const SignatureKnownAnswer& k) { return k.scheme; },
+      [](SignatureScheme scheme) { return to_string(scheme); });
   return out;
 }
 
 const Availability& availability() {
-  static const Availability kVerdicts = evaluate(ke_known_answers(), prf_known_answers(), cipher_known_answers());
+  static const Availability kVerdicts =
+      evaluate(ke_known_answers(), prf_known_answers(), cipher_known_answers(), signature_known_answers());
   return kVerdicts;
 }
 

@@ -10,6 +10,7 @@
 #include "base/iana.hpp"
 #include "base/rng.hpp"
 #include "crypto/self_test.hpp"
+#include "crypto/signature.hpp"
 
 namespace qanat::crypto {
 
@@ -17,6 +18,7 @@ struct Availability {
   std::vector<KeId> key_exchanges;
   std::vector<PrfId> prfs;
   std::vector<CipherSuite> suites;
+  std::vector<SignatureScheme> signatures;
   std::vector<SelfTestResult> results;
 };
 // Runs the tests on the first call.
@@ -48,12 +50,23 @@ struct CipherKnownAnswer {
   const char* ciphertext = "";
   const char* icv = "";
 };
+// A signature that must verify, and must not once a bit of it or of the message is changed. `signature_hash` stands for
+// one that the key must make again in its repeatable form (too long to print).
+struct SignatureKnownAnswer {
+  SignatureScheme scheme{};
+  const char* private_key = "";  // PKCS#8
+  const char* message = "";
+  const char* signature = "";       // empty where signature_hash is given
+  const char* signature_hash = "";  // SHA-256
+};
+[[nodiscard]] std::span<const SignatureKnownAnswer> signature_known_answers();
 [[nodiscard]] std::span<const KeKnownAnswer> ke_known_answers();
 [[nodiscard]] std::span<const PrfKnownAnswer> prf_known_answers();
 [[nodiscard]] std::span<const CipherKnownAnswer> cipher_known_answers();
 // An algorithm is available when it has an answer in the table and every one of them is met.
 [[nodiscard]] Availability evaluate(std::span<const KeKnownAnswer> kes, std::span<const PrfKnownAnswer> prfs,
-                                    std::span<const CipherKnownAnswer> ciphers);
+                                    std::span<const CipherKnownAnswer> ciphers,
+                                    std::span<const SignatureKnownAnswer> signatures = {});
 
 // Hands out prepared octets; asking for more than there are is a bug.
 class FixedRng final : public Rng {

@@ -21,10 +21,10 @@ TEST(SelfTest, every_algorithm_passes_here) {
   };
   for (const char* name :
        {"x25519", "ecp521", "modp4096", "mlkem512", "mlkem768", "mlkem1024", "prfsha256", "prfsha512", "aes256gcm16",
-        "chacha20poly1305", "aes128-sha256", "aes192-sha384", "aes256-sha512"}) {
+        "chacha20poly1305", "aes128-sha256", "aes192-sha384", "aes256-sha512", "ML-DSA-65", "ECDSA with SHA-384"}) {
     EXPECT_TRUE(names(name)) << name;
   }
-  EXPECT_EQ(self_test_results().size(), 2U + 3U + 13U + 10U);
+  EXPECT_EQ(self_test_results().size(), 2U + 3U + 13U + 10U + kSignatureSchemes);
 }
 
 TEST(SelfTest, is_run_once) {

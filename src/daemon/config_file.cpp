@@ -37,7 +37,7 @@ Result<SecretBytes> read_secret(const std::string& path) {
     return fail(ErrorKind::LocalPolicy, path,
                 fmt::format("can be read by others, or written by its group: chmod 600 {}", path));
   }
-  return read_file(path, config::kMaxPskSize);
+  return read_file(path, config::kMaxSecretFile);
 }
 
 }  // namespace
@@ -51,8 +51,11 @@ Result<model::Config> read_config(const std::string& file) {
   const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
   const ByteView octets = text->expose();
   const std::string_view view{reinterpret_cast<const char*>(octets.data()), octets.size()};
+  const auto whole = [&folder](const std::string& path) { return path.starts_with('/') ? path : folder + path; };
   auto loaded = config::load(
-      view, file, [&](const std::string& path) { return read_secret(path.starts_with('/') ? path : folder + path); });
+      view, file,
+      config::FileReader{[&](const std::string& path) { return read_secret(whole(path)); },
+                         [&](const std::string& path) { return read_file(whole(path), config::kMaxPublicFile); }});
   const auto& problems = loaded ? loaded->warnings : loaded.error();
   if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
   if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");

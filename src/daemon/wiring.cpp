@@ -36,7 +36,8 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       netd_(std::move(netd)),
       key_log_(std::move(key_log)),
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
-      data_(std::move(data), data_events_, log) {}
+      data_(std::move(data), data_events_, log),
+      auth_(auth_answers_, log) {}
 
 Wiring::~Wiring() = default;
 
@@ -49,6 +50,7 @@ Status Wiring::start(const model::Config& config) {
     QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
   }
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
+  QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
   loop_->on_timer([this] {
@@ -58,6 +60,7 @@ Status Wiring::start(const model::Config& config) {
     end_of_turn();
   });
   QANAT_TRY(data_.start());
+  QANAT_TRY(auth_.start());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
   publish();
   QANAT_ASSIGN(http_, io::HttpServer::start(
@@ -114,6 +117,14 @@ void Wiring::on_data_events() {
       const auto& stray = std::get<StrayDatagram>(message);
       gateway_.handle_datagram(now, {{stray.local, io::kNatPort}, stray.remote}, stray.data);
     }
+  }
+  end_of_turn();
+}
+
+void Wiring::on_auth_answers() {
+  const Instant now = io::boot_now();
+  for (AuthAnswer& answer : auth_answers_.take_all()) {
+    std::visit([&](auto& a) { gateway_.handle_auth(now, std::move(a)); }, answer);
   }
   end_of_turn();
 }
@@ -189,6 +200,12 @@ void Wiring::end_of_turn() {
       data_.inbox().post(std::move(plane->command));
     } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
       netd_.post(host->request, std::move(host->command));
+    } else if (auto* credentials = std::get_if<gateway::CredentialsOut>(&*out)) {
+      auth_.set_tunnel(credentials->tunnel, std::move(credentials->credentials));
+    } else if (auto* sign = std::get_if<ike::SignQuestion>(&*out)) {
+      auth_.ask(std::move(*sign));
+    } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&*out)) {
+      auth_.ask(std::move(*verify));
     } else if (auto* finished = std::get_if<gateway::CommandDone>(&*out)) {
       done.push_back(std::move(*finished));
       changed = true;

@@ -2,6 +2,7 @@
 //
 //   control thread: IKE sockets, timers, signals, the helper's answers, API commands -> gateway::Gateway
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
+//   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over the published snapshot
 //
 // They speak through mailboxes only. The snapshot is the one thing that is read from another thread: immutable,
@@ -14,6 +15,7 @@
 #include <optional>
 
 #include "crypto/rng.hpp"
+#include "daemon/auth_workers.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
 #include "gateway/gateway.hpp"
@@ -44,6 +46,7 @@ class Wiring {
   [[nodiscard]] Status start(const model::Config& config);
   void on_ike(io::UdpSocket& socket, std::uint16_t port);
   void on_data_events();
+  void on_auth_answers();
   void on_api_calls();
   void on_netd();
   void on_signal(int signal);
@@ -61,6 +64,8 @@ class Wiring {
   gateway::Gateway gateway_;
   io::Mailbox<FromDataWorker> data_events_;
   DataWorker data_;
+  io::Mailbox<AuthAnswer> auth_answers_;
+  AuthWorkers auth_;
   io::Mailbox<ApiCall> api_calls_;
   std::map<std::uint64_t, ApiCall> open_calls_;
   std::uint64_t next_ticket_ = 1;

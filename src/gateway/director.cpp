@@ -54,6 +54,8 @@ Status Director::apply(Instant now, const model::Config& config) {
   ask_for_protection();
   for (Tunnel& t : tunnels_) {
     outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config.gateway, t.config, t.id)}});
+    QANAT_ASSIGN(auto credentials, AuthCredentials::of(t.config));
+    outputs_.emplace_back(CredentialsOut{t.id, std::move(credentials)});
     outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
   }
   counters_at_ = now + kCountersInterval;
@@ -108,7 +110,7 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     t->retry_at.reset();
     t->failures = 0;
     t->reason.clear();
-    t->live = 0;
+    t->live.clear();
     answer_waiting(*t, false, "the tunnel was taken down");
     // Forgotten by IKE, so that the peer cannot bring it up again; the routes stay, and with them the barrier.
     outputs_.emplace_back(ToIkeShard{RemoveIkeTunnel{t->id}});
@@ -116,7 +118,11 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     return done(true,
                 fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
-  if (t->live > 0) return done(true, fmt::format("{} is up already", t->config.name));
+  if (command.verb != control::GatewayCommand::Verb::Up) {
+    const auto [ok, message] = renew(now, *t, command.verb);
+    return done(ok, message);
+  }
+  if (!t->live.empty()) return done(true, fmt::format("{} is up already", t->config.name));
   if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});
   if (!t->config.peer) {
     t->wanted = Wanted::OnCall;
@@ -130,6 +136,24 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
   t->wait_until = now + kUpPatience;
 }
 
+control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayCommand::Verb verb) {
+  using Verb = control::GatewayCommand::Verb;
+  if (t.live.empty()) {
+    return {false, fmt::format("{} is not up, so there are no keys to renew: qanat status {} says why", t.config.name,
+                               t.config.name)};
+  }
+  if (verb == Verb::Reauthenticate) {
+    if (!t.config.peer) {
+      return {false, fmt::format("{} has peer = \"any\": only the peer can begin a new IKE SA", t.config.name)};
+    }
+    begin(now, t);
+    return {true, fmt::format("{}: a new IKE SA is being made beside the old one", t.config.name)};
+  }
+  outputs_.emplace_back(ToIkeShard{Rekey{t.id, verb == Verb::RekeyIke ? Rekey::What::Ike : Rekey::What::Children}});
+  return {true,
+          fmt::format("{}: new keys for {} are being made", t.config.name, verb == Verb::RekeyIke ? "IKE" : "packets")};
+}
+
 void Director::handle_report(Instant now, const ike::Report& report) {
   Tunnel* t = find(report.tunnel);
   const std::string name = t != nullptr ? t->config.name : "";
@@ -137,6 +161,12 @@ void Director::handle_report(Instant now, const ike::Report& report) {
   switch (report.what) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
+      return;
+    case What::IkeRekeyed:
+      log(EventLevel::Debug, "ike-rekeyed", {{"tunnel", name}, {"detail", report.detail}});
+      return;
+    case What::Weakened:
+      log(EventLevel::Warning, "weakened", {{"tunnel", name}, {"detail", report.detail}});
       return;
     case What::PeerMoved:
       log(EventLevel::Info, "peer-moved", {{"tunnel", name}, {"detail", report.detail}});
@@ -150,9 +180,9 @@ void Director::handle_report(Instant now, const ike::Report& report) {
         const bool concerns =
             t != nullptr
                 ? &other == t
-                : other.live == 0 && other.wanted != Wanted::Down &&
+                : other.live.empty() && other.wanted != Wanted::Down &&
                       (!other.config.peer || report.detail.find(other.config.peer->to_string()) != std::string::npos);
-        if (concerns && other.live == 0) other.reason = "refused the peer: " + report.detail;
+        if (concerns && other.live.empty()) other.reason = "refused the peer: " + report.detail;
       }
       return;
     }
@@ -161,32 +191,40 @@ void Director::handle_report(Instant now, const ike::Report& report) {
   }
   if (t == nullptr) return;
   switch (report.what) {
-    case What::ChildUp:
-      ++t->live;
+    case What::ChildUp: {
+      const bool first = t->live.empty();
+      t->live.insert(report.child);
       t->failures = 0;
       t->retry_at.reset();
       t->reason.clear();
       t->outside_selectors.clear();
-      log(EventLevel::Info, "tunnel-up", {{"tunnel", name}, {"detail", report.detail}});
+      log(first ? EventLevel::Info : EventLevel::Debug, first ? "tunnel-up" : "new-keys",
+          {{"tunnel", name}, {"detail", report.detail}});
       answer_waiting(*t, true, fmt::format("{} is up: {}", name, report.detail));
       break;
+    }
     case What::Hint:
       t->reason = report.detail;
       log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});
       answer_waiting(*t, false, report.detail);
       break;
     case What::AttemptFailed:
-      if (t->live == 0) t->reason = report.detail;
+      if (t->live.empty()) t->reason = report.detail;
       log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed",
           {{"tunnel", name}, {"reason", report.detail}});
       answer_waiting(*t, false, report.detail);
       retry_later(now, *t);
       break;
     case What::ChildGone:
-      if (t->live > 0) --t->live;
+      if (t->live.erase(report.child) == 0 || !t->live.empty() || report.detail.empty()) break;
+      // The IKE SA stands and carries nothing: the peer may make another Child SA, and if it does not, we do.
+      log(t->wanted == Wanted::Down || stopping_ ? EventLevel::Info : EventLevel::Warning, "tunnel-down",
+          {{"tunnel", name}, {"reason", report.detail}});
+      t->reason = report.detail;
+      retry_later(now, *t);
       break;
     case What::Down:
-      if (t->live > 0) {
+      if (!t->live.empty()) {
         log(EventLevel::Debug, "sa-replaced", {{"tunnel", name}, {"reason", report.detail}});
         break;
       }
@@ -228,14 +266,14 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
     note_counters(*counters);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
-    if (t != nullptr && t->live > 0) {
+    if (t != nullptr && !t->live.empty()) {
       t->outside_selectors = fmt::format(
           "dropped (ts_mismatch): {} -> {} is outside the traffic selectors of its Child SAs: change 'selectors' of "
           "tunnel {} or at the peer",
           ipsec::to_string(acquire->local), ipsec::to_string(acquire->remote), t->config.name);
     }
     // Traffic wants the tunnel: the backoff need not be waited for.
-    if (t != nullptr && t->live == 0 && t->wanted == Wanted::Up && t->retry_at && t->failures < 4) begin(now, *t);
+    if (t != nullptr && t->live.empty() && t->wanted == Wanted::Up && t->retry_at && t->failures < 4) begin(now, *t);
   }
 }
 

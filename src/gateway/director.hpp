@@ -8,10 +8,12 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "base/rng.hpp"
 #include "control/snapshot.hpp"
+#include "gateway/auth_service.hpp"
 #include "gateway/host_command.hpp"
 #include "gateway/messages.hpp"
 #include "model/tunnel.hpp"
@@ -34,7 +36,12 @@ struct CommandDone {
   std::uint64_t ticket = 0;
   control::CommandResult result;
 };
-using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, CommandDone, LogEvent>;
+// What whoever serves ike::SignQuestion and ike::VerifyQuestion needs for a tunnel; null: it has no certificates.
+struct CredentialsOut {
+  TunnelId tunnel;
+  std::shared_ptr<const AuthCredentials> credentials;
+};
+using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, CommandDone, CredentialsOut, LogEvent>;
 
 class Director {
  public:
@@ -65,7 +72,7 @@ class Director {
     TunnelId id;
     ike::TunnelRef ike;
     Wanted wanted = Wanted::Up;
-    unsigned live = 0;              // how many IKE SAs with a Child SA are up
+    std::set<ChildSaId> live;       // the Child SAs that carry
     std::string reason;             // of the last failure, empty when up
     std::string outside_selectors;  // the last packet that no Child SA of a live tunnel took
     unsigned failures = 0;
@@ -77,6 +84,7 @@ class Director {
 
   void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
+  [[nodiscard]] control::CommandResult renew(Instant now, Tunnel& tunnel, control::GatewayCommand::Verb verb);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
   void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields);

@@ -24,6 +24,8 @@ void Gateway::pump(Instant now) {
         outputs_.emplace_back(std::move(*host));
       } else if (auto* done = std::get_if<CommandDone>(&*out)) {
         outputs_.emplace_back(std::move(*done));
+      } else if (auto* credentials = std::get_if<CredentialsOut>(&*out)) {
+        outputs_.emplace_back(std::move(*credentials));
       } else if (auto* event = std::get_if<LogEvent>(&*out)) {
         outputs_.emplace_back(std::move(*event));
       }
@@ -120,12 +122,25 @@ std::optional<Instant> Gateway::next_timeout() const {
   return next;
 }
 
+std::vector<ike::SaInfo> Gateway::ike_sas() const {
+  std::vector<ike::SaInfo> out;
+  for (const auto& shard : shards_) {
+    for (ike::SaInfo& sa : shard->sas()) out.push_back(std::move(sa));
+  }
+  return out;
+}
+
+std::size_t Gateway::holdings() const {
+  std::size_t out = 0;
+  for (const auto& shard : shards_) out += shard->holdings();
+  return out;
+}
+
 control::Snapshot Gateway::snapshot(Instant now) const {
-  std::vector<ike::SaInfo> sas;
+  const std::vector<ike::SaInfo> sas = ike_sas();
   control::NamedCounters counters;
   for (const auto& info : ike::kCounterInfo) counters.emplace_back(std::string{info.name}, 0);
   for (const auto& shard : shards_) {
-    for (ike::SaInfo& sa : shard->sas()) sas.push_back(std::move(sa));
     const auto& values = shard->counters().all();
     for (std::size_t i = 0; i < values.size(); ++i) counters[i].second += values[i];
   }

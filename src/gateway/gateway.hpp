@@ -20,7 +20,7 @@ struct PlaneOut {
   ipsec::Command command;
 };
 // A question (ike/auth_task.hpp) is for a worker; its answer comes back by handle_auth, in any order, at any time.
-using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, LogEvent, ike::SignQuestion,
+using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, CredentialsOut, LogEvent, ike::SignQuestion,
                             ike::VerifyQuestion, ike::KeyLog, ike::EspKeyLog>;
 
 class Gateway {
@@ -40,6 +40,9 @@ class Gateway {
   [[nodiscard]] std::optional<Output> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   [[nodiscard]] control::Snapshot snapshot(Instant now) const;
+  [[nodiscard]] std::vector<ike::SaInfo> ike_sas() const;  // of all shards
+  // Entries in the tables of all IKE shards; 0 when nothing of any IKE SA is left.
+  [[nodiscard]] std::size_t holdings() const;
   // After shut_down(): every Delete has been answered or given up.
   [[nodiscard]] bool is_quiet() const;
 

@@ -11,6 +11,12 @@ void IkeShard::handle(Instant now, ToIkeShard message) {
     if (Status begun = endpoint_.initiate(now, initiate->tunnel); !begun) {
       outbox_.emplace_back(CannotInitiate{initiate->tunnel, std::move(begun).error()});
     }
+  } else if (const auto* rekey = std::get_if<Rekey>(&message)) {
+    if (rekey->what == Rekey::What::Ike) {
+      endpoint_.rekey(now, rekey->tunnel);
+    } else {
+      endpoint_.rekey_children(now, rekey->tunnel);
+    }
   } else if (const auto* terminate = std::get_if<Terminate>(&message)) {
     endpoint_.terminate(now, terminate->tunnel, terminate->why);
   } else if (const auto* event = std::get_if<ipsec::Event>(&message)) {

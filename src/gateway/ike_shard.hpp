@@ -28,6 +28,7 @@ class IkeShard {
   [[nodiscard]] std::optional<Instant> next_timeout() const { return endpoint_.next_timeout(); }
   [[nodiscard]] std::vector<ike::SaInfo> sas() const { return endpoint_.sas(); }
   [[nodiscard]] const ike::Counters& counters() const { return endpoint_.counters(); }
+  [[nodiscard]] std::size_t holdings() const { return endpoint_.holdings(); }
 
  private:
   void drain();

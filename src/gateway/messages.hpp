@@ -24,12 +24,16 @@ struct RemoveIkeTunnel {
 struct Initiate {
   TunnelId tunnel;
 };
+struct Rekey {  // new keys now, inside the IKE SA
+  TunnelId tunnel;
+  enum class What : std::uint8_t { Children, Ike } what = What::Children;
+};
 struct Terminate {
   TunnelId tunnel;
   std::string why;
 };
-using ToIkeShard =
-    std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Terminate, ipsec::Event, ike::SignAnswer, ike::VerifyAnswer>;
+using ToIkeShard = std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Rekey, Terminate, ipsec::Event,
+                                ike::SignAnswer, ike::VerifyAnswer>;
 
 // IkeShard -> Director. Everything that the IKE core puts out; commands for the packet path pass through the Director
 // only in the cluster, here they go straight on.

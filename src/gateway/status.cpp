@@ -90,32 +90,34 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
     if (sa.state == ike::SaState::Handshake || sa.state == ike::SaState::Installing) trying = true;
     if (sa.state != ike::SaState::Established) continue;
     shown = &sa;  // the newest: ids grow
-    if (!sa.child) continue;
-    control::ChildStatus c;
-    c.spi_in = sa.child->spi_in;
-    c.spi_out = sa.child->spi_out;
-    c.suite = to_string(sa.child->suite);
-    c.esn = sa.child->esn;
-    c.encapsulation = sa.child->encapsulation == ipsec::Encapsulation::Udp ? "udp" : "native";
-    c.local_ts = ipsec::to_strings(sa.child->local_ts);
-    c.remote_ts = ipsec::to_strings(sa.child->remote_ts);
-    c.replay_window = sa.child->replay_window;
-    c.inner_mtu = t.config.mtu != 0
-                      ? t.config.mtu
-                      : esp::inner_mtu(sa.child->suite, sa.child->encapsulation,
-                                       sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4,
-                                       config_.gateway.outer_mtu);
-    if (const auto counters = sa_counters_.find(sa.child->id); counters != sa_counters_.end()) {
-      if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
-      c.packets_in = counters->second.packets_in;
-      c.bytes_in = counters->second.bytes_in;
-      c.packets_out = counters->second.packets_out;
-      c.bytes_out = counters->second.bytes_out;
+    for (const ike::ChildInfo& child : sa.children) {
+      if (child.state != ike::ChildState::Live && child.state != ike::ChildState::Rekeying) continue;
+      control::ChildStatus c;
+      c.spi_in = child.spi_in;
+      c.spi_out = child.spi_out;
+      c.suite = to_string(child.suite);
+      c.esn = child.esn;
+      c.encapsulation = child.encapsulation == ipsec::Encapsulation::Udp ? "udp" : "native";
+      c.local_ts = ipsec::to_strings(child.local_ts);
+      c.remote_ts = ipsec::to_strings(child.remote_ts);
+      c.replay_window = child.replay_window;
+      c.inner_mtu = t.config.mtu != 0
+                        ? t.config.mtu
+                        : esp::inner_mtu(child.suite, child.encapsulation,
+                                         sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4,
+                                         config_.gateway.outer_mtu);
+      if (const auto counters = sa_counters_.find(child.id); counters != sa_counters_.end()) {
+        if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
+        c.packets_in = counters->second.packets_in;
+        c.bytes_in = counters->second.bytes_in;
+        c.packets_out = counters->second.packets_out;
+        c.bytes_out = counters->second.bytes_out;
+      }
+      c.seconds_up = seconds(now - child.since);
+      c.seconds_to_rekey = child.renew_at > now ? seconds(child.renew_at - now) : 0;
+      c.verdict = verdict_of(child.verdict);
+      out.children.push_back(std::move(c));
     }
-    c.seconds_up = seconds(now - sa.child->since);
-    c.seconds_to_rekey = sa.child->renew_at > now ? seconds(sa.child->renew_at - now) : 0;
-    c.verdict = verdict_of(sa.child->verdict);
-    out.children.push_back(std::move(c));
   }
   if (shown != nullptr) out.ike = ike_status(now, *shown);
   const bool up = !out.children.empty();

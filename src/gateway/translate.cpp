@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "esp/overhead.hpp"
+#include "gateway/auth_service.hpp"
 
 namespace qanat::gateway {
 
@@ -58,6 +59,7 @@ Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tu
   }
   out->remote_id = t.remote_id ? *t.remote_id : wire::Identity::of_address(*t.peer);
   out->psk = t.psk;
+  set_authentication(t, *out);
   out->pq = t.pq;
   for (const std::string& text : t.ike_proposals) {
     QANAT_ASSIGN(ipsec::IkeProposal p, ipsec::parse_ike_proposal(text));

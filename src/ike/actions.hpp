@@ -43,10 +43,13 @@ struct Report {
     Down,           // an established IKE SA is gone; `detail` says why
     RenewWanted,    // a lifetime or a limit asks for new keys soon
     PeerMoved,
+    IkeRekeyed,  // the IKE SA has new keys; its Child SAs carry on
+    Weakened,    // the peer rekeyed with less than before; `detail` says what holds now
   } what{};
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;
   std::string detail;
+  ChildSaId child{};  // of ChildUp and ChildGone
 };
 [[nodiscard]] std::string to_string(Report::What what);
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ike/retransmit.hpp"
 #include "ipsec/child_sa_params.hpp"
 #include "ipsec/proposal.hpp"
 #include "ipsec/selectors.hpp"
@@ -76,7 +77,9 @@ struct EndpointConfig {
   std::uint8_t puzzle_difficulty = 0;  // RFC 8019, zero bits demanded with the cookie above the threshold; 0: none
   std::uint8_t puzzle_limit = 22;      // what we solve as initiator at most
   bool native_esp = true;              // the packet path can send IP protocol 50
-  bool key_log = false;                // emit KeyLog actions: for debugging only
+  Duration half_open_patience = 30s;   // a responder waits so long for the next message; twice that for later ones
+  RetransmitSchedule retransmit;
+  bool key_log = false;  // emit KeyLog actions: for debugging only
 };
 
 }  // namespace qanat::ike

@@ -35,6 +35,10 @@ std::string to_string(Report::What what) {
       return "renew-wanted";
     case Report::What::PeerMoved:
       return "peer-moved";
+    case Report::What::IkeRekeyed:
+      return "ike-rekeyed";
+    case Report::What::Weakened:
+      return "weakened";
   }
   return "unknown";
 }
@@ -153,14 +157,26 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
       touch(now, spi);
     }
   } else if (const auto* soft = std::get_if<ipsec::SoftLimit>(&event)) {
-    if (const IkeSa* sa = owner_of(soft->child); sa != nullptr && sa->is_established()) {
-      actions_.emplace_back(
-          Report{Report::What::RenewWanted, sa->tunnel()->id, sa->id(), "a limit of the keys is nearly reached"});
+    if (IkeSa* sa = owner_of(soft->child)) {
+      sa->handle_soft_limit(now, soft->child);
+      touch(now, sa->our_spi());
     }
   } else if (const auto* hard = std::get_if<ipsec::HardLimit>(&event)) {
-    if (IkeSa* sa = owner_of(hard->child); sa != nullptr) {
-      sa->close(now, "a limit of the keys was reached");
+    if (IkeSa* sa = owner_of(hard->child)) {
+      sa->handle_hard_limit(now, hard->child);
       touch(now, sa->our_spi());
+    }
+  } else if (const auto* first = std::get_if<ipsec::FirstInbound>(&event)) {
+    if (IkeSa* sa = owner_of(first->child)) sa->handle_first_inbound(first->child);
+  } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
+    IkeSa* newest = nullptr;
+    for (const std::uint64_t spi : sas_of(acquire->tunnel)) {
+      IkeSa& sa = *sas_.at(spi).sa;
+      if (sa.is_established() && sa.carrying_child() && (newest == nullptr || sa.id() > newest->id())) newest = &sa;
+    }
+    if (newest != nullptr) {
+      newest->handle_acquire(now, acquire->local, acquire->remote);
+      touch(now, newest->our_spi());
     }
   }
 }
@@ -219,6 +235,7 @@ void IkeEndpoint::remove_tunnel(Instant now, TunnelId tunnel) {
   if (peers->second.empty()) by_peer_.erase(peers);
   tunnels_.erase(found);
   contacted_.erase(tunnel);
+  memories_.erase(tunnel);
 }
 
 TunnelRef IkeEndpoint::current(TunnelId tunnel) const {
@@ -241,11 +258,32 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
     const IkeSa& sa = *sas_.at(spi).sa;
     if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};
   }
+  for (const std::uint64_t spi : sas_of(id)) {
+    IkeSa& sa = *sas_.at(spi).sa;
+    if (!sa.is_established() || sa.carrying_child()) continue;
+    sa.create_child(now);
+    touch(now, spi);
+    return {};
+  }
   const std::uint64_t spi = new_spi();
   QANAT_ASSIGN(std::unique_ptr<IkeSa> sa, IkeSa::initiate(env_, now, IkeSaId{next_sa_++}, spi, tunnel));
   sas_[spi].sa = std::move(sa);
   touch(now, spi);
   return {};
+}
+
+void IkeEndpoint::rekey(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    sas_.at(spi).sa->rekey_ike(now);
+    touch(now, spi);
+  }
+}
+
+void IkeEndpoint::rekey_children(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    sas_.at(spi).sa->rekey_children(now);
+    touch(now, spi);
+  }
 }
 
 void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why) {

@@ -42,8 +42,13 @@ class IkeEndpoint final : private TunnelDirectory {
   void set_tunnel(TunnelRef tunnel);
   // Deletes the tunnel's IKE SAs and forgets it.
   void remove_tunnel(Instant now, TunnelId tunnel);
-  // Begins a handshake. Nothing happens when one that we began is under way.
+  // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
+  // that we began is under way.
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
+  // New keys for the tunnel's IKE SAs, before their time.
+  void rekey(Instant now, TunnelId tunnel);
+  // The same for every Child SA of the tunnel.
+  void rekey_children(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
 
@@ -53,6 +58,11 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_.total(); }
   [[nodiscard]] const HalfOpenTable& half_open_table() const { return half_open_; }
+  // Entries in all tables that live with IKE SAs: 0 when the last of them is gone, or something has leaked.
+  [[nodiscard]] std::size_t holdings() const {
+    return sas_.size() + init_requests_.size() + by_tunnel_.size() + timeouts_.size() + duplicates_.size() +
+           half_open_.prefixes() + env_.requests.size() + env_.children.size();
+  }
 
  private:
   struct Entry {
@@ -67,6 +77,11 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override;
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
+  [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
+  [[nodiscard]] std::uint64_t new_spi() override;
+  void adopt(std::unique_ptr<IkeSa> sa) override;
+  [[nodiscard]] IkeSa* find_sa(std::uint64_t our_spi) override;
+  [[nodiscard]] TunnelMemory& memory(TunnelId tunnel) override { return memories_[tunnel]; }
 
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
   [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
@@ -82,7 +97,6 @@ class IkeEndpoint final : private TunnelDirectory {
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
   void refuse(Instant now, const Path& arrived, std::string why);
-  [[nodiscard]] std::uint64_t new_spi();
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
   void touch(Instant now, std::uint64_t spi);
   void remove(std::uint64_t spi);
@@ -103,7 +117,9 @@ class IkeEndpoint final : private TunnelDirectory {
   CookieJar cookies_;
   std::map<TunnelId, TunnelRef> tunnels_;
   std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
+  std::vector<std::uint64_t> affected_;  // IKE SAs that another one has made or changed: to be touched with it
   std::set<TunnelId> contacted_;
+  std::map<TunnelId, TunnelMemory> memories_;
   std::unordered_map<std::uint64_t, Entry> sas_;                  // by our SPI
   std::unordered_map<std::string, std::uint64_t> init_requests_;  // hash of source and request -> our SPI
   std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;

@@ -231,7 +231,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   if (wire::find<wire::NoncePayload>(message.payloads)->data.size() * 2 < crypto::prf_size(chosen->prf)) {
     counters_.add(Counter::malformed);
     refuse(now, arrived, "its nonce is shorter than half the key of the PRF (RFC 7296 2.10)");
-    answer_in_clear(arrived, header, {wire::ProtocolId::None, {}, NotifyType::INVALID_SYNTAX, {}});
+    answer_notify(arrived, header, NotifyType::INVALID_SYNTAX);
     return std::nullopt;
   }
   auto reply = crypto::respond(chosen->ke, ke.data, rng_);

@@ -1,5 +1,6 @@
 // How IKE SAs and tunnels belong together: the indexes, what a new IKE SA means for the older ones, INITIAL_CONTACT.
 #include <algorithm>
+#include <utility>
 
 #include "ike/endpoint.hpp"
 
@@ -23,7 +24,26 @@ void IkeEndpoint::remove(std::uint64_t spi) {
   sas_.erase(found);
 }
 
+// An IKE SA that a rekey made: for the tunnel nothing begins or ends with it.
+void IkeEndpoint::adopt(std::unique_ptr<IkeSa> sa) {
+  const std::uint64_t spi = sa->our_spi();
+  Entry& entry = sas_[spi];
+  entry.sa = std::move(sa);
+  entry.announced = true;
+  affected_.push_back(spi);
+}
+
+IkeSa* IkeEndpoint::find_sa(std::uint64_t our_spi) {
+  const auto found = sas_.find(our_spi);
+  if (found == sas_.end()) return nullptr;
+  affected_.push_back(our_spi);
+  return found->second.sa.get();
+}
+
 void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
+  for (const std::uint64_t other : std::exchange(affected_, {})) {
+    if (other != spi && sas_.contains(other)) touch(now, other);
+  }
   Entry& entry = sas_.at(spi);
   IkeSa& sa = *entry.sa;
   if (entry.tunnel == TunnelId{} && sa.tunnel()) {
@@ -49,14 +69,15 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
     IkeSa& old = *sas_.at(spi).sa;
     if (&old == &fresh || !old.is_established() || !old.peer_id().matches(fresh.peer_id())) continue;
-    const bool at_once = old.established_at() > fresh.begun();  // both were under way together
+    const bool at_once = old.established_at() >= fresh.begun();  // both were under way together
     if (fresh.initial_contact_received() && !at_once) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
       // same time may have escaped it.
       old.abandon("the peer began anew (INITIAL_CONTACT)");
-    } else if (!fresh.child()) {
+    } else if (!fresh.carrying_child()) {
       continue;  // it carries nothing, so it replaces nothing
     } else if (fresh.is_initiator() && !at_once) {
+      fresh.take_over_selectors(now, old);
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
     } else if (at_once) {
       // Both sides began. Both can see both: the SA with the lower SPIi stays.
@@ -71,13 +92,15 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   }
 }
 
-// Whoever began the loser deletes it; the other side only sees to it that this happens.
+// Whoever began the loser deletes it; the other side only sees to it that this happens. A winner that the peer began
+// may not stand there yet: our answer can be lost. Until it is certain, the loser carries the peer's traffic.
 void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
-  if (!loser.is_initiator()) {
+  if (!loser.is_initiator() || !winner.is_initiator()) {
     duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
     return;
   }
-  if (winner.child()) actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+  if (const auto child = winner.carrying_child())
+    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *child}});
   loser.close(now, "", IkeSa::Ending::Graceful);
 }
 
@@ -88,10 +111,10 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
     const IkeSa& winner = *sas_.at(other).sa;
-    if (!winner.is_established() || !winner.child() || winner.spi_i() >= loser.spi_i() ||
+    if (!winner.is_established() || !winner.carrying_child() || winner.spi_i() >= loser.spi_i() ||
         !winner.peer_id().matches(loser.peer_id()))
       continue;
-    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.child()}});
+    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.carrying_child()}});
     loser.close(now, "", IkeSa::Ending::Graceful);
     touch(now, spi);
     return;

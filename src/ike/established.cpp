@@ -14,7 +14,7 @@ using wire::NotifyType;
 namespace {
 
 constexpr Duration kKeepaliveInterval = 20s;
-constexpr Duration kRenewalByPeer = 10s;
+constexpr Duration kAnotherRekey = 60s;
 
 }  // namespace
 
@@ -30,13 +30,18 @@ void IkeSa::become_established(Instant now) {
   earlier_init_requests_.clear();
   int_auth_i_ = {};
   int_auth_r_ = {};
-  // New keys are wanted before the first of the lifetimes ends: at 80 to 86 % of it, so that many tunnels do not ask at
-  // once. The responder waits until 87 to 93 %, so that one side asks.
-  const Duration lifetime = std::min(tunnel_->ike_lifetime, tunnel_->child_lifetime);
-  const auto percent = static_cast<std::int64_t>((initiator_ ? 80 : 87) + env_.rng.below(7));
-  if (tunnel_->peer) timers_.set(Timer::Renew, now + lifetime / 100 * percent);
+  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth);
+  start_timers(now);
+}
+
+void IkeSa::start_timers(Instant now) {
+  // New keys are wanted before the lifetime ends: at 80 to 86 % of it, so that many tunnels do not ask at once. The
+  // responder waits until 87 to 89 %, so that one side asks; at 90 % a new IKE SA is wanted.
+  const Duration lifetime = tunnel_->ike_lifetime;
+  const auto percent = static_cast<std::int64_t>(initiator_ ? 80 + env_.rng.below(7) : 87 + env_.rng.below(3));
+  timers_.set(Timer::Renew, now + lifetime / 100 * percent);
+  timers_.set(Timer::RenewAnew, now + lifetime / 100 * 90);
   timers_.set(Timer::Expire, now + lifetime);
-  if (child_) child_->renew_at = now + lifetime / 100 * percent;
   timers_.set(Timer::Liveness, now + tunnel_->dpd_idle);
   if (nat_local_ && path_.local.port == env_.config.nat_port) timers_.set(Timer::Keepalive, now + kKeepaliveInterval);
 }
@@ -60,12 +65,14 @@ void IkeSa::handle_esp_activity(Instant last_in) {
 void IkeSa::check_liveness(Instant now) {
   if (!is_established()) return;
   const Instant due = last_heard_ + tunnel_->dpd_idle;
-  if (now < due || outstanding_) {
-    timers_.set(Timer::Liveness, std::max(due, now + 1s));
-    return;
+  if (now < due) {
+    timers_.set(Timer::Liveness, due);
+  } else if (outstanding_) {
+    timers_.set(Timer::LivenessDeadline, liveness_deadline());  // a question is open already
+  } else {
+    tasks_.enqueue(task::Liveness{}, now);
+    timers_.set(Timer::Liveness, now + 1s);
   }
-  send_request(now, ExchangeType::INFORMATIONAL, {});
-  timers_.set(Timer::LivenessDeadline, liveness_deadline());
 }
 
 // A fresh authenticated request from elsewhere moves the peer (rules.md "The outer packet"): always during the
@@ -75,14 +82,16 @@ void IkeSa::follow_peer(const Path& arrived) {
   if (is_established() && initiator_ && nat_local_) return;
   const bool moved = is_established();
   path_ = arrived;
-  if (moved && child_) {
+  if (moved && !children_.empty()) {
     env_.actions.emplace_back(PlaneCommand{ipsec::UpdatePeer{tunnel_->id, outer_path()}});
     report(Report::What::PeerMoved, fmt::format("{} now at {}", peer_id_.to_string(), path_.remote.to_string()));
   }
 }
 
 void IkeSa::handle_esp_moved(const Endpoint& from) {
-  if (!is_established() || !child_ || (initiator_ && nat_local_) || child_->encapsulation != ipsec::Encapsulation::Udp)
+  const auto child = children_.find(carrying_child().value_or(ChildSaId{}));
+  if (!is_established() || child == children_.end() || (initiator_ && nat_local_) ||
+      child->second.info.encapsulation != ipsec::Encapsulation::Udp)
     return;
   if (from == path_.remote) return;
   path_.remote = from;
@@ -98,7 +107,7 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
       (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
     send_response(now, ExchangeType::INFORMATIONAL, {});
     const bool was_live = is_established();
-    remove_child();
+    remove_children();
     if (was_live)
       report(Report::What::Down,
              fmt::format(
@@ -107,78 +116,69 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
     linger(now);
     return;
   }
-  wire::Payloads answer;
   bool delete_ike = false;
-  bool delete_child = false;
-  std::vector<std::uint32_t> ours;
+  std::vector<ipsec::EspSpi> theirs;
   for (const wire::Payload& p : message.payloads) {
     const auto* d = std::get_if<wire::DeletePayload>(&p);
     if (d == nullptr) continue;
     if (d->protocol == wire::ProtocolId::IKE) delete_ike = true;
-    if (d->protocol != wire::ProtocolId::ESP || !child_) continue;
-    // The peer names its own inbound SPI: our outbound one (RFC 7296 1.4.1).
-    if (std::find(d->spis.begin(), d->spis.end(), child_->spi_out) != d->spis.end() && !delete_child) {
-      delete_child = true;
-      ours.push_back(child_->spi_in);
-    }
+    if (d->protocol == wire::ProtocolId::ESP) theirs.insert(theirs.end(), d->spis.begin(), d->spis.end());
   }
   if (delete_ike) {
+    // Our own rekey is forgotten (RFC 7296 2.25.2); the peer's, if it has made its IKE SA already, takes over.
+    if (const auto* own = std::get_if<OwnIke>(&active_); own != nullptr && own->rival && own->rival->spi != 0) {
+      IkeSa* rival = env_.tunnels.find_sa(own->rival->spi);
+      if (rival != nullptr && !rival->is_closed()) {
+        bequeath(now, *rival);
+        become_superseded(now);
+      }
+    }
     send_response(now, ExchangeType::INFORMATIONAL, {});
     const bool was_live = is_established();
-    const auto old_keys = timers_.at(Timer::OldKeys);
     linger(now);
-    retire_child(now);
-    if (old_keys) timers_.set(Timer::OldKeys, *old_keys);
+    retire_children(now);
     if (was_live) report(Report::What::Down, fmt::format("{} deleted the IKE SA", peer_text()));
     return;
   }
-  if (delete_child && is_established()) {
-    answer.emplace_back(wire::DeletePayload{wire::ProtocolId::ESP, std::move(ours)});
-    send_response(now, ExchangeType::INFORMATIONAL, answer);
-    // Without its Child SA this IKE SA has nothing to protect: it ends, and a new one brings the tunnel back.
-    close(now, fmt::format("{} deleted the Child SA", peer_text()));
-    return;
-  }
+  std::vector<std::uint32_t> ours;
+  if (is_established()) on_delete_children(now, theirs, ours);
+  wire::Payloads answer;
+  if (!ours.empty()) answer.emplace_back(wire::DeletePayload{wire::ProtocolId::ESP, std::move(ours)});
   send_response(now, ExchangeType::INFORMATIONAL, answer);
 }
 
-void IkeSa::on_informational_response(Instant now, const Verified& message) {
-  if (is_established()) {
-    const NotifyPayload* error = first_error(message.payloads);
-    if (error == nullptr ||
-        (error->type != NotifyType::AUTHENTICATION_FAILED && error->type != NotifyType::INVALID_SYNTAX))
-      return;
-    abandon(
-        fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));  // fatal for both (RFC 7296 2.21.3)
-    return;
+// `theirs`: the peer's inbound SPIs, our outbound ones. What we are deleting ourselves is not answered for (RFC 7296
+// 2.25.1): our own DELETE, and its answer, are on their way.
+void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs,
+                               std::vector<std::uint32_t>& ours) {
+  for (const ipsec::EspSpi spi : theirs) {
+    ChildSa* child = child_by_peer_spi(spi);
+    if (child == nullptr) continue;
+    const auto* deleting = std::get_if<task::DeleteChild>(&active_);
+    if (deleting == nullptr || deleting->child != child->info.id) ours.push_back(child->info.spi_in);
+    let_successor_carry(*child);
+    // The peer takes the successor back: what it was to succeed carries on, and is rekeyed another time.
+    ChildSa* old = child->replaces ? find_child(*child->replaces) : nullptr;
+    if (old != nullptr && old->info.state == ChildState::Rekeyed) {
+      old->info.state = ChildState::Live;
+      old->deadline.reset();
+      old->rekey_at = now + kAnotherRekey;
+    }
+    retire_child(now, *child, fmt::format("{} deleted the Child SA", peer_text()));
   }
+}
+
+// The Delete is answered, or what was asked before it; old inbound keys may still have to stay for a moment.
+void IkeSa::on_deleting_response(Instant now) {
   const auto* deleting = std::get_if<Deleting>(&state_);
   if (deleting == nullptr) return;
   if (!deleting->sent) {
     send_delete(now);
-    return;
-  }
-  // The Delete is answered; old inbound keys may still have to stay for a moment.
-  if (const auto old_keys = timers_.at(Timer::OldKeys)) {
+  } else if (!children_.empty()) {
     linger(now);
-    timers_.set(Timer::OldKeys, *old_keys);
   } else {
     to_closed();
   }
-}
-
-// Rekeying comes by a new IKE SA so far (make-before-break), so requests to create or rekey SAs are declined as
-// RFC 7296 1.3 and 4 allow; the answer is authenticated and the SA stays.
-void IkeSa::on_create_child_request(Instant now, const Verified& message) {
-  if (message.exchange == ExchangeType::IKE_FOLLOWUP_KE) {
-    send_error_response(now, message.exchange, NotifyType::STATE_NOT_FOUND);
-    return;
-  }
-  send_error_response(now, message.exchange,
-                      is_established() ? NotifyType::NO_ADDITIONAL_SAS : NotifyType::TEMPORARY_FAILURE);
-  // The peer may now begin anew by itself; if it does not within a moment, we do.
-  if (is_established() && tunnel_->peer)
-    timers_.set(Timer::Renew, std::min(timers_.at(Timer::Renew).value_or(now + kRenewalByPeer), now + kRenewalByPeer));
 }
 
 }  // namespace qanat::ike

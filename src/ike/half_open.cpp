@@ -8,7 +8,6 @@ namespace {
 
 constexpr unsigned kPrefixV4 = 24;
 constexpr unsigned kPrefixV6 = 56;
-constexpr Duration kPatience = 30s;
 constexpr Duration kPatienceUnderLoad = 5s;  // RFC 8019 4.1 has 2 s as the floor; this lets two retransmissions through
 constexpr unsigned kMaxSteps = 4;
 
@@ -70,7 +69,8 @@ bool HalfOpenTable::is_under_load() const {
 Duration HalfOpenTable::patience(const IpAddress& source) const {
   const Counts counts = of(source);
   const bool suspect = std::max(counts.unverified, counts.verified) >= config_.prefix_limit;
-  return is_under_load() || suspect ? kPatienceUnderLoad : kPatience;
+  return is_under_load() || suspect ? std::min(kPatienceUnderLoad, config_.half_open_patience)
+                                    : config_.half_open_patience;
 }
 
 std::uint8_t HalfOpenTable::difficulty(const IpAddress& source) const {

@@ -17,7 +17,6 @@ using wire::PayloadType;
 
 namespace {
 
-constexpr std::size_t kNonceSize = 32;
 constexpr unsigned kMaxRestarts = 5;          // cookies and INVALID_KE_PAYLOAD together
 constexpr Duration kAttemptLimit = 600s;      // beyond the 12 sends of any one exchange
 constexpr Duration kPatienceAfterHint = 10s;  // a true answer may still follow a forged refusal (RFC 7296 2.21.1)
@@ -34,9 +33,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
   sa->begun_ = now;
   sa->since_ = now;
   sa->last_heard_ = now;
-  const bool on_nat_port = sa->tunnel_->peer_port == env.config.nat_port;
-  sa->path_ = {{sa->tunnel_->local, on_nat_port ? env.config.nat_port : env.config.ike_port},
-               {*sa->tunnel_->peer, sa->tunnel_->peer_port}};
+  sa->path_ = first_path(*sa->tunnel_, env.config);
   AwaitInit state;
   state.offer = ipsec::offer_ike(sa->tunnel_->ike);
   const KeId group = sa->tunnel_->ike.front().ke.front();
@@ -83,7 +80,7 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
     handshake_.back().request_octets = static_cast<std::uint32_t>(attempt.requests.back().size());
   }
   transmit(path_, outstanding_->datagrams);
-  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
 }
 
 // An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.
@@ -142,6 +139,7 @@ void IkeSa::on_init_notify(Instant now, const NotifyPayload& notify) {
 }
 
 void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
+  if (hold_answer(now, arrived, datagram, message)) return;
   auto& state = std::get<AwaitInit>(state_);
   // Nothing here is authenticated: what does not fit is dropped, and the true answer may still come.
   const auto drop = [&](std::string why) {
@@ -223,6 +221,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   key_exchanges_ = {chosen->ke};
   note_peer_features(message.payloads, message.header, arrived);
   agreed_.note_init(message.payloads);
+  note_auth_puzzle(wire::find_notify(message.payloads, NotifyType::PUZZLE));
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
     classical_reason_ = "local policy: pq = \"off\"";
@@ -246,6 +245,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
 // answered more than one, somebody else demanded the cookie, and the first answer was to an earlier request.
 void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
+  note_rival(message);
   const std::uint64_t spi = message.header.spi_r;
   if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r ||
       std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end())
@@ -261,6 +261,7 @@ void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
 // After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
 void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
   const std::vector<KeId> rounds = chosen_->rounds();
+  if (rounds_done == rounds.size() && begin_auth_puzzle(now, rounds_done)) return;
   if (rounds_done < rounds.size()) {
     auto ke = crypto::KeyExchange::create(rounds[rounds_done], env_.rng);
     if (!ke) return fail_attempt(ke.error().detail);

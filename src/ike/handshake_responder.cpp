@@ -14,11 +14,7 @@ using wire::NotifyPayload;
 using wire::NotifyType;
 using wire::PayloadType;
 
-namespace {
-
-constexpr std::size_t kNonceSize = 32;
-
-}  // namespace
+namespace {}  // namespace
 
 Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
                                               const Path& path, InitRequest request) {

@@ -1,6 +1,8 @@
 // The exchange slots of an IKE SA: what arrives is matched, opened and checked; what leaves is sealed and kept.
 #include "ike/ike_sa.hpp"
 
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "crypto/digest.hpp"
@@ -37,10 +39,8 @@ bool IkeSa::is_half_open() const {
   return !initiator_ && !was_established_ && !is_closed();
 }
 bool IkeSa::is_ending() const {
-  return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Lingering>(state_) || is_closed();
-}
-std::optional<ChildSaId> IkeSa::child() const {
-  return child_ ? std::optional{child_->id} : std::nullopt;
+  return std::holds_alternative<Deleting>(state_) || std::holds_alternative<Superseded>(state_) ||
+         std::holds_alternative<Lingering>(state_) || is_closed();
 }
 
 SaInfo IkeSa::info() const {
@@ -50,8 +50,9 @@ SaInfo IkeSa::info() const {
   out.state = std::visit(
       Overloaded{[](const Established&) { return SaState::Established; },
                  [](const Installing&) { return SaState::Installing; },
-                 [](const Deleting&) { return SaState::Deleting; }, [](const Lingering&) { return SaState::Closed; },
-                 [](const Closed&) { return SaState::Closed; }, [](const auto&) { return SaState::Handshake; }},
+                 [](const Deleting&) { return SaState::Deleting; }, [](const Superseded&) { return SaState::Deleting; },
+                 [](const Lingering&) { return SaState::Closed; }, [](const Closed&) { return SaState::Closed; },
+                 [](const auto&) { return SaState::Handshake; }},
       state_);
   out.initiator = initiator_;
   out.spi_i = context_.spi_i;
@@ -72,13 +73,13 @@ SaInfo IkeSa::info() const {
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
-  out.child = child_;
+  for (const auto& [id, child] : children_) out.children.push_back(child.info);
   out.hint = hint_;
   return out;
 }
 
-void IkeSa::report(Report::What what, std::string detail) {
-  env_.actions.emplace_back(Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail)});
+void IkeSa::report(Report::What what, std::string detail, ChildSaId child) {
+  env_.actions.emplace_back(Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail), child});
 }
 
 std::string IkeSa::peer_text() const {
@@ -102,6 +103,7 @@ void IkeSa::handle_message(Instant now, const Path& arrived, ByteView datagram, 
   } else {
     receive_request(now, arrived, datagram, message);
   }
+  pump(now);
 }
 
 void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
@@ -130,7 +132,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   const bool rounds_left = waiting != nullptr && waiting->rounds_done < chosen_->rounds().size();
   const bool legal =
       (waiting != nullptr && exchange == (rounds_left ? ExchangeType::IKE_INTERMEDIATE : ExchangeType::IKE_AUTH)) ||
-      ((is_established() || std::holds_alternative<Deleting>(state_)) &&
+      ((is_established() || std::holds_alternative<Deleting>(state_) || std::holds_alternative<Superseded>(state_)) &&
        (exchange == ExchangeType::INFORMATIONAL || exchange == ExchangeType::CREATE_CHILD_SA ||
         exchange == ExchangeType::IKE_FOLLOWUP_KE));
   if (!legal) {
@@ -149,6 +151,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   if (waiting != nullptr) timers_.set(Timer::Handshake, now + 2 * patience_);  // it has shown our keys
   follow_peer(arrived);
   peer_alive(now);
+  for (auto& [id, child] : children_) child.unconfirmed = false;  // its window is 1: our last answer has reached it
   if (verified->fault) {
     env_.counters.add(Counter::malformed);
     refuse_request(now, exchange, *verified->fault, 0);
@@ -168,6 +171,9 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     case ExchangeType::INFORMATIONAL:
       on_informational_request(now, std::move(*verified));
       break;
+    case ExchangeType::IKE_FOLLOWUP_KE:
+      on_followup_request(now, *verified);
+      break;
     default:
       on_create_child_request(now, *verified);
       break;
@@ -181,7 +187,7 @@ void IkeSa::refuse_request(Instant now, ExchangeType exchange, const Error& faul
                       type == NotifyType::UNSUPPORTED_CRITICAL_PAYLOAD ? Bytes{critical} : Bytes{});
   // RFC 7296 2.21.2, 2.21.3: INVALID_SYNTAX is fatal for both sides; before AUTH every error is.
   if (is_closed() || (type != NotifyType::INVALID_SYNTAX && live)) return;
-  remove_child();
+  remove_children();
   report(live ? Report::What::Down : Report::What::PeerRefused,
          fmt::format("{}: {} {} {}", peer_text(), wire::to_string(exchange), fault.where, fault.detail));
   linger(now);
@@ -206,12 +212,13 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   timers_.stop(Timer::Retransmit);
   timers_.stop(Timer::LivenessDeadline);
   peer_alive(now);
+  if (wire::find_notify(verified->payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Status usable = check_payloads(verified->exchange, Direction::Response, verified->payloads);
   if (verified->fault) {
     env_.counters.add(Counter::malformed);
     usable = std::unexpected(*verified->fault);
   }
-  if (!usable && !std::holds_alternative<Deleting>(state_)) {
+  if (!usable && !is_ending()) {
     // RFC 7296 2.21.2: a bad response gets no answer; the SA cannot go on.
     const std::string why = fmt::format("bad {} response of {}: {} {}", wire::to_string(verified->exchange),
                                         peer_text(), usable.error().where, usable.error().detail);
@@ -228,8 +235,10 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     on_intermediate_response(now, std::move(*intermediate), std::move(*verified));
   } else if (auto* auth = std::get_if<AwaitAuth>(&state_)) {
     on_auth_response(now, std::move(*auth), std::move(*verified));
+  } else if (is_established()) {
+    on_task_response(now, *verified);
   } else {
-    on_informational_response(now, *verified);
+    on_deleting_response(now);
   }
 }
 
@@ -277,7 +286,8 @@ std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const
   }
   wire::PayloadType first = part.first_inner;
   if (part.is_fragment()) {
-    const FragmentVerdict verdict = reassembly.add(now, mid, part, datagram, std::move(*plaintext));
+    const FragmentVerdict verdict =
+        reassembly.add(now, mid, part, datagram, std::move(*plaintext), env_.config.half_open_patience);
     if (verdict == FragmentVerdict::TooLarge) env_.counters.add(Counter::fragment_too_large);
     restart_reassembly_timer();
     if (verdict != FragmentVerdict::Complete) return std::nullopt;
@@ -348,7 +358,11 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   header.exchange = exchange;
   header.flags = initiator_ ? wire::kFlagInitiator : 0;
   header.message_id = next_message_id_++;
-  auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng);
+  // The solution of a puzzle stands where it can be checked before anything else is (RFC 8019 7.2.2).
+  wire::Payloads clear;
+  if (exchange == ExchangeType::IKE_AUTH && !auth_solution_.empty())
+    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(auth_solution_, {})});
+  auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng, clear);
   if (!sealed) {
     fail_attempt(fmt::format("cannot send {}: {}", wire::to_string(exchange), sealed.error().detail));
     return;
@@ -359,7 +373,7 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   wipe(sealed->plaintext);
   outstanding_ = Outstanding{header.message_id, exchange, std::move(sealed->datagrams), 1, now};
   transmit(path_, outstanding_->datagrams);
-  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+  timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
 }
 
 void IkeSa::send_response(Instant now, ExchangeType exchange, const wire::Payloads& payloads) {

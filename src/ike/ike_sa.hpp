@@ -1,11 +1,12 @@
 // IkeSa: one IKE SA from its first message to its end, in either role (RFC 7296, 7383, 9242, 9370).
 //
 // Getters: id(), our_spi(), info(), next_timeout(). Inputs: handle_message, handle_done, handle_timeout,
-// handle_esp_activity, handle_esp_moved. Commands: initiate, respond, close. Outputs go into Env::actions, which the
-// endpoint drains.
+// handle_esp_activity, handle_esp_moved, handle_soft_limit, handle_hard_limit, handle_first_inbound, handle_acquire.
+// Commands: initiate, respond, close, create_child. Outputs go into Env::actions, which the endpoint drains.
 //
 // The handshake is a variant of small states, each consumed when the next one is made. Two exchange slots stand beside
-// it: our outstanding request, and the peer's last request with the response that we gave to it.
+// it: our outstanding request, and the peer's last request with the response that we gave to it. Once established, what
+// we ask the peer comes from a queue of tasks, one at a time; the one under way is active_.
 #pragma once
 
 #include <deque>
@@ -19,8 +20,10 @@
 #include "crypto/key_exchange.hpp"
 #include "ike/actions.hpp"
 #include "ike/auth_agreement.hpp"
+#include "ike/child_sa.hpp"
 #include "ike/config.hpp"
 #include "ike/counters.hpp"
+#include "ike/create_child.hpp"
 #include "ike/key_schedule.hpp"
 #include "ike/message_rules.hpp"
 #include "ike/puzzle.hpp"
@@ -31,6 +34,9 @@
 namespace qanat::ike {
 
 class TunnelDirectory;
+class IkeSa;
+
+inline constexpr std::size_t kNonceSize = 32;  // of ours; at least half the largest PRF key (RFC 7296 2.10)
 
 // What an IKE SA shares with the others of its endpoint.
 struct Env {
@@ -56,6 +62,13 @@ class TunnelDirectory {
   [[nodiscard]] virtual TunnelRef current(TunnelId tunnel) const = 0;
   // True once, when `tunnel` has no other IKE SA, live or starting, with its identities: INITIAL_CONTACT is sent.
   [[nodiscard]] virtual bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) = 0;
+  // For the IKE SA that a rekey makes: its id, its SPI, its place; and to find one again.
+  [[nodiscard]] virtual IkeSaId new_sa_id() = 0;
+  [[nodiscard]] virtual std::uint64_t new_spi() = 0;
+  virtual void adopt(std::unique_ptr<IkeSa> sa) = 0;
+  [[nodiscard]] virtual IkeSa* find_sa(std::uint64_t our_spi) = 0;
+  // What outlives the IKE SAs of a tunnel.
+  [[nodiscard]] virtual TunnelMemory& memory(TunnelId tunnel) = 0;
 };
 
 // A responder's IKE_SA_INIT that passed every check which costs nothing.
@@ -91,7 +104,8 @@ class IkeSa {
   [[nodiscard]] bool is_closed() const;
   [[nodiscard]] bool cookie_verified() const { return cookie_verified_; }
   [[nodiscard]] const TunnelRef& tunnel() const { return tunnel_; }  // null for a responder before IKE_AUTH
-  [[nodiscard]] std::optional<ChildSaId> child() const;
+  // The newest Child SA that carries; nullopt: there is none.
+  [[nodiscard]] std::optional<ChildSaId> carrying_child() const;
   [[nodiscard]] SaInfo info() const;
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }
@@ -100,7 +114,7 @@ class IkeSa {
   [[nodiscard]] bool is_ending() const;
   [[nodiscard]] bool initial_contact_received() const { return initial_contact_received_; }
   [[nodiscard]] const wire::Identity& peer_id() const { return peer_id_; }
-  [[nodiscard]] std::optional<Instant> next_timeout() const { return timers_.next(); }
+  [[nodiscard]] std::optional<Instant> next_timeout() const;
 
   // `message` was parsed from `datagram` (without the marker), which is addressed to our_spi().
   void handle_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
@@ -120,6 +134,20 @@ class IkeSa {
   void hint_of_trouble(Instant now);
   // Authenticated, replay-checked ESP came from elsewhere (RFC 7296 2.23).
   void handle_esp_moved(const Endpoint& from);
+
+  // The packet path says of a Child SA: its limits come near, or are reached; the peer sends on it.
+  void handle_soft_limit(Instant now, ChildSaId child);
+  void handle_hard_limit(Instant now, ChildSaId child);
+  void handle_first_inbound(ChildSaId child);
+  // A packet finds no Child SA whose selectors take it.
+  void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
+  // Asks for a Child SA with the tunnel's selectors.
+  void create_child(Instant now);
+  // This IKE SA takes the place of `old`: asks for Child SAs with those of its selectors that are not here yet.
+  void take_over_selectors(Instant now, const IkeSa& old);
+  // Asks for new keys of the IKE SA; of its Child SAs.
+  void rekey_ike(Instant now);
+  void rekey_children(Instant now);
 
   // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
   enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
@@ -143,6 +171,10 @@ class IkeSa {
   struct AwaitIntermediate {  // initiator: the response of round `round`
     std::size_t round = 0;
     std::unique_ptr<crypto::KeyExchange> ke;
+  };
+  struct SolvingPuzzle {  // initiator: before IKE_AUTH (RFC 8019 7.2)
+    std::size_t rounds_done = 0;
+    PuzzleSolver solver;
   };
   struct AwaitSpi {  // initiator: an inbound SPI before IKE_AUTH
     RequestId request;
@@ -175,36 +207,39 @@ class IkeSa {
     ipsec::Selectors tsr;
     wire::Payloads answer;  // IDr, AUTH
   };
-  struct Installing {  // both: the Child SA's two directions are being installed
-    RequestId inbound;
-    RequestId outbound;
-    bool inbound_done = false;
-    bool outbound_done = false;
+  struct Installing {  // both: the first Child SA's two directions are being installed
+    ChildSaId child;
     wire::Payloads answer;  // responder: the complete IKE_AUTH response
   };
   struct Established {};
   struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
     bool sent = false;
   };
-  struct Lingering {};  // failed or deleted as responder: the last response may have to be repeated
+  struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
+  struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated
   struct Closed {};
-  using State = std::variant<AwaitInit, AwaitIntermediate, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
-                             AwaitRequest, ReservingSpi, Installing, Established, Deleting, Lingering, Closed>;
+  using State =
+      std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
+                   AwaitRequest, ReservingSpi, Installing, Established, Deleting, Superseded, Lingering, Closed>;
 
   enum class Timer : std::uint8_t {
     Retransmit,
     Handshake,
     Install,
     Worker,
+    Rivals,
     Liveness,
     LivenessDeadline,
     Keepalive,
-    Renew,
+    Renew,      // the IKE SA is to be rekeyed
+    RenewAnew,  // and when that has not succeeded, or reauthentication is due, made anew
+    Reauth,
     Expire,
     Linger,
     Reassembly,
-    OldKeys,
     Puzzle,
+    OwnSpi,   // our CREATE_CHILD_SA awaits an SPI
+    PeerSpi,  // the peer's does
     kCount
   };
 
@@ -259,12 +294,13 @@ class IkeSa {
   [[nodiscard]] std::size_t max_message() const;
   void send_delete(Instant now);
   void to_closed();
+  void on_spi_timeout(Instant now, Timer timer);
   void linger(Instant now);
   void release_spi();
   void restart_reassembly_timer();
   [[nodiscard]] RequestId new_request();
   void fail_attempt(std::string why);
-  void report(Report::What what, std::string detail);
+  void report(Report::What what, std::string detail, ChildSaId child = {});
   [[nodiscard]] std::string peer_text() const;
   void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets,
                       std::uint32_t datagrams);
@@ -276,8 +312,10 @@ class IkeSa {
   void on_init_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void refuse_peer(Instant now, std::string why);
   void on_cookie(Instant now, const wire::NotifyPayload& cookie,
-                 const wire::NotifyPayload* puzzle);  // under_attack.cpp
-  void solve_puzzle(Instant now);                     // under_attack.cpp
+                 const wire::NotifyPayload* puzzle);                           // under_attack.cpp
+  void note_auth_puzzle(const wire::NotifyPayload* puzzle);                    // under_attack.cpp
+  [[nodiscard]] bool begin_auth_puzzle(Instant now, std::size_t rounds_done);  // under_attack.cpp
+  void solve_puzzle(Instant now);                                              // under_attack.cpp
   void take_hint(Instant now, std::string text);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
@@ -294,6 +332,24 @@ class IkeSa {
   void on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message);
   void answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
                    std::vector<wire::CertPayload> certificates);
+
+  // rivals.cpp: several answers to IKE_SA_INIT
+  struct HeldAnswer {
+    Path path;
+    Bytes datagram;
+  };
+  struct Rivals {
+    bool seen = false;   // another answer than the one that was taken
+    bool waits = false;  // the next answer is kept until its rivals have come
+    std::vector<HeldAnswer> held;
+  };
+  [[nodiscard]] static Path first_path(const TunnelConfig& tunnel, const EndpointConfig& config);
+  [[nodiscard]] bool is_unconfirmed() const;
+  void note_rival(const wire::ClearMessage& message);
+  [[nodiscard]] bool begin_anew(Instant now);
+  [[nodiscard]] bool hold_answer(Instant now, const Path& arrived, ByteView datagram,
+                                 const wire::ClearMessage& message);
+  void choose_answer(Instant now);
 
   // auth.cpp: who proves what, by PSK at once, by certificate with a worker's help
   enum class Signer : std::uint8_t { Initiator, Responder };
@@ -314,26 +370,108 @@ class IkeSa {
   void finish_auth(Instant now, const AwaitAuth& sent, const wire::Payloads& message);
   [[nodiscard]] std::string authentication_text() const;
 
-  // child.cpp
+  // children.cpp
+  enum class WhoBegan : std::uint8_t { Us, Peer };
   struct ChildPlan {
     ipsec::ChosenEsp esp;
     ipsec::EspSpi spi_in = 0;
     ipsec::Selectors local_ts;
     ipsec::Selectors remote_ts;
+    std::optional<ChildSaId> replaces{};
   };
+  // The first Child SA, of IKE_AUTH.
   void install_child(Instant now, ChildPlan plan, wire::Payloads answer);
-  void on_installed(Instant now, Installing& state, const ipsec::Done& done);
+  ChildSa& add_child(Instant now, ChildPlan plan, ChildKeys keys, WhoBegan began, SafetyVerdict verdict);
+  void on_installed(Instant now, ChildSa& child, const ipsec::Done& done);
+  void on_first_installed(Instant now, ChildSa& child);
+  void on_child_failed(Instant now, ChildSaId id, const std::string& why);
   void on_install_failed(Instant now, const std::string& why);
-  void remove_child();
-  void retire_child(Instant now);
-  void remove_outbound();
+  void switch_to(ChildSa& child);
+  void announce(ChildSa& child);
+  void remove_outbound(ChildSa& child, std::string why);
+  void remove_child(ChildSaId id, std::string why);
+  void remove_children();
+  void retire_child(Instant now, ChildSa& child, std::string why);
+  void retire_children(Instant now);
+  void delete_child(Instant now, ChildSa& child, std::string why);
+  void let_successor_carry(const ChildSa& old);
+  void forget_child_tasks(ChildSaId id);
+  void handle_child_timeouts(Instant now);
+  void on_child_timeout(Instant now, ChildSa& child);
+  [[nodiscard]] std::optional<Instant> next_child_timeout() const;
+  [[nodiscard]] ChildSa* find_child(ChildSaId id);
+  [[nodiscard]] ChildSa* child_by_peer_spi(ipsec::EspSpi spi);
   [[nodiscard]] ipsec::OuterPath outer_path() const;
+
+  // tasks.cpp: our requests after the handshake
+  void pump(Instant now);
+  [[nodiscard]] bool can_start_task() const;
+  void start_task(Instant now, QueuedTask task);
+  void on_task_response(Instant now, const Verified& message);
+  void on_child_deleted(Instant now, ChildSaId id);
+  void put_off(Instant now, QueuedTask task);
+  void drop_tasks();
+
+  // own_child.cpp: our CREATE_CHILD_SA
+  void begin_own_child(Instant now, QueuedTask task, std::optional<ChildSaId> old);
+  void on_own_spi(Instant now, const ipsec::Done& done);
+  void send_own_create(Instant now, OwnChild& own);
+  void on_own_response(Instant now, OwnChild own, const Verified& message);
+  void on_own_refused(Instant now, OwnChild own, const wire::NotifyPayload& error);
+  void on_own_created(Instant now, OwnChild own, const Verified& message);
+  void on_own_followup(Instant now, OwnChild own, const Verified& message);
+  void next_own_step(Instant now, OwnChild own, const wire::Payloads& payloads);
+  void on_own_installed(Instant now, ChildSa& child);
+  void on_own_install_failed(Instant now, const std::string& why);
+  void end_own(Instant now, OwnChild own, bool again);
+  void undo_own(Instant now, OwnChild own, const std::string& why);
+
+  // peer_child.cpp: the peer's
+  void on_create_child_request(Instant now, const Verified& message);
+  void on_followup_request(Instant now, const Verified& message);
+  void refuse_create(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Counter counter, std::string why,
+                     Bytes data = {});
+  void refuse_bad_ke(Instant now, wire::ExchangeType exchange, const std::string& why);
+  void on_peer_spi(Instant now, const ipsec::Done& done);
+  void next_peer_step(Instant now, PeerChild peer);
+  void on_peer_installed(Instant now, ChildSa& child);
+  void on_peer_install_failed(Instant now, const std::string& why);
+  [[nodiscard]] bool peer_rekeys(ChildSaId child) const;
+  [[nodiscard]] bool peer_rekeys_ike() const;
+  void release_parked(const Parked& parked);
+  void drop_parked(Instant now);
+  [[nodiscard]] SafetyVerdict child_verdict(const KeRounds& rounds) const;
+
+  // own_ike.cpp, peer_ike.cpp, heir.cpp: the rekey of the IKE SA
+  struct HeirPlan {
+    WhoBegan began{};
+    std::uint64_t our_spi = 0;
+    std::uint64_t peer_spi = 0;
+    ipsec::ChosenIke chosen;
+    Bytes nonce_i;
+    Bytes nonce_r;
+    const KeRounds* rounds = nullptr;
+  };
+  void begin_own_ike(Instant now, QueuedTask task);
+  void send_own_ike(Instant now, OwnIke own);
+  void on_own_ike_response(Instant now, OwnIke own, const Verified& message);
+  void end_own_ike(Instant now, OwnIke own, bool again);
+  void lose_own_ike(Instant now, OwnIke own);
+  void on_rekey_ike_request(Instant now, const Verified& message);
+  void on_ike_followup(Instant now, PeerIke peer, const wire::KePayload* ke);
+  void next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer);
+  IkeSa& make_heir(Instant now, HeirPlan plan);
+  void bequeath(Instant now, IkeSa& heir);
+  void become_superseded(Instant now);
+  void delete_superseded(Instant now);
+  [[nodiscard]] SafetyVerdict rekeyed_verdict(const KeRounds& rounds) const;
 
   // established.cpp
   void become_established(Instant now);
+  void start_timers(Instant now);
   void on_informational_request(Instant now, Verified message);
-  void on_informational_response(Instant now, const Verified& message);
-  void on_create_child_request(Instant now, const Verified& message);
+  void on_deleting_response(Instant now);
+  void on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs, std::vector<std::uint32_t>& ours);
   void peer_alive(Instant now);
   void check_liveness(Instant now);
   [[nodiscard]] Instant liveness_deadline() const;
@@ -374,6 +512,7 @@ class IkeSa {
   bool was_established_ = false;
   bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
   AuthAgreement agreed_;
+  Rivals rivals_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   bool peer_intermediate_ = false;
@@ -384,15 +523,21 @@ class IkeSa {
   std::string classical_reason_;
   std::string hint_;
   std::vector<ExchangeRecord> handshake_;
-  std::optional<ChildInfo> child_;
-  bool outbound_installed_ = false;
-  bool child_announced_ = false;
+  ChildSas children_;
+  TaskQueue tasks_;
+  Active active_;
+  std::optional<PeerChild> peer_child_;  // its request is being worked on
+  std::vector<Parked> parked_;
+  bool more_selectors_ = false;          // ADDITIONAL_TS_POSSIBLE came
+  std::optional<Instant> next_acquire_;  // packets ask for Child SAs no sooner
   bool initial_contact_received_ = false;
   Instant begun_;
   Instant since_;
   Instant last_heard_;
-  Duration patience_ = 30s;  // responder: with a peer that has not authenticated yet
-  Instant next_trouble_;     // hints before this are ignored
+  Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
+  std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH
+  Bytes auth_solution_;
+  Instant next_trouble_;  // hints before this are ignored
   std::uint32_t auth_message_id_ = 0;
 };
 

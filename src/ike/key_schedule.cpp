@@ -64,6 +64,18 @@ KeysWithoutPpk apply_ppk(PrfId prf, ByteView ppk, KeySet& keys) {
   return before;
 }
 
+ChildKeys derive_child_keys(PrfId prf, const SecretBytes& sk_d, const SecretBytes& seed, const CipherSuite& child) {
+  const crypto::CipherSizes sizes = crypto::cipher_sizes(child);
+  const std::size_t one = sizes.encr_key + sizes.integ_key;
+  const SecretBytes material = crypto::prf_plus(prf, sk_d.expose(), {seed.expose()}, 2 * one);
+  return {SecretBytes::copy_of(material.expose().first(one)), SecretBytes::copy_of(material.expose().subspan(one))};
+}
+
+KeySet derive_rekeyed_keys(PrfId old_prf, const SecretBytes& old_sk_d, const SecretBytes& seed,
+                           const KeyContext& fresh) {
+  return expand(fresh, crypto::prf(old_prf, old_sk_d.expose(), {seed.expose()}));
+}
+
 void IntAuth::add(PrfId prf, const SecretBytes& sk_p, ByteView message_a, ByteView plaintext) {
   chain_ = crypto::prf(prf, sk_p.expose(), {chain_.expose(), message_a, plaintext});
 }

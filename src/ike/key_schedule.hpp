@@ -46,6 +46,14 @@ struct KeysWithoutPpk {
   SecretBytes sk_d, sk_pi, sk_pr;
 };
 [[nodiscard]] KeysWithoutPpk apply_ppk(PrfId prf, ByteView ppk, KeySet& keys);
+// KEYMAT of a Child SA made by CREATE_CHILD_SA (RFC 7296 2.17, RFC 9370 2.2.4): prf+(SK_d, seed), where the seed is
+// SK(0) | Ni | Nr | SK(1) | .. of that exchange, and "initiator" whoever began it.
+[[nodiscard]] ChildKeys derive_child_keys(PrfId prf, const SecretBytes& sk_d, const SecretBytes& seed,
+                                          const CipherSuite& child);
+// The keys of an IKE SA that a rekey made (RFC 7296 2.18): SKEYSEED = prf(SK_d, seed) with the old SA's PRF, then prf+
+// with all that is new.
+[[nodiscard]] KeySet derive_rekeyed_keys(PrfId old_prf, const SecretBytes& old_sk_d, const SecretBytes& seed,
+                                         const KeyContext& fresh);
 
 // The IntAuth chain over IKE_INTERMEDIATE messages (RFC 9242 3.3.2). One for each direction.
 class IntAuth {

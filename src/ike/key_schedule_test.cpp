@@ -143,6 +143,44 @@ TEST(SignedOctets, AreThoseOfRfc7296AndEndWithIntAuthOnlyWhenThereIsOne) {
   EXPECT_EQ(signed_octets(in), join({plain, to_bytes(i.value()), to_bytes(r.value()), {1, 2, 3, 4}}));
 }
 
+// draft-ietf-ipsecme-ikev2-downgrade-prevention: zeros, what the signer received, what it sent; the rest as ever.
+TEST(SignedOctets, BeginWithBothMessagesWhenTheFullTranscriptWasNegotiated) {
+  const Bytes mine = octets(40, 1);
+  const Bytes theirs = octets(50, 2);
+  const SecretBytes sk_p = SecretBytes::copy_of(octets(32, 7));
+  const IntAuth none;
+  SignedOctetsInput in;
+  in.prf = PrfId::PRF_HMAC_SHA2_256;
+  in.init_message = mine;
+  in.peer_nonce = mine;
+  in.sk_p = &sk_p;
+  in.id_body = theirs;
+  in.int_auth_i = &none;
+  in.int_auth_r = &none;
+  const Bytes plain = signed_octets(in);
+  in.peer_init_message = theirs;
+  EXPECT_EQ(signed_octets(in), join({Bytes(8), theirs, plain}));
+}
+
+// RFC 8784 3: SK_d = prf+(PPK, SK_d'), the same for SK_pi and SK_pr; for our PRFs one iteration: prf(PPK, SK' | 0x01).
+TEST(PostQuantumKey, IsMixedIntoThreeKeysAndNoMore) {
+  const PrfId prf = PrfId::PRF_HMAC_SHA2_384;
+  const Bytes ppk = octets(40, 3);
+  KeySet keys;
+  keys.sk_d = SecretBytes::copy_of(octets(48, 1));
+  keys.sk_pi = SecretBytes::copy_of(octets(48, 2));
+  keys.sk_pr = SecretBytes::copy_of(octets(48, 3));
+  keys.sk_ei = SecretBytes::copy_of(octets(36, 4));
+  const KeysWithoutPpk before = apply_ppk(prf, ppk, keys);
+  EXPECT_EQ(to_bytes(before.sk_d.expose()), octets(48, 1));
+  EXPECT_EQ(to_bytes(before.sk_pi.expose()), octets(48, 2));
+  EXPECT_EQ(to_bytes(before.sk_pr.expose()), octets(48, 3));
+  EXPECT_EQ(to_bytes(keys.sk_d.expose()), hmac(prf, ppk, join({octets(48, 1), {1}})));
+  EXPECT_EQ(to_bytes(keys.sk_pi.expose()), hmac(prf, ppk, join({octets(48, 2), {1}})));
+  EXPECT_EQ(to_bytes(keys.sk_pr.expose()), hmac(prf, ppk, join({octets(48, 3), {1}})));
+  EXPECT_EQ(to_bytes(keys.sk_ei.expose()), octets(36, 4));
+}
+
 TEST(PskAuth, UsesTheKeyPad) {
   const PrfId prf = PrfId::PRF_HMAC_SHA2_256;
   const Bytes psk = to_bytes("secret");

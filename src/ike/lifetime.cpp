@@ -14,7 +14,6 @@ using wire::ExchangeType;
 namespace {
 
 constexpr Duration kLinger = 30s;
-constexpr Duration kOldKeys = 5s;  // old inbound keys still open what is under way (rules.md "Rekey without loss")
 
 }  // namespace
 
@@ -22,14 +21,14 @@ void IkeSa::handle_timeout(Instant now) {
   while (const auto timer = timers_.expire(now)) {
     switch (*timer) {
       case Timer::Retransmit: {
-        if (!outstanding_) break;
-        if (outstanding_->sends >= kMaxSends) {
+        if (!outstanding_ || begin_anew(now)) break;
+        if (outstanding_->sends >= env_.config.retransmit.sends) {
           const std::string why =
               hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
-                                          wire::to_string(outstanding_->exchange), kMaxSends)
+                                          wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
                             : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
-          if (std::holds_alternative<Established>(state_) || std::holds_alternative<Deleting>(state_)) {
-            remove_child();
+          if (is_established() || is_ending()) {
+            remove_children();
             if (is_established()) report(Report::What::Down, why);
             to_closed();
           } else {
@@ -39,7 +38,7 @@ void IkeSa::handle_timeout(Instant now) {
         }
         ++outstanding_->sends;
         transmit(path_, outstanding_->datagrams);
-        timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng));
+        timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng, env_.config.retransmit));
         break;
       }
       case Timer::Handshake:
@@ -53,6 +52,9 @@ void IkeSa::handle_timeout(Instant now) {
       case Timer::Install:
         on_install_failed(now, "the packet path did not confirm the keys within 2 s");
         return;
+      case Timer::Rivals:
+        choose_answer(now);
+        break;
       case Timer::Worker:
         env_.counters.add(Counter::worker_timeout);
         on_worker_failed(now, "no worker has answered within 10 s");
@@ -61,7 +63,7 @@ void IkeSa::handle_timeout(Instant now) {
         check_liveness(now);
         break;
       case Timer::LivenessDeadline:
-        remove_child();
+        remove_children();
         report(Report::What::Down,
                fmt::format("{} has not answered for {} s", peer_text(),
                            std::chrono::duration_cast<std::chrono::seconds>(tunnel_->dpd_timeout).count()));
@@ -72,12 +74,22 @@ void IkeSa::handle_timeout(Instant now) {
         timers_.set(Timer::Keepalive, now + 20s);
         break;
       case Timer::Renew:
-        report(Report::What::RenewWanted, "the keys' lifetime is nearly over");
+        tasks_.enqueue(task::RekeyIke{}, now);
+        break;
+      case Timer::RenewAnew:
+        report(Report::What::RenewWanted, "no rekey of the IKE SA has succeeded, and its lifetime is nearly over");
+        break;
+      case Timer::Reauth:
+        report(Report::What::RenewWanted, "the peers are to authenticate again");
         break;
       case Timer::Expire:
         close(now, "the keys' lifetime is over");
         break;
       case Timer::Linger:
+        if (std::holds_alternative<Superseded>(state_)) {
+          delete_superseded(now);  // the peer should have done so
+          break;
+        }
         to_closed();
         return;
       case Timer::Reassembly:
@@ -88,8 +100,9 @@ void IkeSa::handle_timeout(Instant now) {
         }
         restart_reassembly_timer();
         break;
-      case Timer::OldKeys:
-        remove_child();
+      case Timer::OwnSpi:
+      case Timer::PeerSpi:
+        on_spi_timeout(now, *timer);
         break;
       case Timer::Puzzle:
         solve_puzzle(now);
@@ -98,6 +111,19 @@ void IkeSa::handle_timeout(Instant now) {
         break;
     }
   }
+  drop_parked(now);
+  handle_child_timeouts(now);
+  pump(now);
+}
+
+// The packet path gave no SPI in time.
+void IkeSa::on_spi_timeout(Instant now, Timer timer) {
+  const ipsec::Done late{RequestId{}, 0, fail(ErrorKind::Resource, "packet path", "gave no SPI within 2 s")};
+  if (timer == Timer::OwnSpi) {
+    on_own_spi(now, late);
+  } else {
+    on_peer_spi(now, late);
+  }
 }
 
 void IkeSa::release_spi() {
@@ -105,7 +131,8 @@ void IkeSa::release_spi() {
 }
 
 void IkeSa::to_closed() {
-  remove_child();
+  remove_children();
+  drop_tasks();
   release_spi();
   state_ = Closed{};
   timers_ = {};
@@ -118,6 +145,7 @@ void IkeSa::to_closed() {
 
 // The SA is over, and the last response may have to be repeated for a while.
 void IkeSa::linger(Instant now) {
+  drop_tasks();
   release_spi();
   state_ = Lingering{};
   timers_ = {};
@@ -125,46 +153,42 @@ void IkeSa::linger(Instant now) {
   timers_.set(Timer::Linger, now + (is_half_open() ? std::min(kLinger, patience_) : kLinger));
 }
 
-void IkeSa::retire_child(Instant now) {
-  if (!child_) return;
-  remove_outbound();
-  timers_.set(Timer::OldKeys, now + kOldKeys);
-}
-
 void IkeSa::fail_attempt(std::string why) {
-  remove_child();
+  remove_children();
   report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
   to_closed();
 }
 
 void IkeSa::abandon(std::string why) {
-  remove_child();
+  remove_children();
   report(Report::What::Down, std::move(why));
   to_closed();
 }
 
 void IkeSa::close(Instant now, std::string why, Ending ending) {
+  if (std::holds_alternative<Superseded>(state_)) return delete_superseded(now);
   if (is_ending()) {
-    if (ending == Ending::AtOnce) remove_child();  // the old inbound keys need not wait any longer
+    if (ending == Ending::AtOnce) remove_children();  // the old inbound keys need not wait any longer
     return;
   }
   // The peer's answer to IKE_AUTH has come, so it holds the SA for established: it is told.
   if (initiator_ && std::holds_alternative<Installing>(state_)) become_established(now);
   if (!is_established()) {
-    remove_child();
+    remove_children();
     if (!why.empty()) report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
     to_closed();
     return;
   }
   timers_ = {};
-  if (ending == Ending::AtOnce) remove_child();
-  retire_child(now);
+  drop_tasks();
+  if (ending == Ending::AtOnce) remove_children();
+  retire_children(now);
   if (!why.empty()) report(Report::What::Down, std::move(why));
   state_ = Deleting{};
   timers_.set(Timer::Linger, now + kLinger);
   if (outstanding_) {
     // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.
-    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng));
+    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
   } else {
     send_delete(now);
   }

@@ -35,9 +35,9 @@ constexpr Rule kAuthRequest[] = {
 constexpr Rule kAuthResponse[] = {{PayloadType::IDr, 0, 1}, {PayloadType::CERT, 0, kMany}, {PayloadType::AUTH, 0, 1},
                                   {PayloadType::CP, 0, 1},  {PayloadType::SA, 0, 1},       {PayloadType::TSi, 0, 1},
                                   {PayloadType::TSr, 0, 1}, {PayloadType::EAP, 0, 1}};
-constexpr Rule kCreateChild[] = {{PayloadType::SA, 0, 1},
+constexpr Rule kCreateChild[] = {{PayloadType::SA, 1, 1},
                                  {PayloadType::KE, 0, 1},
-                                 {PayloadType::Nonce, 0, 1},
+                                 {PayloadType::Nonce, 1, 1},
                                  {PayloadType::TSi, 0, 1},
                                  {PayloadType::TSr, 0, 1}};
 constexpr Rule kFollowupKe[] = {{PayloadType::KE, 0, 1}};

@@ -13,14 +13,14 @@ FragmentVerdict Reassembly::check(std::uint32_t message_id, const wire::Encrypte
 }
 
 FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part,
-                                ByteView datagram, Bytes plaintext) {
+                                ByteView datagram, Bytes plaintext, Duration patience) {
   const FragmentVerdict verdict = check(message_id, part);
   if (verdict != FragmentVerdict::Stored) return verdict;
   if (message_id != message_id_ || part.total_fragments > total_) clear();
   if (parts_.empty()) {
     message_id_ = message_id;
     total_ = part.total_fragments;
-    deadline_ = now + kReassemblyTimeout;
+    deadline_ = now + patience;
   }
   if (octets_ + plaintext.size() > limit_) {
     clear();

@@ -26,9 +26,10 @@ class Reassembly {
   explicit Reassembly(std::size_t limit = kMaxReassembled) : limit_(limit) {}
   // What can be said before spending the decryption: number and total fit what is stored.
   [[nodiscard]] FragmentVerdict check(std::uint32_t message_id, const wire::EncryptedPart& part) const;
-  // Stores verified plaintext. A larger total than before drops what there was (the sender has refragmented).
+  // Stores verified plaintext. A larger total than before drops what there was (the sender has refragmented). The first
+  // fragment waits for the others as long as `patience`.
   [[nodiscard]] FragmentVerdict add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part,
-                                    ByteView datagram, Bytes plaintext);
+                                    ByteView datagram, Bytes plaintext, Duration patience = kReassemblyTimeout);
 
   struct Complete {
     wire::PayloadType first_inner{};

@@ -11,13 +11,21 @@ namespace qanat::ike {
 
 inline constexpr unsigned kMaxSends = 12;
 
+// The product's own as it stands; the simulator also plays peers with another one.
+struct RetransmitSchedule {
+  Duration first = 1s;
+  double factor = 1.6;
+  Duration longest = 60s;
+  double jitter = 0.1;  // of every wait, up and down
+  unsigned sends = kMaxSends;
+};
+
 // The wait after the `sends`-th send (1-based).
-[[nodiscard]] inline Duration retransmit_delay(unsigned sends, Rng& rng) {
-  constexpr std::int64_t kMax = Duration{60s}.count();
-  double delay = static_cast<double>(Duration{1s}.count());
-  for (unsigned i = 1; i < sends; ++i) delay *= 1.6;
-  const double jitter = 0.9 + 0.2 * static_cast<double>(rng.below(10001)) / 10000.0;
-  return Duration{std::min(kMax, static_cast<std::int64_t>(delay * jitter))};
+[[nodiscard]] inline Duration retransmit_delay(unsigned sends, Rng& rng, const RetransmitSchedule& schedule = {}) {
+  double delay = static_cast<double>(schedule.first.count());
+  for (unsigned i = 1; i < sends; ++i) delay *= schedule.factor;
+  const double jitter = 1 - schedule.jitter + 2 * schedule.jitter * static_cast<double>(rng.below(10001)) / 10000.0;
+  return Duration{static_cast<std::int64_t>(std::min(static_cast<double>(schedule.longest.count()), delay * jitter))};
 }
 
 }  // namespace qanat::ike

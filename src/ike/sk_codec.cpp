@@ -33,17 +33,21 @@ Bytes header_with_lengths(Bytes head, std::size_t plaintext_size) {
 }  // namespace
 
 Result<Bytes> SkSealer::seal_one(const wire::IkeHeader& header, PayloadType first, ByteView text, std::uint16_t number,
-                                 std::uint16_t total, Rng& rng) {
+                                 std::uint16_t total, Rng& rng, const wire::Payloads& clear) {
   const crypto::CipherSizes& sizes = cipher_.sizes();
   const std::size_t padded = (text.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
   const std::size_t prefix = total == 0 ? wire::kSkHeaderSize : wire::kSkfHeaderSize;
   const std::size_t payload_size = prefix + sizes.iv + padded + sizes.icv;
 
+  const PayloadType type = total == 0 ? PayloadType::SK : PayloadType::SKF;
+  ByteWriter in_front;
+  const PayloadType front = wire::write_chain(in_front, clear, type);
   ByteWriter out;
   wire::IkeHeader h = header;
-  h.next_payload = total == 0 ? PayloadType::SK : PayloadType::SKF;
-  h.length = static_cast<std::uint32_t>(wire::kIkeHeaderSize + payload_size);
+  h.next_payload = clear.empty() ? type : front;
+  h.length = static_cast<std::uint32_t>(wire::kIkeHeaderSize + in_front.size() + payload_size);
   wire::write_header(out, h);
+  out.bytes(in_front.view());
   out.u8(static_cast<std::uint8_t>(first));
   out.u8(0);
   out.u16(static_cast<std::uint16_t>(payload_size));
@@ -69,7 +73,7 @@ Result<Bytes> SkSealer::seal_one(const wire::IkeHeader& header, PayloadType firs
 }
 
 Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::Payloads& payloads,
-                                     std::size_t max_message, Rng& rng) {
+                                     std::size_t max_message, Rng& rng, const wire::Payloads& clear) {
   SealedMessage out;
   ByteWriter chain;
   const PayloadType first = wire::write_chain(chain, payloads);
@@ -78,10 +82,13 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
     return fail(ErrorKind::Resource, "IKE message", "is too large to send");
   }
 
+  ByteWriter in_front;
+  const PayloadType front = wire::write_chain(in_front, clear, PayloadType::SK);
   ByteWriter head;
   wire::IkeHeader h = header;
-  h.next_payload = PayloadType::SK;
+  h.next_payload = clear.empty() ? PayloadType::SK : front;
   wire::write_header(head, h);
+  head.bytes(in_front.view());
   head.u8(static_cast<std::uint8_t>(first));
   head.u8(0);
   head.u16(0);
@@ -89,13 +96,14 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
 
   const crypto::CipherSizes& sizes = cipher_.sizes();
   const std::size_t padded = (out.plaintext.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
-  const std::size_t whole = wire::kIkeHeaderSize + wire::kSkHeaderSize + sizes.iv + padded + sizes.icv;
+  const std::size_t whole =
+      wire::kIkeHeaderSize + in_front.size() + wire::kSkHeaderSize + sizes.iv + padded + sizes.icv;
   if (max_message == 0 || whole <= max_message) {
-    QANAT_ASSIGN(Bytes datagram, seal_one(header, first, out.plaintext, 0, 0, rng));
+    QANAT_ASSIGN(Bytes datagram, seal_one(header, first, out.plaintext, 0, 0, rng, clear));
     out.datagrams.push_back(std::move(datagram));
     return out;
   }
-  const std::size_t overhead = wire::kIkeHeaderSize + wire::kSkfHeaderSize + sizes.iv + sizes.icv;
+  const std::size_t overhead = wire::kIkeHeaderSize + in_front.size() + wire::kSkfHeaderSize + sizes.iv + sizes.icv;
   const std::size_t room =
       max_message > overhead + sizes.block + 16 ? (max_message - overhead) / sizes.block * sizes.block - 1 : 16;
   const std::size_t total = (out.plaintext.size() + room - 1) / room;
@@ -104,8 +112,9 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
   }
   for (std::size_t i = 0; i < total; ++i) {
     const ByteView part = ByteView{out.plaintext}.subspan(i * room, std::min(room, out.plaintext.size() - i * room));
-    QANAT_ASSIGN(Bytes datagram, seal_one(header, i == 0 ? first : PayloadType::None, part,
-                                          static_cast<std::uint16_t>(i + 1), static_cast<std::uint16_t>(total), rng));
+    QANAT_ASSIGN(Bytes datagram,
+                 seal_one(header, i == 0 ? first : PayloadType::None, part, static_cast<std::uint16_t>(i + 1),
+                          static_cast<std::uint16_t>(total), rng, i == 0 ? clear : wire::Payloads{}));
     out.datagrams.push_back(std::move(datagram));
   }
   return out;

@@ -24,13 +24,15 @@ class SkSealer {
   SkSealer(crypto::SkCipher cipher, CipherSuite suite) : cipher_(std::move(cipher)), suite_(suite) {}
 
   // Seals `payloads`. When the message would exceed `max_message` octets (IKE header to ICV) and `max_message` is
-  // not 0, it is split into SKF fragments (RFC 7383 2.5).
+  // not 0, it is split into SKF fragments (RFC 7383 2.5). `clear` stands unencrypted in front, of the first fragment
+  // only (2.5.3).
   [[nodiscard]] Result<SealedMessage> seal(const wire::IkeHeader& header, const wire::Payloads& payloads,
-                                           std::size_t max_message, Rng& rng);
+                                           std::size_t max_message, Rng& rng, const wire::Payloads& clear = {});
 
  private:
   [[nodiscard]] Result<Bytes> seal_one(const wire::IkeHeader& header, wire::PayloadType first, ByteView text,
-                                       std::uint16_t number, std::uint16_t total, Rng& rng);
+                                       std::uint16_t number, std::uint16_t total, Rng& rng,
+                                       const wire::Payloads& clear);
 
   crypto::SkCipher cipher_;
   CipherSuite suite_;

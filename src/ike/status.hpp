@@ -33,8 +33,11 @@ struct ExchangeRecord {
   Duration took{};
 };
 
+enum class ChildState : std::uint8_t { Installing, Live, Rekeying, Rekeyed, Deleting, Retired };
+
 struct ChildInfo {
   ChildSaId id;
+  ChildState state{};
   ipsec::EspSpi spi_in = 0;
   ipsec::EspSpi spi_out = 0;
   CipherSuite suite;
@@ -45,6 +48,7 @@ struct ChildInfo {
   std::uint32_t replay_window = 0;
   Instant since;
   Instant renew_at;
+  std::vector<KeId> key_exchanges;  // of the exchange that made it; empty: the keys come from the IKE SA alone
   SafetyVerdict verdict;
 };
 
@@ -72,8 +76,8 @@ struct SaInfo {
   Instant since;  // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
-  std::optional<ChildInfo> child;
-  std::string hint;  // the last unauthenticated answer, while in the handshake
+  std::vector<ChildInfo> children;  // in the order in which they were made, the old ones that are being deleted too
+  std::string hint;                 // the last unauthenticated answer, while in the handshake
 };
 
 }  // namespace qanat::ike

@@ -1,6 +1,7 @@
 // What an IKE SA does about things that strangers can make it do: puzzles that it is given, and news that nobody
 // vouches for.
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -51,17 +52,46 @@ void IkeSa::on_cookie(Instant now, const NotifyPayload& cookie, const NotifyPayl
   resend_init(now, state);
 }
 
-void IkeSa::solve_puzzle(Instant now) {
-  auto* state = std::get_if<AwaitInit>(&state_);
-  if (state == nullptr || !state->solver) return;
-  if (!state->solver->advance(kTriesPerSlice)) {
-    timers_.set(Timer::Puzzle, now + kSlicePause);
-    return;
+// In a true answer to IKE_SA_INIT: a puzzle for IKE_AUTH, whose difficulty is never 0 (RFC 8019 7.2.1.1).
+void IkeSa::note_auth_puzzle(const NotifyPayload* puzzle) {
+  auth_puzzle_ = puzzle != nullptr ? parse_puzzle(puzzle->data) : std::nullopt;
+  if (auth_puzzle_ && auth_puzzle_->difficulty == 0) auth_puzzle_.reset();
+}
+
+// True when IKE_AUTH has to wait for it. A puzzle beyond our limit is left alone, and the peer will drop our IKE_AUTH.
+bool IkeSa::begin_auth_puzzle(Instant now, std::size_t rounds_done) {
+  if (!auth_puzzle_) return false;
+  const Puzzle puzzle = *std::exchange(auth_puzzle_, std::nullopt);
+  if (puzzle.difficulty > std::min(env_.config.puzzle_limit, kMaxPuzzleDifficulty)) {
+    hint_ = fmt::format("{} wants a puzzle of {} zero bits solved before IKE_AUTH, more than our {}", peer_text(),
+                        puzzle.difficulty, env_.config.puzzle_limit);
+    return false;
   }
-  state->cookie = state->solver->text();
-  state->solution = state->solver->solution();
-  state->solver.reset();
-  resend_init(now, *state);
+  Bytes text = context_.nonce_r;
+  text.resize(text.size() + 8);
+  store_be64(&text[text.size() - 8], context_.spi_r);
+  state_ = SolvingPuzzle{rounds_done, PuzzleSolver{puzzle.prf, puzzle.difficulty, std::move(text)}};
+  timers_.set(Timer::Puzzle, now);
+  return true;
+}
+
+void IkeSa::solve_puzzle(Instant now) {
+  auto* init = std::get_if<AwaitInit>(&state_);
+  auto* before_auth = std::get_if<SolvingPuzzle>(&state_);
+  PuzzleSolver* solver = init != nullptr && init->solver ? &*init->solver : nullptr;
+  if (before_auth != nullptr) solver = &before_auth->solver;
+  if (solver == nullptr) return;
+  if (!solver->advance(kTriesPerSlice)) {
+    timers_.set(Timer::Puzzle, now + kSlicePause);
+  } else if (before_auth != nullptr) {
+    auth_solution_ = solver->solution();
+    next_initiator_step(now, before_auth->rounds_done);
+  } else {
+    init->cookie = solver->text();
+    init->solution = solver->solution();
+    init->solver.reset();
+    resend_init(now, *init);
+  }
 }
 
 void IkeSa::hint_of_trouble(Instant now) {

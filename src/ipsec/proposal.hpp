@@ -75,8 +75,11 @@ struct ChosenEsp {
   std::uint8_t number = 1;
   CipherSuite suite;
   bool esn = false;
-  EspSpi spi = 0;  // the peer's
-  KeId ke = KeId::NONE;
+  EspSpi spi = 0;          // the peer's
+  std::optional<KeId> ke;  // nullopt: type not offered; NONE: offered, not performed; as for the rounds below
+  std::array<std::optional<KeId>, kMaxAdditionalKes> addke;
+  [[nodiscard]] std::vector<KeId> rounds() const;         // the additional ones that take place, in order
+  [[nodiscard]] std::vector<KeId> key_exchanges() const;  // all that take place, in order
   friend bool operator==(const ChosenEsp&, const ChosenEsp&) = default;
 };
 
@@ -94,14 +97,24 @@ struct IkeChoiceRules {
 [[nodiscard]] Result<ChosenIke> choose_ike(const wire::SaPayload& offered, const std::vector<IkeProposal>& ours,
                                            const IkeChoiceRules& rules);
 
-// For the first Child SA (no key exchange). `esn` lists what we accept, preferred first.
+// What the responder takes besides its own ESP proposals. By default a choice for the first Child SA, which has no key
+// exchange; in CREATE_CHILD_SA any listed one or none (rules.md "Proposals").
+struct EspChoiceRules {
+  bool create_child = false;
+  std::vector<KeId> ke;         // taken where our proposal names no key exchange
+  std::vector<KeId> addke;      // in any round, likewise
+  std::optional<KeId> sent_ke;  // of the KE payload; nullopt: there is none
+};
+
+// `esn` lists what we accept, preferred first.
 [[nodiscard]] Result<ChosenEsp> choose_esp(const wire::SaPayload& offered, const std::vector<EspProposal>& ours,
-                                           const std::vector<EsnId>& esn);
+                                           const std::vector<EsnId>& esn, const EspChoiceRules& rules = {});
 
 // What we offer as initiator, numbered from 1.
 [[nodiscard]] wire::SaPayload offer_ike(const std::vector<IkeProposal>& ours);
-[[nodiscard]] wire::SaPayload offer_esp(const std::vector<EspProposal>& ours, EspSpi spi,
-                                        const std::vector<EsnId>& esn);
+enum class KeyExchanges : std::uint8_t { LeftOut, Offered };  // the first Child SA has none
+[[nodiscard]] wire::SaPayload offer_esp(const std::vector<EspProposal>& ours, EspSpi spi, const std::vector<EsnId>& esn,
+                                        KeyExchanges exchanges = KeyExchanges::LeftOut);
 // What a responder answers.
 [[nodiscard]] wire::SaPayload accept_ike(const ChosenIke& chosen);
 [[nodiscard]] wire::SaPayload accept_esp(const ChosenEsp& chosen, EspSpi our_spi);

@@ -20,9 +20,9 @@ TEST_F(Peers, TheDefaultHandshakeIsHybrid) {
   EXPECT_EQ(sa.verdict.reason, "mlkem768 went into the keys");
   EXPECT_EQ(b.sa().verdict.reason, "mlkem768 went into the keys");
   EXPECT_EQ(to_string(sa.chosen->suite), "aes256gcm16");
-  EXPECT_EQ(to_string(sa.child->suite), "aes256gcm16");
-  EXPECT_TRUE(sa.child->esn);
-  EXPECT_EQ(sa.child->encapsulation, ipsec::Encapsulation::Native);
+  EXPECT_EQ(to_string(a.child().suite), "aes256gcm16");
+  EXPECT_TRUE(a.child().esn);
+  EXPECT_EQ(a.child().encapsulation, ipsec::Encapsulation::Native);
   EXPECT_TRUE(a.has(Report::What::ChildUp, "hybrid keys (x25519+mlkem768)")) << a.said();
   EXPECT_TRUE(b.has(Report::What::ChildUp, "hybrid keys (x25519+mlkem768)")) << b.said();
   EXPECT_EQ(sa.remote_id, a.tunnel.remote_id);
@@ -97,7 +97,7 @@ TEST_P(Algorithms, BothSidesEndWithTheSameKeys) {
   const ike::SaInfo sa = a.sa();
   for (const KeId id : sa.key_exchanges) kes.push_back(to_string(id));
   EXPECT_EQ(kes, GetParam().kes);
-  EXPECT_EQ(to_string(sa.child->suite), GetParam().esp);
+  EXPECT_EQ(to_string(a.child().suite), GetParam().esp);
   const bool hybrid = std::any_of(sa.key_exchanges.begin(), sa.key_exchanges.end(), is_ml_kem);
   EXPECT_EQ(sa.verdict.hybrid, hybrid);
   EXPECT_EQ(b.sa().verdict.hybrid, hybrid);
@@ -201,7 +201,7 @@ TEST_F(Peers, EsnIsUsedWhenBothWantIt) {
       if (!b_wants) w.b.tunnel.esn = {EsnId::NO_ESN};
       w.handshake();
       w.expect_tunnel();
-      EXPECT_EQ(w.a.sa().child->esn, a_wants && b_wants);
+      EXPECT_EQ(w.a.child().esn, a_wants && b_wants);
     }
   }
 }

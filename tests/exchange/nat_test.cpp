@@ -21,7 +21,7 @@ TEST_F(Peers, WithoutNatEverythingStaysOnPort500AndEspIsNative) {
   handshake();
   expect_tunnel();
   for (const Flight& f : sent) EXPECT_EQ(f.path.local.port, 500);
-  EXPECT_EQ(a.sa().child->encapsulation, ipsec::Encapsulation::Native);
+  EXPECT_EQ(a.child().encapsulation, ipsec::Encapsulation::Native);
   EXPECT_FALSE(a.sa().nat_local || a.sa().nat_remote || b.sa().nat_local || b.sa().nat_remote);
   const ipsec::OuterPath path = a.plane.outbound.begin()->second.path;
   EXPECT_EQ(path.local.port, 0);
@@ -48,7 +48,7 @@ TEST_F(Peers, BehindANatTheMoveTo4500HappensAtTheFirstIntermediate) {
   EXPECT_TRUE(a.sa().nat_local);
   EXPECT_FALSE(a.sa().nat_remote);
   EXPECT_TRUE(b.sa().nat_remote);
-  EXPECT_EQ(a.sa().child->encapsulation, ipsec::Encapsulation::Udp);
+  EXPECT_EQ(a.child().encapsulation, ipsec::Encapsulation::Udp);
   EXPECT_EQ(b.plane.outbound.begin()->second.path.peer, (Endpoint{kNatAddress, 14500}));
   EXPECT_EQ(b.plane.outbound.begin()->second.path.local.port, 4500);
   EXPECT_EQ(a.plane.outbound.begin()->second.path.peer, (Endpoint{b.address, 4500}));
@@ -103,7 +103,7 @@ TEST_F(Peers, AResponderBehindANatIsReachedOn4500) {
   EXPECT_TRUE(a.sa().nat_remote);
   EXPECT_TRUE(b.sa().nat_local);
   EXPECT_EQ(a.sa().path.local.port, 4500);
-  EXPECT_EQ(a.sa().child->encapsulation, ipsec::Encapsulation::Udp);
+  EXPECT_EQ(a.child().encapsulation, ipsec::Encapsulation::Udp);
 }
 
 TEST_F(Peers, ForcedEncapsulationMakesBothSidesEncapsulate) {
@@ -112,7 +112,7 @@ TEST_F(Peers, ForcedEncapsulationMakesBothSidesEncapsulate) {
     w.side(who).tunnel.force_encap = true;
     w.handshake();
     w.expect_tunnel();
-    EXPECT_EQ(w.a.sa().child->encapsulation, ipsec::Encapsulation::Udp);
+    EXPECT_EQ(w.a.child().encapsulation, ipsec::Encapsulation::Udp);
     EXPECT_EQ(w.a.sa().path.local.port, 4500);
   }
 }
@@ -123,7 +123,7 @@ TEST_F(Peers, APacketPathWithoutNativeEspEncapsulates) {
     w.side(who).config.native_esp = false;
     w.handshake();
     w.expect_tunnel();
-    EXPECT_EQ(w.b.sa().child->encapsulation, ipsec::Encapsulation::Udp);
+    EXPECT_EQ(w.b.child().encapsulation, ipsec::Encapsulation::Udp);
   }
 }
 
@@ -135,7 +135,7 @@ TEST_F(Peers, AnInitiatorMayStartOn4500) {
   run();
   for (const Flight& f : sent) EXPECT_EQ(f.path.local.port, 4500);
   expect_tunnel();
-  EXPECT_EQ(a.sa().child->encapsulation, ipsec::Encapsulation::Native);
+  EXPECT_EQ(a.child().encapsulation, ipsec::Encapsulation::Native);
 }
 
 TEST_F(Peers, APeerThatMovesTo4500WithoutNatIsFollowed) {
@@ -151,7 +151,7 @@ TEST_F(Peers, APeerThatMovesTo4500WithoutNatIsFollowed) {
   EXPECT_EQ(wire.front().path.local.port, 4500);
   run();
   expect_tunnel();
-  EXPECT_EQ(b.sa().child->encapsulation, ipsec::Encapsulation::Native);
+  EXPECT_EQ(b.child().encapsulation, ipsec::Encapsulation::Native);
 }
 
 TEST_F(Peers, WithoutMarkerNothingIsReadOn4500) {

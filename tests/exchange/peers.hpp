@@ -58,29 +58,36 @@ class Conversation : public World {
     EXPECT_EQ(x.chosen->prf, y.chosen->prf);
     EXPECT_EQ(x.key_exchanges, y.key_exchanges);
     EXPECT_EQ(x.verdict.hybrid, y.verdict.hybrid);
-    ASSERT_TRUE(x.child && y.child) << a.said() << b.said();
-    EXPECT_EQ(x.child->spi_in, y.child->spi_out);
-    EXPECT_EQ(x.child->spi_out, y.child->spi_in);
-    EXPECT_EQ(x.child->suite, y.child->suite);
-    EXPECT_EQ(x.child->esn, y.child->esn);
-    EXPECT_EQ(x.child->encapsulation, y.child->encapsulation);
-    EXPECT_EQ(x.child->local_ts, y.child->remote_ts);
-    EXPECT_EQ(x.child->remote_ts, y.child->local_ts);
-    ASSERT_EQ(a.plane.inbound.count(x.child->id), 1U);
-    ASSERT_EQ(b.plane.inbound.count(y.child->id), 1U);
-    const ipsec::SaDirection& a_in = a.plane.inbound.at(x.child->id);
-    const ipsec::SaDirection& a_out = a.plane.outbound.at(x.child->id);
-    const ipsec::SaDirection& b_in = b.plane.inbound.at(y.child->id);
-    const ipsec::SaDirection& b_out = b.plane.outbound.at(y.child->id);
+    ASSERT_EQ(a.live_children().size(), 1U) << a.said() << b.said();
+    ASSERT_EQ(b.live_children().size(), 1U) << a.said() << b.said();
+    expect_mirrored(a.child(), b.child());
+    EXPECT_EQ(a.plane.current, a.child().id);
+    EXPECT_EQ(b.plane.current, b.child().id);
+    EXPECT_TRUE(a.plane.reserved.empty());
+    EXPECT_TRUE(b.plane.reserved.empty());
+  }
+  // Both ends of one Child SA.
+  void expect_mirrored(const ike::ChildInfo& of_a, const ike::ChildInfo& of_b) {
+    const ike::ChildInfo* x = &of_a;
+    const ike::ChildInfo* y = &of_b;
+    EXPECT_EQ(x->spi_in, y->spi_out);
+    EXPECT_EQ(x->spi_out, y->spi_in);
+    EXPECT_EQ(x->suite, y->suite);
+    EXPECT_EQ(x->esn, y->esn);
+    EXPECT_EQ(x->encapsulation, y->encapsulation);
+    EXPECT_EQ(x->local_ts, y->remote_ts);
+    EXPECT_EQ(x->remote_ts, y->local_ts);
+    ASSERT_EQ(a.plane.inbound.count(x->id), 1U);
+    ASSERT_EQ(b.plane.inbound.count(y->id), 1U);
+    const ipsec::SaDirection& a_in = a.plane.inbound.at(x->id);
+    const ipsec::SaDirection& a_out = a.plane.outbound.at(x->id);
+    const ipsec::SaDirection& b_in = b.plane.inbound.at(y->id);
+    const ipsec::SaDirection& b_out = b.plane.outbound.at(y->id);
     EXPECT_TRUE(a_out.keymat == b_in.keymat);
     EXPECT_TRUE(b_out.keymat == a_in.keymat);
     EXPECT_FALSE(a_out.keymat == a_in.keymat);
     EXPECT_EQ(a_out.spi, b_in.spi);
     EXPECT_EQ(b_out.spi, a_in.spi);
-    EXPECT_EQ(a.plane.current, x.child->id);
-    EXPECT_EQ(b.plane.current, y.child->id);
-    EXPECT_TRUE(a.plane.reserved.empty());
-    EXPECT_TRUE(b.plane.reserved.empty());
   }
   // Neither side has ever been told to install anything, and no SPI is left reserved.
   void expect_nothing_installed() const {

@@ -113,6 +113,49 @@ TEST_F(Peers, APuzzleAboveOurLimitIsLeftAndTheCookieReturned) {
   expect_tunnel();  // nobody else is there
 }
 
+// RFC 8019 7.2: the solution for Nr | SPIr stands in the clear before the encrypted part. No peer that we have sets
+// such a puzzle, so somebody on the way does; B takes the IKE_AUTH, and A finds B's answer changed.
+void expect_auth_puzzle_solved(Peers& w, std::size_t fragments) {
+  Bytes text;
+  w.meddle = [&](Flight& flight) {
+    if (w.name_of(flight) != "B->A IKE_SA_INIT response 0") return;
+    const Seen seen = w.look(flight);
+    wire::Payloads payloads = seen.payloads;
+    text = wire::find<wire::NoncePayload>(payloads)->data;
+    text.resize(text.size() + 8);
+    store_be64(&text[text.size() - 8], seen.message.header.spi_r);
+    payloads.push_back(puzzle(10, PrfId::PRF_HMAC_SHA2_512));
+    flight.bytes = wire::write_clear_message(seen.message.header, payloads);
+  };
+  w.begin();
+  w.run_for(1s);
+  std::size_t found = 0;
+  std::size_t solved = 0;
+  for (const Flight& f : w.sent) {
+    const Seen seen = w.look(f);
+    if (f.from != 'A' || seen.message.header.exchange != ExchangeType::IKE_AUTH) continue;
+    ++found;
+    const auto* solution = wire::find<wire::PuzzleSolutionPayload>(seen.message.payloads);
+    if (solution == nullptr) continue;
+    ++solved;
+    EXPECT_TRUE(seen.opened);
+    EXPECT_LE(seen.message.encrypted->fragment_number, 1);
+    EXPECT_GE(ike::solved_bits(PrfId::PRF_HMAC_SHA2_512, text, solution->data).value_or(0), 10U);
+  }
+  EXPECT_EQ(found, fragments);
+  EXPECT_EQ(solved, 1U);
+  EXPECT_TRUE(w.b.has(Report::What::IkeUp)) << w.b.said();
+  EXPECT_TRUE(w.a.has(Report::What::AttemptFailed, "does not verify")) << w.a.said();
+}
+TEST_F(Peers, APuzzleBeforeIkeAuthIsSolvedInTheClear) {
+  expect_auth_puzzle_solved(*this, 1);
+}
+TEST_F(Peers, APuzzlesSolutionStandsInTheFirstFragmentOnly) {
+  a.tunnel.fragment_size = 400;
+  for (Side* s : {&a, &b}) s->tunnel.local_ts = s->tunnel.remote_ts = ipsec::Selectors(12, ipsec::any_selector_v4());
+  expect_auth_puzzle_solved(*this, 3);
+}
+
 TEST_F(Puzzles, WhoeverHasWorkedGoesFirst) {
   b.config.half_open_limit = 20;
   b.config.cookie_threshold = 0;

@@ -50,12 +50,18 @@ void FakePlane::post(Instant, ipsec::Command command) {
     answer(outbound_answer, {request, 0, {}}, "cannot take an outbound SA");
   } else if (auto* s = std::get_if<ipsec::SwitchOutbound>(&command)) {
     ensure(outbound.contains(s->child), "traffic goes only to an installed SA");
+    std::erase(carrying, s->child);
+    carrying.insert(carrying.begin(), s->child);
     current = s->child;
   } else if (auto* ri = std::get_if<ipsec::RemoveInbound>(&command)) {
     ensure(inbound.erase(ri->child) == 1, "an inbound SA is removed once");
   } else if (auto* ro = std::get_if<ipsec::RemoveOutbound>(&command)) {
     ensure(outbound.erase(ro->child) == 1, "an outbound SA is removed once");
-    if (current == ro->child) current = outbound.empty() ? std::nullopt : std::optional{outbound.begin()->first};
+    std::erase(carrying, ro->child);
+    current = carrying.empty() ? std::nullopt : std::optional{carrying.front()};
+  } else if (auto* d = std::get_if<ipsec::SendDummy>(&command)) {
+    ensure(outbound.contains(d->child), "a dummy leaves by an installed SA");
+    dummies.push_back(d->child);
   } else if (auto* u = std::get_if<ipsec::UpdatePeer>(&command)) {
     moves.push_back(*u);
   }
@@ -96,6 +102,23 @@ ike::SaInfo Side::sa() const {
   const auto all = established();
   if (all.size() != 1)
     throw std::runtime_error(fmt::format("{} has {} established IKE SAs; it said:\n{}", name, all.size(), said()));
+  return all.front();
+}
+
+std::vector<ike::ChildInfo> Side::live_children() const {
+  std::vector<ike::ChildInfo> out;
+  for (const ike::SaInfo& sa : established()) {
+    for (const ike::ChildInfo& child : sa.children) {
+      if (child.state == ike::ChildState::Live || child.state == ike::ChildState::Rekeying) out.push_back(child);
+    }
+  }
+  return out;
+}
+
+ike::ChildInfo Side::child() const {
+  const auto all = live_children();
+  if (all.size() != 1)
+    throw std::runtime_error(fmt::format("{} has {} live Child SAs; it said:\n{}", name, all.size(), said()));
   return all.front();
 }
 
@@ -163,6 +186,10 @@ void World::drain(Side& s) {
         s.plane.post(now, std::move(c->command));
       } else if (auto* r = std::get_if<ike::Report>(&*action)) {
         s.reports.push_back(std::move(*r));
+      } else if (auto* sign = std::get_if<ike::SignQuestion>(&*action)) {
+        s.auth.ask(std::move(*sign));
+      } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&*action)) {
+        s.auth.ask(std::move(*verify));
       } else if (auto* k = std::get_if<ike::KeyLog>(&*action)) {
         s.keys.push_back(std::move(*k));
       } else if (auto* e = std::get_if<ike::EspKeyLog>(&*action)) {
@@ -172,6 +199,10 @@ void World::drain(Side& s) {
     while (auto event = s.plane.poll_event()) {
       busy = true;
       s.endpoint->handle_plane(now, *event);
+    }
+    while (auto reply = s.auth.poll()) {
+      busy = true;
+      std::visit([&](auto& answer) { s.endpoint->handle_auth(now, std::move(answer)); }, *reply);
     }
   }
 }
@@ -301,6 +332,13 @@ Flight World::sealed(char from, const Sealing& what) const {
         load_be64(&f.bytes[at + 8]) == 0 && (f.bytes[at + 19] & wire::kFlagResponse) == 0)
       initiator = f.from;
   }
+  // An IKE SA that a rekey made has no IKE_SA_INIT: its ends know.
+  for (const Side* s : {&a, &b}) {
+    if (!s->endpoint) continue;
+    for (const ike::SaInfo& sa : s->endpoint->sas()) {
+      if (sa.spi_i == keys.spi_i && sa.spi_r == keys.spi_r) initiator = sa.initiator == (s == &a) ? 'A' : 'B';
+    }
+  }
   const bool i = from == initiator;
   auto cipher = crypto::SkCipher::create(keys.suite, (i ? keys.sk_ei : keys.sk_er).expose(),
                                          (i ? keys.sk_ai : keys.sk_ar).expose());
@@ -380,6 +418,14 @@ ipsec::EspProposal esp_proposal(std::string_view text) {
   auto p = ipsec::parse_esp_proposal(text);
   if (!p) throw std::runtime_error(p.error().detail);
   return *p;
+}
+
+void use_certificate(Side& side, Side& other) {
+  side.tunnel.local_auth = ike::AuthKind::Certificate;
+  other.tunnel.remote_auth = ike::AuthKind::Certificate;
+  other.tunnel.authorities = {Bytes(20, 0xca)};
+  other.tunnel.announced = {Bytes{0x30, 0x0b, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x03, 0x12}};
+  side.auth.owner = std::string(side.tunnel.local_id.data.begin(), side.tunnel.local_id.data.end());
 }
 
 wire::NotifyPayload notify(wire::NotifyType type, Bytes data) {

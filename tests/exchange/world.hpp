@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "exchange/fake_auth.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::exchange {
@@ -33,7 +34,9 @@ class FakePlane final : public ipsec::DataPlane {
   std::map<ChildSaId, ipsec::SaDirection> inbound;
   std::map<ChildSaId, ipsec::SaDirection> outbound;
   std::set<ipsec::EspSpi> reserved;  // and not yet installed
-  std::optional<ChildSaId> current;  // what the tunnel's traffic uses
+  std::optional<ChildSaId> current;  // what the tunnel's traffic uses: the front of `carrying`
+  std::vector<ChildSaId> carrying;   // every outbound SA that was switched to, the newest first
+  std::vector<ChildSaId> dummies;    // SendDummy commands ever seen
   unsigned installs = 0;             // InstallInbound and InstallOutbound commands ever seen
   std::vector<ipsec::UpdatePeer> moves;
   ipsec::EspSpi next_spi = 0x1001;
@@ -54,6 +57,9 @@ struct Side {
   [[nodiscard]] std::vector<ike::SaInfo> established() const;
   // The only established IKE SA; a failed handshake throws, so that a test ends there.
   [[nodiscard]] ike::SaInfo sa() const;
+  // The Child SAs that carry, and the only one of them (throws likewise).
+  [[nodiscard]] std::vector<ike::ChildInfo> live_children() const;
+  [[nodiscard]] ike::ChildInfo child() const;
   [[nodiscard]] std::size_t keys_made() const { return keys.size(); }
 
   std::string name;
@@ -63,6 +69,7 @@ struct Side {
   ike::TunnelConfig tunnel;
   std::unique_ptr<ike::IkeEndpoint> endpoint;
   FakePlane plane;
+  FakeAuth auth;
   std::vector<ike::Report> reports;
   std::vector<ike::KeyLog> keys;
   std::vector<ike::EspKeyLog> esp_keys;
@@ -145,6 +152,8 @@ class World {
 
 [[nodiscard]] ipsec::IkeProposal ike_proposal(std::string_view text);
 [[nodiscard]] ipsec::EspProposal esp_proposal(std::string_view text);
+// That side proves itself by certificate, the other wants one.
+void use_certificate(Side& side, Side& other);
 [[nodiscard]] wire::NotifyPayload notify(wire::NotifyType type, Bytes data = {});
 
 }  // namespace qanat::exchange

@@ -13,6 +13,10 @@ int main(int argc, char** argv) {
   shell.read_file = cli::read_text_file;
   shell.key_reader = cli::key_reader;
   shell.write_new_file = cli::write_new_file;
+  shell.write_public_file = cli::write_public_file;
+  shell.replace_public_file = cli::replace_public_file;
+  shell.make_folder = cli::make_folder;
+  shell.now = cli::wall_now;
   shell.owner_of = cli::owner_of;
   shell.rng = &rng;
   shell.out = cli::write_out;

@@ -1,0 +1,127 @@
+// The IKE SA that a rekey makes: what it takes over from its predecessor, and what becomes of that (RFC
+// 7296 2.8, 2.18).
+//
+// Both ends may rekey at once; then two heirs stand for a moment, and neither takes over before the nonces have
+// decided. An heir that may still lose, and a predecessor whose heir has taken over, are Superseded: they answer, and
+// do nothing else.
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "ike/ike_sa.hpp"
+
+namespace qanat::ike {
+
+namespace {
+
+constexpr Duration kDeletePatience = 120s;  // for the peer's DELETE of what it should delete
+
+}  // namespace
+
+IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
+  const bool ours = plan.began == WhoBegan::Us;
+  std::unique_ptr<IkeSa> sa{new IkeSa(env_, env_.tunnels.new_sa_id(), ours)};
+  sa->tunnel_ = tunnel_;
+  sa->path_ = path_;
+  sa->cookie_verified_ = cookie_verified_;
+  sa->begun_ = now;
+  sa->since_ = now;
+  sa->last_heard_ = last_heard_;
+  sa->was_established_ = true;
+  sa->authenticated_ = authenticated_;
+  sa->peer_fragments_ = peer_fragments_;
+  sa->peer_intermediate_ = peer_intermediate_;
+  sa->nat_local_ = nat_local_;
+  sa->nat_remote_ = nat_remote_;
+  sa->peer_id_ = peer_id_;
+  sa->handshake_ = handshake_;
+  sa->more_selectors_ = more_selectors_;
+  sa->chosen_ = plan.chosen;
+  sa->key_exchanges_ = plan.rounds->all();
+  sa->verdict_ = rekeyed_verdict(*plan.rounds);
+  sa->context_.spi_i = ours ? plan.our_spi : plan.peer_spi;
+  sa->context_.spi_r = ours ? plan.peer_spi : plan.our_spi;
+  sa->context_.nonce_i = plan.nonce_i;
+  sa->context_.nonce_r = plan.nonce_r;
+  sa->context_.suite = plan.chosen.suite;
+  sa->context_.prf = plan.chosen.prf;
+  const SecretBytes seed = plan.rounds->seed(plan.nonce_i, plan.nonce_r);
+  sa->install_keys(derive_rekeyed_keys(context_.prf, keys_.sk_d, seed, sa->context_));
+  if (const auto at = timers_.at(Timer::Reauth)) sa->timers_.set(Timer::Reauth, *at);
+  sa->state_ = Superseded{};
+  sa->timers_.set(Timer::Linger, now + kDeletePatience);
+  IkeSa& out = *sa;
+  env_.tunnels.adopt(std::move(sa));
+  return out;
+}
+
+SafetyVerdict IkeSa::rekeyed_verdict(const KeRounds& rounds) const {
+  SafetyVerdict out = verdict_;
+  if (rounds.has_ml_kem()) {
+    out.hybrid = true;
+    out.inherited = false;
+    std::vector<std::string> names;
+    for (const KeId id : rounds.all()) {
+      if (is_ml_kem(id)) names.push_back(to_string(id));
+    }
+    out.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+  } else if (out.hybrid) {
+    out.inherited = true;
+    out.reason = "by the keys before: the last rekey of the IKE SA had no ML-KEM of its own";
+  } else if (out.ppk) {
+    out.inherited = true;
+  }
+  return out;
+}
+
+// The heir takes over: Child SAs and what is still to be done, without a word to anybody above.
+void IkeSa::bequeath(Instant now, IkeSa& heir) {
+  heir.children_ = std::move(children_);
+  children_.clear();
+  for (const auto& [id, child] : heir.children_) {
+    if (child.inbound_in_plane) env_.children[id] = heir.our_spi();
+  }
+  heir.tasks_ = std::move(tasks_);
+  tasks_ = {};
+  heir.tasks_.remove(task::RekeyIke{});
+  heir.tasks_.remove(task::Liveness{});
+  heir.next_acquire_ = next_acquire_;
+  const bool weakened = heir.verdict_.hybrid && heir.verdict_.inherited && !verdict_.inherited;
+  heir.timers_.stop(Timer::Linger);
+  heir.state_ = Established{};
+  heir.since_ = now;
+  heir.start_timers(now);
+  heir.report(Report::What::IkeRekeyed, fmt::format("{} has new keys for the IKE SA", peer_text()));
+  if (weakened) {
+    heir.report(Report::What::Weakened,
+                fmt::format("{} rekeyed the IKE SA without ML-KEM: its keys are hybrid by those before only; set pq = "
+                            "\"require\" to refuse that",
+                            peer_text()));
+  }
+  heir.pump(now);
+}
+
+// As responder of the rekey: the peer deletes this one.
+void IkeSa::become_superseded(Instant now) {
+  drop_tasks();
+  timers_ = {};
+  state_ = Superseded{};
+  timers_.set(Timer::Linger, now + kDeletePatience);
+  if (outstanding_) timers_.set(Timer::Retransmit, now + 1s);
+}
+
+// As its initiator, or when patience is over: this one goes.
+void IkeSa::delete_superseded(Instant now) {
+  drop_tasks();
+  timers_ = {};
+  state_ = Deleting{};
+  timers_.set(Timer::Linger, now + 30s);
+  if (outstanding_) {
+    timers_.set(Timer::Retransmit, now + 1s);
+  } else {
+    send_delete(now);
+  }
+}
+
+}  // namespace qanat::ike

@@ -1,0 +1,160 @@
+// Node: one gateway of a world, and its tap.
+#include "sim/world.hpp"
+
+namespace qanat::sim {
+
+void PlaneTap::command(const ipsec::Command& command) {
+  if (const auto* reserve = std::get_if<ipsec::ReserveSpi>(&command)) {
+    reserving_.insert(reserve->request);
+  } else if (const auto* release = std::get_if<ipsec::ReleaseSpi>(&command)) {
+    reserved.erase(release->spi);
+  } else if (const auto* in = std::get_if<ipsec::InstallInbound>(&command)) {
+    installing_in_[in->request] = {in->sa.child, in->sa.spi};
+  } else if (const auto* out = std::get_if<ipsec::InstallOutbound>(&command)) {
+    installing_out_[out->request] = {out->sa.child, out->sa.spi};
+    tunnels[out->sa.child] = out->sa.tunnel;
+  } else if (const auto* change = std::get_if<ipsec::SwitchOutbound>(&command)) {
+    current[change->tunnel] = change->child;
+  } else if (const auto* remove_in = std::get_if<ipsec::RemoveInbound>(&command)) {
+    inbound.erase(remove_in->child);
+  } else if (const auto* remove_out = std::get_if<ipsec::RemoveOutbound>(&command)) {
+    outbound.erase(remove_out->child);
+    const auto gone = tunnels.extract(remove_out->child);
+    if (gone.empty() || current[gone.mapped()] != remove_out->child) return;
+    // The packet path goes on with the newest that is left.
+    current.erase(gone.mapped());
+    for (const auto& [child, tunnel] : tunnels) {
+      if (tunnel == gone.mapped()) current[tunnel] = child;
+    }
+  }
+}
+
+void PlaneTap::done(const ipsec::Done& done) {
+  if (reserving_.erase(done.request) == 1) {
+    if (done.status) reserved.insert(done.spi);
+  } else if (auto in = installing_in_.extract(done.request); !in.empty()) {
+    if (!done.status) return;
+    reserved.erase(in.mapped().second);
+    inbound.insert(in.mapped());
+    ++installed;
+  } else if (auto out = installing_out_.extract(done.request); !out.empty() && done.status) {
+    outbound.insert(out.mapped());
+  }
+}
+
+Node::Node(World& world, std::string name, model::Config config, std::uint64_t seed)
+    : world_(world), name_(std::move(name)), config_(std::move(config)), seed_(seed) {}
+
+void Node::start() {
+  rng_ = std::make_unique<SeededRng>(seed_++);
+  tap = {};
+  wan::PacketPathConfig path;
+  path.capabilities.native_esp = true;
+  path_ = std::make_unique<wan::PacketPath>(path, *rng_);
+  gateway_ = std::make_unique<gateway::Gateway>(ike, *rng_);
+  const Status applied = gateway_->apply(world_.now(), config_);
+  ensure(applied.has_value(), "a configuration in a test");
+  drain();
+}
+
+void Node::crash() {
+  gateway_.reset();
+  path_.reset();
+  tap = {};
+}
+
+void Node::shut_down() {
+  gateway_->shut_down(world_.now());
+  drain();
+}
+
+void Node::command(control::GatewayCommand::Verb verb, const std::string& tunnel) {
+  gateway_->command(world_.now(), next_ticket_++, {verb, tunnel, true});
+  drain();
+}
+
+void Node::send(ByteView packet) {
+  path_->handle_tun(world_.now(), VrfId{}, {&packet, 1}, *this);
+  drain();
+}
+
+control::TunnelStatus Node::status(const std::string& tunnel) {
+  for (const control::TunnelStatus& t : gateway_->snapshot(world_.now()).tunnels) {
+    if (t.name == tunnel) return t;
+  }
+  return {};
+}
+
+TunnelId Node::tunnel_id(const std::string& tunnel) const {
+  for (std::size_t i = 0; i < config_.tunnels.size(); ++i) {
+    if (config_.tunnels[i].name == tunnel) return TunnelId{static_cast<std::uint32_t>(i + 1)};
+  }
+  return {};
+}
+
+// As the daemon's sockets tell them apart.
+void Node::receive(Datagram d) {
+  const bool is_esp = d.encapsulation == ipsec::Encapsulation::Native ||
+                      (d.to.port == ike.nat_port && d.payload.size() >= 4 && load_be32(d.payload.data()) != 0);
+  if (is_esp) {
+    const MutableByteView view{d.payload};
+    path_->handle_esp(world_.now(), {d.to, d.from, d.encapsulation}, 0, {&view, 1}, *this);
+  } else {
+    gateway_->handle_datagram(world_.now(), {d.to, d.from}, d.payload);
+  }
+  drain();
+}
+
+void Node::handle_timeout() {
+  path_->handle_timeout(world_.now(), *this);
+  gateway_->handle_timeout(world_.now());
+  drain();
+}
+
+std::optional<Instant> Node::next_timeout() const {
+  std::optional<Instant> next = gateway_->next_timeout();
+  const auto path = path_->next_timeout();
+  if (path && (!next || *path < *next)) next = path;
+  return next;
+}
+
+void Node::drain() {
+  bool moved = true;
+  while (moved) {
+    moved = false;
+    while (auto event = path_->poll_event()) {
+      moved = true;
+      if (const auto* done = std::get_if<ipsec::Done>(&*event)) tap.done(*done);
+      gateway_->handle_plane(world_.now(), *event);
+    }
+    while (auto out = gateway_->poll()) {
+      moved = true;
+      if (auto* datagram = std::get_if<ike::Transmit>(&*out)) {
+        world_.transmit(
+            {datagram->path.local, datagram->path.remote, ipsec::Encapsulation::Udp, std::move(datagram->datagram)});
+      } else if (auto* plane = std::get_if<gateway::PlaneOut>(&*out)) {
+        tap.command(plane->command);
+        path_->post(world_.now(), std::move(plane->command));
+      } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
+        host_commands.push_back(host->command);
+        Status status;
+        if (host_refuses) status = fail(ErrorKind::Internal, "routes", "the kernel says no");
+        gateway_->handle_host(world_.now(), {host->request, std::move(status)});
+      } else if (auto* done = std::get_if<gateway::CommandDone>(&*out)) {
+        answers[done->ticket] = done->result;
+      } else if (auto* event = std::get_if<gateway::LogEvent>(&*out)) {
+        log.push_back(std::move(*event));
+      }
+    }
+  }
+}
+
+void Node::send_esp(const ipsec::OuterPath& path, std::uint8_t, wan::DfBit, ByteView esp) {
+  world_.transmit({path.local, path.peer, path.encapsulation, to_bytes(esp)});
+}
+
+void Node::write_tun(VrfId, ByteView packet) {
+  delivered.push_back(to_bytes(packet));
+}
+
+}  // namespace qanat::sim

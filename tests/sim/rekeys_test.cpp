@@ -1,0 +1,158 @@
+// Keys that change a hundred thousand times under loss, with the product's own lifetimes and retransmissions, and with
+// traffic in both directions, so that liveness need not ask.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include "sim/duel.hpp"
+#include "sim/oracle.hpp"
+#include "testcrypto/ledger.hpp"
+
+namespace qanat::sim {
+namespace {
+
+struct Counts {
+  std::size_t renewals = 0;
+  std::size_t tear_downs = 0;  // a side was without a Child SA
+  std::size_t failed_attempts = 0;
+  std::size_t checks = 0;
+  std::uint64_t datagrams = 0;
+};
+
+class Marathon {
+ public:
+  Marathon(std::uint64_t seed, double loss) : duel_(seed), dice_(seed + 7), loss_(loss) {
+    duel_.open();
+    begin(0);
+    duel_.run();
+  }
+
+  // Loss for `renewals` more renewals, then calm, and both sides must agree.
+  void run(std::size_t renewals) {
+    const std::size_t target = counts_.renewals + renewals;
+    while (counts_.renewals < target) turn(loss_);
+    for (const Duration calm : {100s, 200s, 100s}) {  // a renewal that is under way in the calm has time to end
+      const Instant end = duel_.now + calm;
+      while (duel_.now < end) turn(0);
+      if (problems_of(duel_).empty()) break;
+    }
+    ++counts_.checks;
+    for (const std::string& problem : problems_of(duel_))
+      ADD_FAILURE() << "after " << counts_.renewals << " renewals: " << problem;
+    testcrypto::Ledger::instance().clear();
+  }
+  void finish() {
+    for (const std::string& left : leftovers_of(duel_)) ADD_FAILURE() << left;
+  }
+  [[nodiscard]] const Counts& counts() const { return counts_; }
+
+ private:
+  void begin(std::size_t n) {
+    ensure(duel_.players[n].endpoint->initiate(duel_.now, TunnelId{1}).has_value(), "a tunnel with a peer can begin");
+    duel_.drain();
+  }
+
+  // What is in flight arrives or is lost; else time passes.
+  void turn(double loss) {
+    listen();
+    for (const std::size_t from : {0U, 1U}) {
+      if (duel_.wire[from].empty()) continue;
+      ++counts_.datagrams;
+      if (static_cast<double>(dice_.below(1'000'000)) < loss * 1'000'000) {
+        duel_.wire[from].pop_front();
+      } else {
+        duel_.deliver(from);
+      }
+      return;
+    }
+    std::optional<Instant> next = duel_.next_timeout();
+    for (const auto& again : again_) {
+      if (again && (!next || *again < *next)) next = again;
+    }
+    ensure(next.has_value(), "a tunnel has timers");
+    duel_.now = std::max(duel_.now, *next);
+    for (std::size_t n = 0; n < 2; ++n) {
+      // Traffic has just been seen on every Child SA.
+      ipsec::Counters seen;
+      for (const auto& sa : duel_.players[n].plane.inbound)
+        seen.sas.push_back({.child = sa.first, .last_in = duel_.now, .last_out = duel_.now});
+      duel_.players[n].endpoint->handle_plane(duel_.now, ipsec::Event{seen});
+      if (again_[n] && *again_[n] <= duel_.now) {
+        again_[n].reset();
+        begin(n);
+      }
+    }
+    duel_.advance(*next);
+  }
+
+  // In the Director's place.
+  void listen() {
+    using What = ike::Report::What;
+    for (std::size_t n = 0; n < 2; ++n) {
+      const std::vector<ike::Report> reports = std::exchange(duel_.players[n].reports, {});
+      for (const ike::Report& r : reports) {
+        switch (r.what) {
+          case What::ChildUp:
+            ++children_[n];
+            counts_.renewals += n == 0 ? 1 : 0;
+            break;
+          case What::ChildGone:
+            if (--children_[n] == 0) {
+              ++counts_.tear_downs;
+              again_[n] = duel_.now + 1s;
+            }
+            break;
+          case What::AttemptFailed:
+            ++counts_.failed_attempts;
+            again_[n] = duel_.now + 1s;
+            break;
+          case What::RenewWanted:
+            begin(n);
+            break;
+          default:
+            break;
+        }
+      }
+    }
+  }
+
+  Duel duel_;
+  SeededRng dice_;
+  double loss_;
+  Counts counts_;
+  std::array<int, 2> children_{};
+  std::array<std::optional<Instant>, 2> again_{};
+};
+
+Counts marathon(double loss, std::size_t renewals) {
+  constexpr std::size_t kBetweenChecks = 100;
+  Marathon runner{seeds(11, 1).front(), loss};
+  while (runner.counts().renewals < renewals) runner.run(kBetweenChecks);
+  runner.finish();
+  const Counts& c = runner.counts();
+  fmt::print(stderr,
+             "covered: rekeys: loss {:2.0f} %: {} rekeys, {} tear-downs, {} attempts failed, {} datagrams, "
+             "tables compared {} times\n",
+             loss * 100, c.renewals, c.tear_downs, c.failed_attempts, c.datagrams, c.checks);
+  return c;
+}
+
+std::size_t enough() {
+  return is_deep() ? 100'000 : 1'000;
+}
+
+TEST(Rekeys, WithoutLossNothingHappensButRekeys) {
+  const Counts c = marathon(0, 300);
+  EXPECT_EQ(c.tear_downs, 0U);
+  EXPECT_EQ(c.failed_attempts, 0U);
+}
+
+TEST(Rekeys, AtTenPercentLossNoTunnelIsTornDown) {
+  EXPECT_EQ(marathon(0.1, enough()).tear_downs, 0U);
+}
+
+TEST(Rekeys, AtTwentyPercentLossAllAreConsistent) {
+  EXPECT_GE(marathon(0.2, enough()).renewals, enough());
+}
+
+}  // namespace
+}  // namespace qanat::sim
