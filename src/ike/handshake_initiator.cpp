@@ -421,7 +421,10 @@ void IkeSa::finish_auth(Instant now, const AwaitAuth& state, const wire::Payload
   authenticated_ = true;
   agreed_.without_ppk = {};
   report(Report::What::IkeUp, authentication_text());
-  if (state.spi == 0) return become_established(now);
+  if (state.spi == 0) {
+    become_established(now);
+    return create_child(now);
+  }
   const auto child_failed = [&](std::string why) {
     release_spi();
     become_established(now);

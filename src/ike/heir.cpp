@@ -30,6 +30,10 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->last_heard_ = last_heard_;
   sa->was_established_ = true;
   sa->authenticated_ = authenticated_;
+  sa->agreed_.proved_by = agreed_.proved_by;
+  sa->agreed_.quantum_safe = agreed_.quantum_safe;
+  sa->agreed_.transcript_sent = agreed_.transcript_sent;
+  sa->agreed_.peer_transcript = agreed_.peer_transcript;
   sa->peer_fragments_ = peer_fragments_;
   sa->peer_intermediate_ = peer_intermediate_;
   sa->nat_local_ = nat_local_;
@@ -65,7 +69,8 @@ SafetyVerdict IkeSa::rekeyed_verdict(const KeRounds& rounds) const {
     for (const KeId id : rounds.all()) {
       if (is_ml_kem(id)) names.push_back(to_string(id));
     }
-    out.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+    out.reason = fmt::format("{} went into the keys{}", fmt::join(names, " and "),
+                             out.ppk ? ", and a PPK into those that they come from" : "");
   } else if (out.hybrid) {
     out.inherited = true;
     out.reason = "by the keys before: the last rekey of the IKE SA had no ML-KEM of its own";

@@ -43,6 +43,22 @@ TEST_F(IkeRekey, TheChildSasCarryOn) {
   }));
 }
 
+TEST_F(IkeRekey, WhoThePeerIsStaysKnown) {
+  handshake();
+  const auto of_a = a.sa();
+  const auto of_b = b.sa();
+  EXPECT_TRUE(of_a.downgrade_excluded);
+  rekey('B');
+  run();
+  for (const auto& [now_is, was] : {std::pair{a.sa(), of_a}, std::pair{b.sa(), of_b}}) {
+    EXPECT_NE(now_is.spi_i, was.spi_i);
+    EXPECT_FALSE(now_is.authenticated_by.empty());
+    EXPECT_EQ(now_is.authenticated_by, was.authenticated_by);
+    EXPECT_EQ(now_is.auth_quantum_safe, was.auth_quantum_safe);
+    EXPECT_TRUE(now_is.downgrade_excluded);
+  }
+}
+
 TEST_F(IkeRekey, EitherSideAndAgainAndAgain) {
   handshake();
   for (int i = 0; i < 30; ++i) {

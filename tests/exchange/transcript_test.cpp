@@ -153,12 +153,17 @@ TEST_F(Peers, AnIkeSaComesUpWithoutAChildSa) {
   EXPECT_NE(wire::find<wire::AuthPayload>(answer.payloads), nullptr);
   EXPECT_EQ(wire::find<wire::SaPayload>(answer.payloads), nullptr);
   EXPECT_EQ(wire::find_notify(answer.payloads, NotifyType::NO_ADDITIONAL_SAS), nullptr);
-  run();
-  EXPECT_TRUE(a.sa().verdict.hybrid);
-  EXPECT_TRUE(b.sa().verdict.hybrid);
-  EXPECT_FALSE(a.sa().authenticated_by.empty());
   EXPECT_TRUE(a.plane.reserved.empty());
   EXPECT_TRUE(b.plane.reserved.empty());
+  run();
+  EXPECT_FALSE(a.sa().authenticated_by.empty());
+  // The first Child SA follows at once, with key exchanges of its own.
+  expect_tunnel();
+  for (const Side* s : {&a, &b}) {
+    EXPECT_TRUE(s->sa().verdict.hybrid);
+    EXPECT_TRUE(s->child().verdict.hybrid);
+    EXPECT_FALSE(s->child().verdict.inherited);
+  }
 }
 
 TEST_F(Peers, AChildlessSideTakesAChildSaFromAPeerThatCannotDoWithout) {
