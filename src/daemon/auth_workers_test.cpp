@@ -87,7 +87,7 @@ TEST(AuthWorkers, a_tunnel_without_credentials_gets_a_refusal) {
   AuthWorkers workers{answers, log};
   ASSERT_TRUE(workers.start().has_value());
   workers.set_tunnel(TunnelId{1}, *gateway::AuthCredentials::of(tunnel_with_certificate()));
-  workers.remove_tunnel(TunnelId{1});
+  workers.set_tunnel(TunnelId{1}, nullptr);
   workers.ask(sign_question(1));
   auto got = collect(answers, 1);
   ASSERT_EQ(got.size(), 1U);

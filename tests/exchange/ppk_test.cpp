@@ -65,6 +65,21 @@ TEST_F(PostQuantumKey, GoesIntoTheKeysOfBothSides) {
 }
 
 // The same conversation with another PPK has other ESP keys: it is in SK_d.
+TEST_F(PostQuantumKey, IsNamedAfterTheIkeSaIsRekeyed) {
+  policies(PpkPolicy::Require, PpkPolicy::Require);
+  keys({ppk("key", 1)}, {ppk("key", 1)});
+  both_offer("aes256gcm16-prfsha384-x25519-ke1_mlkem768");
+  handshake();
+  a.endpoint->rekey(now, TunnelId{1});
+  drain();
+  run();
+  expect_tunnel();
+  for (const Side* s : {&a, &b}) {
+    EXPECT_TRUE(s->sa().verdict.ppk);
+    EXPECT_THAT(s->sa().verdict.reason, ::testing::HasSubstr("PPK"));
+  }
+}
+
 TEST_F(PostQuantumKey, ChangesTheKeysOfTheChildSa) {
   std::vector<Bytes> keymats;
   for (const std::uint8_t fill : std::initializer_list<std::uint8_t>{0, 1, 2}) {

@@ -61,10 +61,6 @@ def rekey() -> Iterator[Case]:
     yield from both("rekey", "narrow selectors", narrow)
     yield from both("rekey", "small fragments", renewed(alike("x25519-mlkem768"), "hybrid", ours={"ike_fragment_size": 576}, theirs=esp(USUAL),
                                                          charon={"fragment_size": 576}, rounds=EVERY[:4]))
-    yield from both("rekey", "by our time", by_time(ours={"child_lifetime": 30, "ike_lifetime": 60}, theirs=esp(USUAL)))
-    yield from both("rekey", "by our packets", by_packets)
-    yield from both("rekey", "by their time", by_time(theirs={**esp(USUAL), "extra": {"rekey_time": "4s", "rand_time": "0s", "over_time": "60s"},
-                                                             "child_extra": {"rekey_time": "3s", "rand_time": "0s", "life_time": "60s"}}))
     yield from both("rekey", "reauthentication by us", reauthenticated("qanat"))
     yield from both("rekey", "reauthentication by them", reauthenticated("strongswan"))
 
@@ -141,7 +137,14 @@ def pfs() -> Iterator[Case]:
         used = keys.replace("ke1_", "")
         yield from both("pfs", f"only they have it, {name}", renewed({"strongswan": used}, "hybrid" if "mlkem" in keys else "inherited", rounds=EVERY[:1] * 2,
                                                                      ours={"pfs": False}, theirs={"esp_proposals": "aes256gcm16-" + keys}))
-    yield from both("pfs", "only they have it, our time", only_theirs_in_time)
+
+
+def lifetimes() -> Iterator[Case]:
+    yield from both("lifetimes", "by our time", by_time(ours={"child_lifetime": 30, "ike_lifetime": 60}, theirs=esp(USUAL)))
+    yield from both("lifetimes", "by our packets", by_packets)
+    yield from both("lifetimes", "by their time", by_time(theirs={**esp(USUAL), "extra": {"rekey_time": "4s", "rand_time": "0s", "over_time": "60s"},
+                                                             "child_extra": {"rekey_time": "3s", "rand_time": "0s", "life_time": "60s"}}))
+    yield from both("lifetimes", "only they have PFS, our time", only_theirs_in_time)
 
 
 def only_theirs_in_time(meeting: Meeting, initiator: str) -> None:
@@ -247,5 +250,5 @@ def children() -> Iterator[Case]:
 
 
 def all_renewals() -> Iterator[Case]:
-    for make in (rekey, pfs, children):
+    for make in (rekey, pfs, lifetimes, children):
         yield from make()

@@ -46,7 +46,7 @@ def many(proposal: str, child_rekeys: int, ike_rekeys: int, keys: str = "hybrid"
     with laboratory() as lab:
         a, b = lab.pair(ike=[proposal], old_keys=OLD_KEYS, **settings)
         settled(a, b)
-        drops = a.drops(), b.drops()
+        drops = dropped(a), dropped(b)
         with stream(lab) as under:
             begin, done = time.monotonic(), collections.Counter()
             every = max(1, child_rekeys // max(1, ike_rekeys))
@@ -61,7 +61,13 @@ def many(proposal: str, child_rekeys: int, ike_rekeys: int, keys: str = "hybrid"
             check(flow.sent > 0 and flow.lost == 0 and flow.doubled == 0, f"{way}: {flow}")
         check(done["child"] == child_rekeys and done["ike"] == ike_rekeys,
               f"{done['child']} Child SA and {done['ike']} IKE SA rekeys in {taken:.1f} s at {RATE} packets/s each way")
-        check((a.drops(), b.drops()) == drops, f"no packet was dropped: {a.drops() or 'none'}, {b.drops() or 'none'}")
+        check((dropped(a), dropped(b)) == drops, f"no packet was dropped: {dropped(a)}, {dropped(b)}")
+
+
+def dropped(daemon: Qanatd) -> dict[str, int]:
+    """Without the dummy packets, by which a rekey's initiator shows that the new keys work, and what our own kernel
+    sends into a TUN that comes up."""
+    return {reason: count for reason, count in daemon.drops().items() if reason not in ("dummy", "no_route")}
 
 
 def one(a: Qanatd, b: Qanatd, who: Qanatd, what: str, keys: str, done: collections.Counter) -> None:
