@@ -66,7 +66,8 @@ SafetyVerdict IkeSa::rekeyed_verdict(const KeRounds& rounds) const {
     for (const KeId id : rounds.all()) {
       if (is_ml_kem(id)) names.push_back(to_string(id));
     }
-    out.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+    out.reason = fmt::format("{} went into the keys{}", fmt::join(names, " and "),
+                             out.ppk ? ", and a PPK into those that they come from" : "");
   } else if (out.hybrid) {
     out.inherited = true;
     out.reason = "by the keys before: the last rekey of the IKE SA had no ML-KEM of its own";

@@ -242,8 +242,8 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   }
 }
 
-std::optional<IkeSa::Verified> IkeSa::open(Instant now, ByteView datagram, const wire::ClearMessage& message,
-                                           Direction direction) {
+std::optional<Verified> IkeSa::open(Instant now, ByteView datagram, const wire::ClearMessage& message,
+                                    Direction direction) {
   if (!message.encrypted || !opener_) {
     env_.counters.add(Counter::not_encrypted);
     return std::nullopt;

@@ -29,6 +29,7 @@
 #include "ike/puzzle.hpp"
 #include "ike/reassembly.hpp"
 #include "ike/sk_codec.hpp"
+#include "ike/states.hpp"
 #include "ike/status.hpp"
 
 namespace qanat::ike {
@@ -156,72 +157,6 @@ class IkeSa {
   void abandon(std::string why);
 
  private:
-  struct Attempt {                // one key exchange that we tried in IKE_SA_INIT
-    std::vector<Bytes> requests;  // as sent: they differ in their cookies
-    std::unique_ptr<crypto::KeyExchange> ke;
-  };
-  struct AwaitInit {  // initiator: the IKE_SA_INIT response
-    std::vector<Attempt> attempts;
-    wire::SaPayload offer;
-    Bytes cookie;
-    Bytes solution;                      // of the puzzle that came with it
-    std::optional<PuzzleSolver> solver;  // at work; the request goes on as it is meanwhile
-    unsigned restarts = 0;
-  };
-  struct AwaitIntermediate {  // initiator: the response of round `round`
-    std::size_t round = 0;
-    std::unique_ptr<crypto::KeyExchange> ke;
-  };
-  struct SolvingPuzzle {  // initiator: before IKE_AUTH (RFC 8019 7.2)
-    std::size_t rounds_done = 0;
-    PuzzleSolver solver;
-  };
-  struct AwaitSpi {  // initiator: an inbound SPI before IKE_AUTH
-    RequestId request;
-  };
-  struct AwaitAuth {  // initiator: the IKE_AUTH response
-    wire::SaPayload offer;
-    wire::TsPayload tsi;
-    wire::TsPayload tsr;
-    ipsec::EspSpi spi = 0;  // 0: childless (RFC 6023)
-  };
-  struct AwaitSignature {  // both: a worker makes our AUTH; a second one without the PPK may follow (RFC 8784 3)
-    RequestId request;
-    AwaitAuth sent;                   // initiator: what the IKE_AUTH request will offer
-    wire::Payloads message;           // responder: the IKE_AUTH request
-    std::optional<SignAnswer> first;  // initiator: while the second is made
-  };
-  struct AwaitVerdict {  // both: a worker judges the peer's AUTH and certificates
-    RequestId request;
-    AwaitAuth sent;          // initiator
-    TunnelRef tunnel;        // as responder, the one that the identities chose
-    wire::Payloads message;  // the peer's IKE_AUTH message
-  };
-  struct AwaitRequest {  // responder: IKE_INTERMEDIATE, then IKE_AUTH
-    std::size_t rounds_done = 0;
-  };
-  struct ReservingSpi {  // responder: IKE_AUTH is verified, an inbound SPI is being reserved
-    RequestId request;
-    ipsec::ChosenEsp chosen;
-    ipsec::Selectors tsi;
-    ipsec::Selectors tsr;
-    wire::Payloads answer;  // IDr, AUTH
-  };
-  struct Installing {  // both: the first Child SA's two directions are being installed
-    ChildSaId child;
-    wire::Payloads answer;  // responder: the complete IKE_AUTH response
-  };
-  struct Established {};
-  struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
-    bool sent = false;
-  };
-  struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
-  struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated
-  struct Closed {};
-  using State =
-      std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
-                   AwaitRequest, ReservingSpi, Installing, Established, Deleting, Superseded, Lingering, Closed>;
-
   enum class Timer : std::uint8_t {
     Retransmit,
     Handshake,
@@ -241,33 +176,6 @@ class IkeSa {
     OwnSpi,   // our CREATE_CHILD_SA awaits an SPI
     PeerSpi,  // the peer's does
     kCount
-  };
-
-  struct Outstanding {  // our request
-    std::uint32_t message_id = 0;
-    wire::ExchangeType exchange{};
-    std::vector<Bytes> datagrams;
-    unsigned sends = 0;
-    Instant first_sent;
-  };
-  struct PeerSlot {  // the peer's last request and our response
-    std::uint32_t next_message_id = 0;
-    bool in_progress = false;
-    Path path;
-    std::array<std::uint8_t, 32> request_hash{};
-    std::vector<Bytes> response;
-    Instant first_seen;
-  };
-  // A message whose integrity has been verified and whose payloads fit its exchange.
-  struct Verified {
-    wire::ExchangeType exchange{};
-    wire::Payloads payloads;
-    std::optional<Error> fault;  // authentic, but no chain of payloads
-    Bytes auth_header;           // IntAuth's A and P
-    SecretBytes plaintext;
-    std::array<std::uint8_t, 32> first_hash{};  // of the datagram, or of fragment 1
-    std::uint32_t octets = 0;
-    std::uint32_t datagrams = 1;
   };
 
   // A certificate chain comes to a responder in a request, to an initiator in a response: room for it is there only.
