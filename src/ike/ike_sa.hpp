@@ -214,6 +214,7 @@ class IkeSa {
   struct Established {};
   struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
     bool sent = false;
+    std::optional<OwnIke> rekey{};  // our last request: what the peer makes of it is deleted as well
   };
   struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
   struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated
@@ -457,6 +458,9 @@ class IkeSa {
   void on_own_ike_response(Instant now, OwnIke own, const Verified& message);
   void end_own_ike(Instant now, OwnIke own, bool again);
   void lose_own_ike(Instant now, OwnIke own);
+  void undo_own_ike(Instant now, OwnIke own, const Verified& message);
+  [[nodiscard]] bool take_ike_answer(OwnIke& own, const Verified& message);
+  [[nodiscard]] Status take_ike_secret(OwnIke& own, const Verified& message);
   void on_rekey_ike_request(Instant now, const Verified& message);
   void on_ike_followup(Instant now, PeerIke peer, const wire::KePayload* ke);
   void next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer);
@@ -470,8 +474,9 @@ class IkeSa {
   void become_established(Instant now);
   void start_timers(Instant now);
   void on_informational_request(Instant now, Verified message);
-  void on_deleting_response(Instant now);
+  void on_deleting_response(Instant now, const Verified& message);
   void on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs, std::vector<std::uint32_t>& ours);
+  void note_unknown_delete(ipsec::EspSpi spi);
   void peer_alive(Instant now);
   void check_liveness(Instant now);
   [[nodiscard]] Instant liveness_deadline() const;

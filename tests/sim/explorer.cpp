@@ -149,7 +149,8 @@ class Run {
   }
 
   // Only in a terminal state; the run is spent afterwards. Where an end was never heard of, liveness must find it out.
-  [[nodiscard]] bool agrees() const { return problems_of(duel_).empty(); }
+  [[nodiscard]] std::vector<std::string> differences() const { return problems_of(duel_); }
+  [[nodiscard]] bool is_faultless() const { return deviations_ == 0; }
   [[nodiscard]] std::vector<std::string> judge(bool may_be_down) {
     duel_.run(2 * kIdle);
     std::vector<std::string> out = problems_of(duel_);
@@ -258,7 +259,10 @@ Exploration explore(const Scenario& scenario, std::size_t limit) {
       const std::vector<Choice> choices = run.choices();
       if (choices.empty()) {
         ++out.terminals;
-        if (!run.agrees()) ++out.by_liveness;
+        if (const auto differences = run.differences(); !differences.empty()) {
+          ++out.by_liveness;
+          if (run.is_faultless()) complain("only liveness settles it: " + differences.front(), path);
+        }
         for (const std::string& problem : run.judge(may_be_down)) complain(problem, path);
         break;
       }

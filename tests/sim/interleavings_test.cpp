@@ -7,7 +7,6 @@
 
 #include "sim/explorer.hpp"
 #include "sim/oracle.hpp"
-#include "sim/sa_view.hpp"
 
 namespace qanat::sim {
 namespace {
@@ -27,9 +26,8 @@ void initiate(Duel& d, std::size_t n) {
 // A packet that no Child SA takes yet; without any Child SA the Director asks for one.
 void create_child(Duel& d, std::size_t n) {
   const Player& p = d.players[n];
-  const auto sas = p.established();
-  if (sas.empty()) return;
-  if (live_children(sas.front()).empty()) return initiate(d, n);
+  if (p.established().empty()) return;
+  if (p.plane.outbound.empty()) return initiate(d, n);
   p.endpoint->handle_plane(d.now, ipsec::Acquire{kTunnel, p.live->local_ts.back(), p.live->remote_ts.back()});
 }
 
@@ -57,7 +55,7 @@ const Operations& operations() {
 
 // New IKE SAs in the old one's place.
 const Operations& renewals() {
-  static const Operations kAll{{"renew the IKE SA", initiate}, operations().back()};
+  static const Operations kAll{{"renew the IKE SA", initiate}, operations().front(), operations().back()};
   return kAll;
 }
 
