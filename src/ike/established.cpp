@@ -25,6 +25,7 @@ void IkeSa::become_established(Instant now) {
   timers_.stop(Timer::Handshake);
   timers_.stop(Timer::Install);
   since_ = now;
+  origin_ = {context_.spi_i, initiator_, now};
   last_heard_ = now;
   init_request_.clear();
   init_response_.clear();

@@ -67,6 +67,8 @@ class TunnelDirectory {
   [[nodiscard]] virtual std::uint64_t new_spi() = 0;
   virtual void adopt(std::unique_ptr<IkeSa> sa) = 0;
   [[nodiscard]] virtual IkeSa* find_sa(std::uint64_t our_spi) = 0;
+  // By our SPIs: what was to become of `old` concerns `heir` now.
+  virtual void succeed(std::uint64_t old, std::uint64_t heir) = 0;
   // What outlives the IKE SAs of a tunnel.
   [[nodiscard]] virtual TunnelMemory& memory(TunnelId tunnel) = 0;
 };
@@ -109,8 +111,13 @@ class IkeSa {
   [[nodiscard]] SaInfo info() const;
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }
-  [[nodiscard]] Instant established_at() const { return since_; }
-  [[nodiscard]] std::uint64_t spi_i() const { return context_.spi_i; }
+  // The handshake that it comes from, over any number of rekeys.
+  struct Origin {
+    std::uint64_t spi_i = 0;
+    bool ours = false;  // we began it
+    Instant established;
+  };
+  [[nodiscard]] const Origin& origin() const { return origin_; }
   [[nodiscard]] bool is_ending() const;
   [[nodiscard]] bool initial_contact_received() const { return initial_contact_received_; }
   [[nodiscard]] const wire::Identity& peer_id() const { return peer_id_; }
@@ -538,6 +545,7 @@ class IkeSa {
   bool initial_contact_received_ = false;
   Instant begun_;
   Instant since_;
+  Origin origin_;
   Instant last_heard_;
   Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
   std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH

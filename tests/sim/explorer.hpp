@@ -37,9 +37,11 @@ struct Scenario {
   std::vector<Step> steps;
   std::function<void(Duel&)> prepare;      // proposals, before the endpoints are made
   std::function<void(Duel&)> established;  // once the tunnel stands
-  std::string variant;                 // what `prepare` does, in a word
-  unsigned order = 0;                  // whose nonces and SPIs are lower: see kOrders
+  std::string variant;                     // what `prepare` does, in a word
+  unsigned order = 0;                      // whose nonces and SPIs are lower: see kOrders
   unsigned deviations = 2;
+  // An attempt that is given up while its last request is on its way leaves the peer with an IKE SA.
+  bool orphans = false;
   [[nodiscard]] std::string name() const;
 };
 

@@ -114,6 +114,8 @@ class Sum {
     scenario.variant = variant.name;
     scenario.order = order;
     scenario.deviations = deviations;
+    scenario.orphans = std::any_of(steps.begin(), steps.end(),
+                                   [](const Scenario::Step& step) { return step.operation == &renewals().front(); });
     scenario.prepare = [&](Duel& duel) {
       for (Player& p : duel.players) p.tunnel.ike = {*ipsec::parse_ike_proposal(variant.proposal)};
       duel.players[0].tunnel.local_ts = duel.players[1].tunnel.remote_ts = selectors({"10.1.0.0/16"});
@@ -145,53 +147,84 @@ class Sum {
   std::size_t scenarios_ = 0;
 };
 
-// Sets of `size` operations within one IKE SA. `shard` of `shards`: every so manyeth scenario.
-void explore_all(std::size_t size, unsigned deviations, std::size_t shard = 0, std::size_t shards = 1) {
-  Sum sum;
-  std::size_t n = 0;
-  for (const Variant& variant : kVariants) {
-    for (const Steps& steps : sets_of(operations(), size)) {
-      for (const unsigned order : orders_of(steps)) {
-        if (n++ % shards == shard) sum.explore(variant, steps, order, deviations);
+constexpr std::size_t kShards = 4;  // of every exploration, so that they run beside each other
+
+// `part`: every so manyeth scenario only.
+class Interleavings : public ::testing::TestWithParam<std::size_t> {
+ protected:
+  // Sets of `size` operations within one IKE SA.
+  static void explore_all(std::size_t size, unsigned deviations, std::size_t part = 1) {
+    Sum sum;
+    std::size_t n = 0;
+    for (const Variant& variant : kVariants) {
+      for (const Steps& steps : sets_of(operations(), size)) {
+        for (const unsigned order : orders_of(steps)) {
+          if (n++ % (kShards * part) == GetParam() * part) sum.explore(variant, steps, order, deviations);
+        }
       }
     }
+    sum.print(text("sets", size, deviations, part));
   }
-  sum.print(fmt::format("sets of {}, {} deviations", size, deviations));
-}
-
-void explore_renewals(std::size_t size, unsigned deviations) {
-  Sum sum;
-  for (const Variant& variant : kVariants) {
-    for (const unsigned order : kSpiOrders) {
-      for (const Steps& steps : sets_of(renewals(), size)) sum.explore(variant, steps, order, deviations);
+  static void explore_renewals(std::size_t size, unsigned deviations) {
+    Sum sum;
+    std::size_t n = 0;
+    for (const Variant& variant : kVariants) {
+      for (const unsigned order : kSpiOrders) {
+        for (const Steps& steps : sets_of(renewals(), size)) {
+          if (n++ % kShards == GetParam()) sum.explore(variant, steps, order, deviations);
+        }
+      }
     }
+    sum.print(text("renewals, sets", size, deviations, 1));
   }
-  sum.print(fmt::format("renewals, sets of {}, {} deviations", size, deviations));
-}
 
-TEST(Interleavings, OfOneOperationAreAllSound) {
+ private:
+  static std::string text(const char* what, std::size_t size, unsigned deviations, std::size_t part) {
+    return fmt::format("{} of {}, {} deviations, {}shard {} of {}", what, size, deviations,
+                       part == 1 ? std::string{} : fmt::format("one scenario of {}, ", part), GetParam() + 1, kShards);
+  }
+};
+
+TEST_P(Interleavings, OfOneOperationAreAllSound) {
   explore_all(1, 2);
 }
 
-TEST(Interleavings, OfTwoOperationsAreAllSound) {
-  explore_all(2, is_deep() ? 2 : 1);
+TEST_P(Interleavings, OfTwoOperationsAreAllSound) {
+  explore_all(2, 1, is_deep() ? 1 : 2);
 }
 
-TEST(Interleavings, OfThreeOperationsAreAllSound) {
-  explore_all(3, is_deep() ? 1 : 0);
+TEST_P(Interleavings, OfTwoOperationsWithTwoDeviationsAreAllSound) {
+  explore_all(2, 2, is_deep() ? 1 : 24);
 }
 
-TEST(Interleavings, OfOneRenewalAreAllSound) {
+TEST_P(Interleavings, OfThreeOperationsAreAllSound) {
+  explore_all(3, 0, is_deep() ? 1 : 30);
+}
+
+TEST_P(Interleavings, OfThreeOperationsWithADeviationAreAllSound) {
+  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
+  explore_all(3, 1);
+}
+
+TEST_P(Interleavings, OfThreeOperationsWithTwoDeviationsAreAllSound) {
+  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
+  explore_all(3, 2, 30);
+}
+
+TEST_P(Interleavings, OfOneRenewalAreAllSound) {
   explore_renewals(1, 2);
 }
 
-TEST(Interleavings, OfTwoRenewalsAreAllSound) {
-  explore_renewals(2, 2);
+TEST_P(Interleavings, OfTwoRenewalsAreAllSound) {
+  explore_renewals(2, is_deep() ? 2 : 1);
 }
 
-TEST(Interleavings, OfThreeRenewalsAreAllSound) {
-  explore_renewals(3, is_deep() ? 2 : 0);
+TEST_P(Interleavings, OfThreeRenewalsAreAllSound) {
+  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
+  explore_renewals(3, 1);
 }
+
+INSTANTIATE_TEST_SUITE_P(Shard, Interleavings, ::testing::Range<std::size_t>(0, kShards));
 
 }  // namespace
 }  // namespace qanat::sim
