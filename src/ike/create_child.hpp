@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include "ike/negotiation.hpp"
 #include "ike/task_queue.hpp"
@@ -35,6 +36,7 @@ struct OwnChild {  // our CREATE_CHILD_SA for a Child SA
   ipsec::ChosenEsp chosen;
   std::optional<Rival> rival;
   bool lost = false;
+  std::vector<ipsec::EspSpi> deleted;  // by the peer, unknown to us: what its delayed answer will bring is gone already
   ChildSaId child;
 };
 struct PeerChild {  // the peer's

@@ -81,6 +81,7 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::uint64_t new_spi() override;
   void adopt(std::unique_ptr<IkeSa> sa) override;
   [[nodiscard]] IkeSa* find_sa(std::uint64_t our_spi) override;
+  void succeed(std::uint64_t old, std::uint64_t heir) override;
   [[nodiscard]] TunnelMemory& memory(TunnelId tunnel) override { return memories_[tunnel]; }
 
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);

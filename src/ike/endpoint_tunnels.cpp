@@ -40,6 +40,12 @@ IkeSa* IkeEndpoint::find_sa(std::uint64_t our_spi) {
   return found->second.sa.get();
 }
 
+void IkeEndpoint::succeed(std::uint64_t old, std::uint64_t heir) {
+  decltype(duplicates_) renamed;
+  for (const auto& [due, spi] : duplicates_) renamed.insert({due, spi == old ? heir : spi});
+  duplicates_ = std::move(renamed);
+}
+
 void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
   for (const std::uint64_t other : std::exchange(affected_, {})) {
     if (other != spi && sas_.contains(other)) touch(now, other);
@@ -69,24 +75,25 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
     IkeSa& old = *sas_.at(spi).sa;
     if (&old == &fresh || !old.is_established() || !old.peer_id().matches(fresh.peer_id())) continue;
-    const bool at_once = old.established_at() >= fresh.begun();  // both were under way together
+    const bool at_once = old.origin().established >= fresh.begun();  // both were under way together
     if (fresh.initial_contact_received() && !at_once) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
       // same time may have escaped it.
       old.abandon("the peer began anew (INITIAL_CONTACT)");
     } else if (!fresh.carrying_child()) {
       continue;  // it carries nothing, so it replaces nothing
-    } else if (fresh.is_initiator() && !at_once) {
+    } else if (fresh.origin().ours && !at_once) {
       fresh.take_over_selectors(now, old);
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
     } else if (at_once) {
       // Both sides began. Both can see both: the SA with the lower SPIi stays.
-      const bool fresh_loses = old.spi_i() < fresh.spi_i();
+      const bool fresh_loses = old.origin().spi_i < fresh.origin().spi_i;
       resolve_duplicate(now, fresh_loses ? fresh : old, fresh_loses ? old : fresh);
-    } else if (old.is_initiator()) {
+    } else if (old.origin().ours) {
       // The peer renews, and will delete the old one; or it began before it knew that ours was made, and then it
       // counts on us.
-      duplicates_.insert({now + kDuplicatePatience, (old.spi_i() < fresh.spi_i() ? fresh : old).our_spi()});
+      duplicates_.insert(
+          {now + kDuplicatePatience, (old.origin().spi_i < fresh.origin().spi_i ? fresh : old).our_spi()});
     }
     touch(now, spi);
   }
@@ -95,7 +102,7 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
 // Whoever began the loser deletes it; the other side only sees to it that this happens. A winner that the peer began
 // may not stand there yet: our answer can be lost. Until it is certain, the loser carries the peer's traffic.
 void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
-  if (!loser.is_initiator() || !winner.is_initiator()) {
+  if (!loser.origin().ours || !winner.origin().ours) {
     duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
     return;
   }
@@ -111,7 +118,7 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
     const IkeSa& winner = *sas_.at(other).sa;
-    if (!winner.is_established() || !winner.carrying_child() || winner.spi_i() >= loser.spi_i() ||
+    if (!winner.is_established() || !winner.carrying_child() || winner.origin().spi_i >= loser.origin().spi_i ||
         !winner.peer_id().matches(loser.peer_id()))
       continue;
     actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.carrying_child()}});

@@ -1,5 +1,6 @@
 // After the handshake: INFORMATIONAL exchanges (Delete, liveness), peers that move, the end of a lifetime.
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -24,6 +25,7 @@ void IkeSa::become_established(Instant now) {
   timers_.stop(Timer::Handshake);
   timers_.stop(Timer::Install);
   since_ = now;
+  origin_ = {context_.spi_i, initiator_, now};
   last_heard_ = now;
   init_request_.clear();
   init_response_.clear();
@@ -153,7 +155,10 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
                                std::vector<std::uint32_t>& ours) {
   for (const ipsec::EspSpi spi : theirs) {
     ChildSa* child = child_by_peer_spi(spi);
-    if (child == nullptr) continue;
+    if (child == nullptr) {
+      note_unknown_delete(spi);
+      continue;
+    }
     const auto* deleting = std::get_if<task::DeleteChild>(&active_);
     if (deleting == nullptr || deleting->child != child->info.id) ours.push_back(child->info.spi_in);
     let_successor_carry(*child);
@@ -168,11 +173,20 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
   }
 }
 
+// It may be of the Child SA that the answer to our CREATE_CHILD_SA is about, which this DELETE has overtaken.
+void IkeSa::note_unknown_delete(ipsec::EspSpi spi) {
+  constexpr std::size_t kMaxRemembered = 16;
+  auto* own = std::get_if<OwnChild>(&active_);
+  if (own == nullptr || (own->stage != OwnChild::Stage::Create && own->stage != OwnChild::Stage::Followup)) return;
+  if (own->deleted.size() < kMaxRemembered) own->deleted.push_back(spi);
+}
+
 // The Delete is answered, or what was asked before it; old inbound keys may still have to stay for a moment.
-void IkeSa::on_deleting_response(Instant now) {
-  const auto* deleting = std::get_if<Deleting>(&state_);
+void IkeSa::on_deleting_response(Instant now, const Verified& message) {
+  auto* deleting = std::get_if<Deleting>(&state_);
   if (deleting == nullptr) return;
   if (!deleting->sent) {
+    if (deleting->rekey) undo_own_ike(now, *std::exchange(deleting->rekey, std::nullopt), message);
     send_delete(now);
   } else if (!children_.empty()) {
     linger(now);

@@ -27,6 +27,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->cookie_verified_ = cookie_verified_;
   sa->begun_ = now;
   sa->since_ = now;
+  sa->origin_ = origin_;
   sa->last_heard_ = last_heard_;
   sa->was_established_ = true;
   sa->authenticated_ = authenticated_;
@@ -89,6 +90,7 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   heir.tasks_.remove(task::RekeyIke{});
   heir.tasks_.remove(task::Liveness{});
   heir.next_acquire_ = next_acquire_;
+  env_.tunnels.succeed(our_spi(), heir.our_spi());
   const bool weakened = heir.verdict_.hybrid && heir.verdict_.inherited && !verdict_.inherited;
   heir.timers_.stop(Timer::Linger);
   heir.state_ = Established{};

@@ -238,7 +238,7 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
   } else if (is_established()) {
     on_task_response(now, *verified);
   } else {
-    on_deleting_response(now);
+    on_deleting_response(now, *verified);
   }
 }
 

@@ -68,6 +68,8 @@ class TunnelDirectory {
   [[nodiscard]] virtual std::uint64_t new_spi() = 0;
   virtual void adopt(std::unique_ptr<IkeSa> sa) = 0;
   [[nodiscard]] virtual IkeSa* find_sa(std::uint64_t our_spi) = 0;
+  // By our SPIs: what was to become of `old` concerns `heir` now.
+  virtual void succeed(std::uint64_t old, std::uint64_t heir) = 0;
   // What outlives the IKE SAs of a tunnel.
   [[nodiscard]] virtual TunnelMemory& memory(TunnelId tunnel) = 0;
 };
@@ -110,8 +112,13 @@ class IkeSa {
   [[nodiscard]] SaInfo info() const;
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }
-  [[nodiscard]] Instant established_at() const { return since_; }
-  [[nodiscard]] std::uint64_t spi_i() const { return context_.spi_i; }
+  // The handshake that it comes from, over any number of rekeys.
+  struct Origin {
+    std::uint64_t spi_i = 0;
+    bool ours = false;  // we began it
+    Instant established;
+  };
+  [[nodiscard]] const Origin& origin() const { return origin_; }
   [[nodiscard]] bool is_ending() const;
   [[nodiscard]] bool initial_contact_received() const { return initial_contact_received_; }
   [[nodiscard]] const wire::Identity& peer_id() const { return peer_id_; }
@@ -365,6 +372,9 @@ class IkeSa {
   void on_own_ike_response(Instant now, OwnIke own, const Verified& message);
   void end_own_ike(Instant now, OwnIke own, bool again);
   void lose_own_ike(Instant now, OwnIke own);
+  void undo_own_ike(Instant now, OwnIke own, const Verified& message);
+  [[nodiscard]] bool take_ike_answer(OwnIke& own, const Verified& message);
+  [[nodiscard]] Status take_ike_secret(OwnIke& own, const Verified& message);
   void on_rekey_ike_request(Instant now, const Verified& message);
   void on_ike_followup(Instant now, PeerIke peer, const wire::KePayload* ke);
   void next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer);
@@ -378,8 +388,9 @@ class IkeSa {
   void become_established(Instant now);
   void start_timers(Instant now);
   void on_informational_request(Instant now, Verified message);
-  void on_deleting_response(Instant now);
+  void on_deleting_response(Instant now, const Verified& message);
   void on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs, std::vector<std::uint32_t>& ours);
+  void note_unknown_delete(ipsec::EspSpi spi);
   void peer_alive(Instant now);
   void check_liveness(Instant now);
   [[nodiscard]] Instant liveness_deadline() const;
@@ -441,6 +452,7 @@ class IkeSa {
   bool initial_contact_received_ = false;
   Instant begun_;
   Instant since_;
+  Origin origin_;
   Instant last_heard_;
   Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
   std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH

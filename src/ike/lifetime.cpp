@@ -180,11 +180,13 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
     return;
   }
   timers_ = {};
+  std::optional<OwnIke> rekey;
+  if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && outstanding_) rekey = std::move(*own);
   drop_tasks();
   if (ending == Ending::AtOnce) remove_children();
   retire_children(now);
   if (!why.empty()) report(Report::What::Down, std::move(why));
-  state_ = Deleting{};
+  state_ = Deleting{.rekey = std::move(rekey)};
   timers_.set(Timer::Linger, now + kLinger);
   if (outstanding_) {
     // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.

@@ -339,6 +339,11 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
     active_ = std::move(own);
     return send_request(now, ExchangeType::IKE_FOLLOWUP_KE, request);
   }
+  // The peer has deleted it before we knew of it: it is not made. What it was to succeed is rekeyed another time.
+  if (std::find(own.deleted.begin(), own.deleted.end(), own.chosen.spi) != own.deleted.end()) {
+    const bool again = own.old.has_value();
+    return end_own(now, std::move(own), again);
+  }
   ChildKeys keys =
       derive_child_keys(context_.prf, keys_.sk_d, own.rounds.seed(own.nonce_i, own.nonce_r), own.chosen.suite);
   ChildPlan plan{own.chosen, std::exchange(own.spi, 0), own.local_ts, own.remote_ts, own.old};

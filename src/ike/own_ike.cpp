@@ -64,6 +64,31 @@ void IkeSa::end_own_ike(Instant now, OwnIke own, bool again) {
   }
 }
 
+// What the CREATE_CHILD_SA response has chosen; false: it is no answer to our offer.
+bool IkeSa::take_ike_answer(OwnIke& own, const Verified& message) {
+  const auto* sa = wire::find<wire::SaPayload>(message.payloads);
+  const auto* nonce = wire::find<wire::NoncePayload>(message.payloads);
+  if (sa == nullptr || nonce == nullptr) return false;
+  const auto chosen = ipsec::check_ike_answer(without_spis(*sa), own.offer);
+  const auto spi = chosen ? ike_spi_of(*sa, chosen->number) : std::nullopt;
+  if (!chosen || !spi || (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())) return false;
+  own.chosen = *chosen;
+  own.peer_spi = *spi;
+  own.nonce_r = nonce->data;
+  own.rounds.begin(chosen->ke, chosen->rounds());
+  return true;
+}
+
+Status IkeSa::take_ike_secret(OwnIke& own, const Verified& message) {
+  const auto* ke = wire::find<wire::KePayload>(message.payloads);
+  const KeId expected = own.rounds.next();
+  if (ke == nullptr || ke->method != expected || own.ke->id() != expected)
+    return fail(ErrorKind::PeerMisbehaved, "KE", "is not of the agreed key exchange");
+  QANAT_ASSIGN(SecretBytes secret, own.ke->finish(ke->data));
+  own.rounds.add(std::move(secret));
+  return {};
+}
+
 void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message) {
   const NotifyPayload* error = first_error(message.payloads);
   if (error != nullptr) {
@@ -83,35 +108,17 @@ void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message
     const bool final = error->type == NotifyType::NO_ADDITIONAL_SAS || error->type == NotifyType::NO_PROPOSAL_CHOSEN;
     return end_own_ike(now, std::move(own), !final);
   }
-  const auto* ke = wire::find<wire::KePayload>(message.payloads);
-  if (own.stage == OwnIke::Stage::Create) {
-    const auto* sa = wire::find<wire::SaPayload>(message.payloads);
-    const auto* nonce = wire::find<wire::NoncePayload>(message.payloads);
-    const auto chosen =
-        sa != nullptr && nonce != nullptr
-            ? ipsec::check_ike_answer(without_spis(*sa), own.offer)
-            : Result<ipsec::ChosenIke>{fail(ErrorKind::PeerMisbehaved, "CREATE_CHILD_SA", "lacks SA or nonce")};
-    const auto spi = chosen ? ike_spi_of(*sa, chosen->number) : std::nullopt;
-    if (!chosen || !spi || (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())) {
-      env_.counters.add(Counter::bad_create_answer);
-      return end_own_ike(now, std::move(own), true);
-    }
-    own.chosen = *chosen;
-    own.peer_spi = *spi;
-    own.nonce_r = nonce->data;
-    own.rounds.begin(chosen->ke, chosen->rounds());
+  if (own.stage == OwnIke::Stage::Create && !take_ike_answer(own, message)) {
+    env_.counters.add(Counter::bad_create_answer);
+    return end_own_ike(now, std::move(own), true);
   }
   const KeId expected = own.rounds.next();
-  auto secret = ke != nullptr && ke->method == expected && own.ke->id() == expected
-                    ? own.ke->finish(ke->data)
-                    : Result<SecretBytes>{fail(ErrorKind::PeerMisbehaved, "KE", "is not of the agreed key exchange")};
-  if (!secret) {
+  if (const Status good = take_ike_secret(own, message); !good) {
     // No notification about a bad response; the IKE SA is deleted by an exchange of its own (RFC 6989 2.5).
     env_.counters.add(Counter::bad_key_exchange);
     return close(
-        now, fmt::format("the {} value of {} is invalid: {}", to_string(expected), peer_text(), secret.error().detail));
+        now, fmt::format("the {} value of {} is invalid: {}", to_string(expected), peer_text(), good.error().detail));
   }
-  own.rounds.add(std::move(*secret));
   if (own.stage == OwnIke::Stage::Create && own.rival) {
     const Bytes& ours = lower_nonce(own.nonce_i, own.nonce_r);
     if (&lower_nonce(ours, own.rival->lowest_nonce) == &ours) return lose_own_ike(now, std::move(own));
@@ -135,6 +142,15 @@ void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message
       make_heir(now, {WhoBegan::Us, own.spi, own.peer_spi, own.chosen, own.nonce_i, own.nonce_r, &own.rounds});
   bequeath(now, heir);
   delete_superseded(now);  // what the peer made by its own rekey, if it did, it deletes itself
+}
+
+// The IKE SA was closed while our request was on its way: if the peer has made a successor, that one goes, too.
+void IkeSa::undo_own_ike(Instant now, OwnIke own, const Verified& message) {
+  if (first_error(message.payloads) != nullptr) return;
+  if (own.stage == OwnIke::Stage::Create && !take_ike_answer(own, message)) return;
+  if (!take_ike_secret(own, message) || !own.rounds.complete()) return;
+  make_heir(now, {WhoBegan::Us, own.spi, own.peer_spi, own.chosen, own.nonce_i, own.nonce_r, &own.rounds})
+      .delete_superseded(now);
 }
 
 // Ours had the lowest nonce: whoever made it deletes it, and the peer's takes over (RFC 7296 2.8.1).

@@ -9,6 +9,7 @@
 #include "crypto/key_exchange.hpp"
 #include "ike/actions.hpp"
 #include "ike/config.hpp"
+#include "ike/create_child.hpp"
 #include "ike/puzzle.hpp"
 #include "ipsec/proposal.hpp"
 #include "wire/message.hpp"
@@ -73,6 +74,7 @@ struct Installing {  // both: the first Child SA's two directions are being inst
 struct Established {};
 struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
   bool sent = false;
+  std::optional<OwnIke> rekey{};  // our last request: what the peer makes of it is deleted as well
 };
 struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
 struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated

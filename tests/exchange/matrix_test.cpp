@@ -244,6 +244,7 @@ std::string name_of(const Position& p, const Cell& c) {
 
 void play_allowed(const Position& p, const Cell& c, May may) {
   SCOPED_TRACE(name_of(p, c));
+  if (c.exchange == 36 && !c.response && !c.full) may = May::End;  // INVALID_SYNTAX: it lacks what it must have
   const auto w = at(p);
   Side& target = p.role == 'I' ? w->a : w->b;
   const std::string before = state_of(target);

@@ -91,7 +91,8 @@ Duel::Duel(std::uint64_t seed) : players{Player{seed * 2}, Player{seed * 2 + 1}}
 void Duel::open() {
   for (Player& p : players) {
     p.endpoint = std::make_unique<ike::IkeEndpoint>(p.config, p.rng);
-    p.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(p.tunnel));
+    p.live = std::make_shared<ike::TunnelConfig>(p.tunnel);
+    p.endpoint->set_tunnel(p.live);
   }
 }
 

@@ -58,6 +58,7 @@ struct Player {
   SteeredRng rng;
   ike::EndpointConfig config;
   ike::TunnelConfig tunnel;
+  std::shared_ptr<ike::TunnelConfig> live;  // what the endpoint has of it, from open() on
   BookPlane plane;
   std::size_t certificate_octets = 0;  // when the tunnel's authentication is by certificate: sizes of what we send
   std::size_t signature_octets = 0;

@@ -51,6 +51,7 @@ class Run {
       duel_.players[n].rng.nonces = {octets[2 * n], octets[2 * n + 1]};
       duel_.players[n].rng.small = octets[2 * n];
     }
+    if (scenario.established) scenario.established(duel_);
     begun_.resize(scenario.steps.size());
     duel_.now = duel_.now + 1s;  // the tunnel is older than what begins now; from here on datagrams take no time
   }
@@ -148,10 +149,18 @@ class Run {
   }
 
   // Only in a terminal state; the run is spent afterwards. Where an end was never heard of, liveness must find it out.
-  [[nodiscard]] bool agrees() const { return problems_of(duel_).empty(); }
+  [[nodiscard]] std::vector<std::string> differences() const { return problems_of(duel_); }
+  [[nodiscard]] bool is_faultless() const { return deviations_ == 0; }
   [[nodiscard]] std::vector<std::string> judge(bool may_be_down) {
     duel_.run(2 * kIdle);
     std::vector<std::string> out = problems_of(duel_);
+    const auto most =
+        1 + static_cast<std::size_t>(std::count_if(scenario_.steps.begin(), scenario_.steps.end(),
+                                                   [](const Scenario::Step& step) { return step.operation->creates; }));
+    for (const std::size_t n : {0U, 1U}) {
+      const std::size_t children = duel_.players[n].plane.inbound.size();
+      if (children > most) out.push_back(fmt::format("{} ends with {} Child SAs", kNames[n], children));
+    }
     if (!may_be_down) {
       for (const std::size_t n : {0U, 1U}) {
         const auto sas = duel_.players[n].established();
@@ -250,7 +259,11 @@ Exploration explore(const Scenario& scenario, std::size_t limit) {
       const std::vector<Choice> choices = run.choices();
       if (choices.empty()) {
         ++out.terminals;
-        if (!run.agrees()) ++out.by_liveness;
+        if (const auto differences = run.differences(); !differences.empty()) {
+          ++out.by_liveness;
+          if (run.is_faultless() && !scenario.orphans)
+            complain("only liveness settles it: " + differences.front(), path);
+        }
         for (const std::string& problem : run.judge(may_be_down)) complain(problem, path);
         break;
       }

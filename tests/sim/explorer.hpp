@@ -24,7 +24,8 @@ namespace qanat::sim {
 struct Operation {
   std::string name;
   std::function<void(Duel&, std::size_t player)> begin;
-  bool ends = false;  // the tunnel may be down afterwards
+  bool ends = false;     // the tunnel may be down afterwards
+  bool creates = false;  // there may be one more Child SA afterwards
 };
 
 struct Scenario {
@@ -34,10 +35,13 @@ struct Scenario {
     friend bool operator==(const Step&, const Step&) = default;
   };
   std::vector<Step> steps;
-  std::function<void(Duel&)> prepare;  // proposals, before the endpoints are made
-  std::string variant;                 // what `prepare` does, in a word
-  unsigned order = 0;                  // whose nonces and SPIs are lower: see kOrders
+  std::function<void(Duel&)> prepare;      // proposals, before the endpoints are made
+  std::function<void(Duel&)> established;  // once the tunnel stands
+  std::string variant;                     // what `prepare` does, in a word
+  unsigned order = 0;                      // whose nonces and SPIs are lower: see kOrders
   unsigned deviations = 2;
+  // An attempt that is given up while its last request is on its way leaves the peer with an IKE SA.
+  bool orphans = false;
   [[nodiscard]] std::string name() const;
 };
 

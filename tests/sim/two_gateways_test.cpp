@@ -74,7 +74,7 @@ TEST_F(TwoGateways, BeginNothingWhileTheBarrierDoesNotStand) {
 
 TEST_F(TwoGateways, BothBeginAtOnceAndOneSaRemains) {
   start_both();
-  world.run_for(5s);
+  world.run_for(15s);  // a winner that the peer began is waited for before the loser goes
   EXPECT_EQ(a.status("to-b").children.size(), 1U);
   EXPECT_EQ(b.status("to-a").children.size(), 1U);
   EXPECT_EQ(a.status("to-b").children.front().spi_in, b.status("to-a").children.front().spi_out);
