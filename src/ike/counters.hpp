@@ -54,7 +54,10 @@ namespace qanat::ike {
   X(followup_timeout, "CREATE_CHILD_SA exchanges whose IKE_FOLLOWUP_KE never came")               \
   X(create_refused, "CREATE_CHILD_SA and IKE_FOLLOWUP_KE requests of ours that were refused")     \
   X(bad_create_answer, "CREATE_CHILD_SA and IKE_FOLLOWUP_KE answers that do not fit our request") \
-  X(plane_refused, "Child SAs that the packet path did not take")
+  X(plane_refused, "Child SAs that the packet path did not take")                                 \
+  X(refragmented, "messages sent again in smaller fragments, because the larger ones had no answer") \
+  X(path_probe, "requests sent on another path, because the one in use gave no answer")           \
+  X(address_refused, "address updates of MOBIKE that were refused, by either side")
 
 enum class Counter : std::uint8_t {
 #define QANAT_X(name, help) name,

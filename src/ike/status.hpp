@@ -73,6 +73,7 @@ struct SaInfo {
   bool nat_local = false;
   bool nat_remote = false;
   bool fragmentation = false;
+  std::vector<IpAddress> peer_addresses;  // what a peer with MOBIKE has announced besides the one in use
   Instant since;  // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
