@@ -35,9 +35,9 @@ wire::Payloads IkeSa::nat_notifies(const Path& path, std::uint64_t spi_i, std::u
   wire::Payloads out;
   Endpoint source = path.local;
   // While it is a responder that does not know its tunnel, what one of them wants counts.
-  const bool force = tunnel_ ? tunnel_->force_encap
-                             : std::any_of(candidates_.begin(), candidates_.end(),
-                                           [](const TunnelRef& t) { return t->force_encap; });
+  const bool force =
+      tunnel_ ? tunnel_->force_encap
+              : std::any_of(candidates_.begin(), candidates_.end(), [](const TunnelRef& t) { return t->force_encap; });
   if (force || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
   out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
   out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));

@@ -57,8 +57,8 @@ std::optional<Unsealed> IkeSa::keep_unsealed(const wire::IkeHeader& header, Seal
   const bool v6 = path_.remote.address.is_v6();
   const std::size_t everywhere = room_in(v6 ? kStepsV6[0] : kStepsV4[1]);
   if (!peer_fragments_ || sealed.datagrams.front().size() <= everywhere) return std::nullopt;
-  return Unsealed{header,      sealed.first,           SecretBytes::copy_of(sealed.plaintext), std::move(clear),
-                  generation_, sealed.datagrams.size()};
+  return Unsealed{header,           sealed.first, SecretBytes::copy_of(sealed.plaintext),
+                  std::move(clear), generation_,  sealed.datagrams.size()};
 }
 
 // One step down, or more while the number of fragments, by which the peer tells the sizes apart, stays the same.
@@ -83,8 +83,7 @@ void IkeSa::cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams) {
 void IkeSa::repeat_response(const Path& arrived) {
   env_.counters.add(Counter::retransmission);
   ++peer_slot_.repeats;
-  if (peer_slot_.text && peer_slot_.repeats % kRepeatsOfASize == 0)
-    cut_smaller(*peer_slot_.text, peer_slot_.response);
+  if (peer_slot_.text && peer_slot_.repeats % kRepeatsOfASize == 0) cut_smaller(*peer_slot_.text, peer_slot_.response);
   transmit(arrived, peer_slot_.response);
 }
 

@@ -130,7 +130,7 @@ int run(const daemon::Options& options) {
 
   int code = 0;
   {
-    daemon::Wiring wiring{*config,          std::move(control),  std::move(data),    std::move(*api),
+    daemon::Wiring wiring{*config,         std::move(control),  std::move(data),    std::move(*api),
                           std::move(netd), std::move(*monitor), std::move(key_log), log};
     code = wiring.run(*config);
   }
