@@ -164,6 +164,10 @@ void DataWorker::on_esp(io::EspSocket& socket) {
 }
 
 void DataWorker::on_path_error(Instant now, const io::PathError& error) {
+  if (error.unreachable) {
+    events_.post(error);
+    return;
+  }
   const bool ours = error.origin == io::PathError::Origin::Interface;
   path_->handle_too_big(now, {.source = ours ? wan::OuterTooBig::Source::Interface : wan::OuterTooBig::Source::Icmp,
                               .local = error.local,

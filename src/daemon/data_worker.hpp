@@ -27,9 +27,10 @@ struct StrayDatagram {
   std::uint8_t tos = 0;
   Bytes data;
 };
-// A PathError is one that the kernel put into the other thread's queue: it chooses between the sockets by a hash.
+// A PathError is one that the kernel put into the other thread's queue: it chooses between the sockets by a hash. What
+// is too long is this thread's affair, what does not arrive the control thread's.
 using ToDataWorker = std::variant<ipsec::Command, StrayDatagram, io::PathError>;
-using FromDataWorker = std::variant<ipsec::Event, StrayDatagram>;
+using FromDataWorker = std::variant<ipsec::Event, StrayDatagram, io::PathError>;
 
 struct DataSockets {
   io::TunDevice tun;

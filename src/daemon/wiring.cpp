@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -12,6 +13,7 @@ namespace qanat::daemon {
 namespace {
 
 constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
+constexpr Duration kSwarm = 100ms;      // what belongs to one change of addresses comes within that time
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
   ike::EndpointConfig out;
@@ -29,11 +31,12 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
 }  // namespace
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log)
+               io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log)
     : log_(log),
       control_(std::move(control)),
       api_listener_(std::move(api_listener)),
       netd_(std::move(netd)),
+      monitor_(std::move(monitor)),
       key_log_(std::move(key_log)),
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
       data_(std::move(data), data_events_, log),
@@ -44,7 +47,10 @@ Wiring::~Wiring() = default;
 Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
-  for (io::UdpSocket& s : control_.ike) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kIkePort); }));
+  for (io::UdpSocket& s : control_.ike) {
+    QANAT_TRY(s.watch_path_errors());
+    QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kIkePort); }));
+  }
   for (io::UdpSocket& s : control_.nat) {
     QANAT_TRY(s.watch_path_errors());
     QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
@@ -53,14 +59,17 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
+  QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
+    if (look_at_ && now >= *look_at_) look_at_addresses(now);
     publish();
     end_of_turn();
   });
   QANAT_TRY(data_.start());
   QANAT_TRY(auth_.start());
+  look_at_addresses(io::boot_now());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
   publish();
   QANAT_ASSIGN(http_, io::HttpServer::start(
@@ -103,7 +112,13 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
     gateway_.handle_datagram(now, {{d.local, port}, d.remote}, d.data);
   }
   // ICMP about ESP in UDP comes to any socket of the group: the kernel does not steer errors.
-  while (const auto error = socket.next_path_error()) data_.inbox().post(*error);
+  while (const auto error = socket.next_path_error()) {
+    if (error->unreachable) {
+      gateway_.handle_path_error(now, error->local, error->remote);
+    } else if (port == io::kNatPort) {
+      data_.inbox().post(*error);
+    }
+  }
   end_of_turn();
 }
 
@@ -113,6 +128,8 @@ void Wiring::on_data_events() {
     if (const auto* event = std::get_if<ipsec::Event>(&message)) {
       gateway_.handle_plane(now, *event);
       if (std::holds_alternative<ipsec::Counters>(*event)) publish();
+    } else if (const auto* error = std::get_if<io::PathError>(&message)) {
+      gateway_.handle_path_error(now, error->local, error->remote);
     } else {
       const auto& stray = std::get<StrayDatagram>(message);
       gateway_.handle_datagram(now, {{stray.local, io::kNatPort}, stray.remote}, stray.data);
@@ -151,6 +168,33 @@ void Wiring::on_netd() {
     return;
   }
   end_of_turn();
+}
+
+void Wiring::on_address_change() {
+  monitor_.drain();
+  if (!look_at_) look_at_ = io::boot_now() + kSwarm;
+  end_of_turn();
+}
+
+void Wiring::look_at_addresses(Instant now) {
+  look_at_.reset();
+  auto all = monitor_.addresses();
+  if (!all) {
+    log_.error("addresses-unknown", all.error());
+    return;
+  }
+  ike::HostAddresses host{std::move(*all), {}};
+  std::set<IpAddress> remotes;
+  for (const ike::SaInfo& sa : gateway_.ike_sas()) {
+    if (!sa.mobike) continue;
+    remotes.insert(sa.path.remote.address);
+    remotes.insert(sa.peer_addresses.begin(), sa.peer_addresses.end());
+  }
+  for (const IpAddress& remote : remotes) {
+    const auto source = monitor_.source_for(remote);
+    if (source && *source) host.sources.emplace_back(remote, **source);
+  }
+  gateway_.handle_addresses(now, host);
 }
 
 void Wiring::on_signal(int signal) {
@@ -232,6 +276,7 @@ void Wiring::end_of_turn() {
   if (stop_at_ && (gateway_.is_quiet() || now >= *stop_at_)) return loop_->stop();
   std::optional<Instant> next = gateway_.next_timeout();
   if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
+  if (look_at_ && (!next || *look_at_ < *next)) next = look_at_;
   if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
   if (netd_.wants_write()) netd_.flush();
 }

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "crypto/rng.hpp"
+#include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
@@ -32,7 +33,7 @@ struct ControlSockets {
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::NetdClient netd, std::optional<KeyLogWriter> key_log, const io::Log& log);
+         io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);
@@ -49,6 +50,8 @@ class Wiring {
   void on_auth_answers();
   void on_api_calls();
   void on_netd();
+  void on_address_change();
+  void look_at_addresses(Instant now);
   void on_signal(int signal);
   void end_of_turn();
   void transmit(const ike::Transmit& out);
@@ -59,6 +62,8 @@ class Wiring {
   ControlSockets control_;
   io::UniqueFd api_listener_;
   io::NetdClient netd_;
+  AddressMonitor monitor_;
+  std::optional<Instant> look_at_;  // when the host's addresses are to be looked at: changes come in swarms
   std::optional<KeyLogWriter> key_log_;
   crypto::SystemRng rng_;
   gateway::Gateway gateway_;

@@ -95,6 +95,16 @@ void Gateway::handle_auth(Instant now, ike::VerifyAnswer answer) {
   pump(now);
 }
 
+void Gateway::handle_addresses(Instant now, const ike::HostAddresses& host) {
+  for (const auto& shard : shards_) shard->handle_addresses(now, host);
+  pump(now);
+}
+
+void Gateway::handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) {
+  for (const auto& shard : shards_) shard->handle_path_error(now, local, remote);
+  pump(now);
+}
+
 void Gateway::handle_timeout(Instant now) {
   director_.handle_timeout(now);
   for (const auto& shard : shards_) shard->handle_timeout(now);

@@ -2,7 +2,8 @@
 // control thread; tests and the simulator run the same one in virtual time. The packet path stands behind the command
 // and event queues of ipsec/data_plane.hpp.
 //
-// Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_timeout, shut_down. Output:
+// Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_addresses,
+// handle_path_error, handle_timeout, shut_down. Output:
 // poll(), until empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
 #pragma once
 
@@ -34,6 +35,9 @@ class Gateway {
   void handle_host(Instant now, const HostResult& result);
   void handle_auth(Instant now, ike::SignAnswer answer);
   void handle_auth(Instant now, ike::VerifyAnswer answer);
+  // See ike::IkeEndpoint.
+  void handle_addresses(Instant now, const ike::HostAddresses& host);
+  void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
   void handle_timeout(Instant now);
   void shut_down(Instant now);
 

@@ -18,6 +18,14 @@ class IkeShard {
     endpoint_.handle_datagram(now, arrived, payload);
     drain();
   }
+  void handle_addresses(Instant now, ike::HostAddresses host) {
+    endpoint_.handle_addresses(now, std::move(host));
+    drain();
+  }
+  void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) {
+    endpoint_.handle_path_error(now, local, remote);
+    drain();
+  }
   void handle_timeout(Instant now) {
     endpoint_.handle_timeout(now);
     drain();

@@ -110,6 +110,12 @@ Result<ike::TunnelRef> ike_tunnel(const model::Gateway& gateway, const model::Tu
   out->pfs = t.pfs;
   out->childless = t.childless;
   out->mobike = t.mobike;
+  for (const auto& a : {gateway.address4, gateway.address6}) {
+    if (a) out->outer_addresses.push_back(*a);
+  }
+  // `local` of the tunnel's own choosing, and none of the gateway's: its traffic leaves from nowhere else.
+  out->pinned_local =
+      t.local && !t.local->is_unspecified() && t.local != gateway.address4 && t.local != gateway.address6;
   out->more_children = t.more_children;
   out->downgrade = t.downgrade;
   out->ppk_policy = t.ppk_policy;

@@ -56,10 +56,12 @@ struct TunnelConfig {
   Duration reauth = 0s;           // a whole new IKE SA after this long, make-before-break; 0: never
   std::uint64_t rekey_bytes = 0;  // soft limit of a Child SA; 0: the cipher's own
   std::uint64_t rekey_packets = 0;
-  Duration old_keys = 5s;     // old inbound keys still open what is under way
-  bool pfs = true;            // a rekey of a Child SA that we begin offers key exchanges
-  bool childless = false;     // we begin without a Child SA where the peer can (RFC 6023)
-  bool mobike = true;         // RFC 4555
+  Duration old_keys = 5s;                  // old inbound keys still open what is under way
+  bool pfs = true;                         // a rekey of a Child SA that we begin offers key exchanges
+  bool childless = false;                  // we begin without a Child SA where the peer can (RFC 6023)
+  bool mobike = true;                      // RFC 4555
+  std::vector<IpAddress> outer_addresses;  // ours that peers may use: announced with MOBIKE
+  bool pinned_local = false;  // `local` was chosen for this tunnel and is none of them: it never moves elsewhere
   bool more_children = true;  // a packet outside the selectors in use asks for another Child SA
   Duration dpd_idle = 10s;
   Duration dpd_timeout = 30s;

@@ -1,7 +1,8 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
-// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_timeout.
-// Commands: set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after every call.
+// Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_addresses,
+// handle_timeout. Commands: set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after
+// every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.
@@ -38,6 +39,9 @@ class IkeEndpoint final : private TunnelDirectory {
   // The network says that what we sent from `local` does not reach `remote` (an outer ICMP error, which anybody can
   // forge): the peers there are asked whether they live, at most every 10 s.
   void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
+
+  // The host's addresses, at the start and after every change: IKE SAs with MOBIKE move away from those that are gone.
+  void handle_addresses(Instant now, HostAddresses host);
 
   void set_tunnel(TunnelRef tunnel);
   // Deletes the tunnel's IKE SAs and forgets it.

@@ -82,6 +82,17 @@ void IkeEndpoint::handle_path_error(Instant now, const IpAddress& local, const I
   }
 }
 
+void IkeEndpoint::handle_addresses(Instant now, HostAddresses host) {
+  env_.host = std::move(host);
+  std::vector<std::uint64_t> spis;
+  for (const auto& [spi, entry] : sas_) spis.push_back(spi);
+  for (const std::uint64_t spi : spis) {
+    if (!sas_.contains(spi)) continue;
+    sas_.at(spi).sa->handle_addresses(now);
+    touch(now, spi);
+  }
+}
+
 // For whoever reads the log; strangers do not get to fill it.
 void IkeEndpoint::refuse(Instant now, const Path& arrived, std::string why) {
   if (!refusals_.take(now)) return;

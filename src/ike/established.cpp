@@ -81,7 +81,8 @@ void IkeSa::check_liveness(Instant now) {
 // handshake, where the move to port 4500 happens; later unless we are the side behind a NAT that began.
 void IkeSa::follow_peer(const Path& arrived) {
   if (arrived == path_) return;
-  if (is_established() && initiator_ && nat_local_) return;
+  if (mobike_.on) return;  // UPDATE_SA_ADDRESSES moves it, so that any other request can test a path (RFC 4555 3.8)
+  if (is_established() && began_first_ && nat_local_) return;
   const bool moved = is_established();
   path_ = arrived;
   if (moved && !children_.empty()) {
@@ -92,7 +93,7 @@ void IkeSa::follow_peer(const Path& arrived) {
 
 void IkeSa::handle_esp_moved(const Endpoint& from) {
   const auto child = children_.find(carrying_child().value_or(ChildSaId{}));
-  if (!is_established() || child == children_.end() || (initiator_ && nat_local_) ||
+  if (!is_established() || child == children_.end() || (began_first_ && nat_local_) ||
       child->second.info.encapsulation != ipsec::Encapsulation::Udp)
     return;
   if (from == path_.remote) return;
@@ -144,7 +145,7 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
   }
   std::vector<std::uint32_t> ours;
   if (is_established()) on_delete_children(now, theirs, ours);
-  wire::Payloads answer;
+  wire::Payloads answer = answer_mobike(now, message);
   if (!ours.empty()) answer.emplace_back(wire::DeletePayload{wire::ProtocolId::ESP, std::move(ours)});
   send_response(now, ExchangeType::INFORMATIONAL, answer);
 }

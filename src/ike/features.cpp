@@ -31,16 +31,22 @@ NotifyPayload notify(NotifyType type, Bytes data = {}) {
 
 }  // namespace
 
-wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate,
-                                       bool fragmentation) const {
+wire::Payloads IkeSa::nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r) const {
   wire::Payloads out;
   Endpoint source = path.local;
-  const bool force = initiator_ ? tunnel_->force_encap
-                                : std::any_of(candidates_.begin(), candidates_.end(),
-                                              [](const TunnelRef& t) { return t->force_encap; });
+  // While it is a responder that does not know its tunnel, what one of them wants counts.
+  const bool force =
+      tunnel_ ? tunnel_->force_encap
+              : std::any_of(candidates_.begin(), candidates_.end(), [](const TunnelRef& t) { return t->force_encap; });
   if (force || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
   out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
   out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));
+  return out;
+}
+
+wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate,
+                                       bool fragmentation) const {
+  wire::Payloads out = nat_notifies(path, spi_i, spi_r);
   if (fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
   if (intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
   return out;
@@ -49,6 +55,11 @@ wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, st
 void IkeSa::note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived) {
   peer_fragments_ = wire::find_notify(payloads, NotifyType::IKEV2_FRAGMENTATION_SUPPORTED) != nullptr;
   peer_intermediate_ = wire::find_notify(payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
+  mobike_.nat_traversal = wire::find_notify(payloads, NotifyType::NAT_DETECTION_DESTINATION_IP) != nullptr;
+  detect_nat(payloads, header, arrived);
+}
+
+void IkeSa::detect_nat(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived) {
   // A peer may send several source hashes, one for each of its addresses: any match means no NAT before it.
   bool any_source = false;
   bool source_matches = false;

@@ -232,7 +232,8 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   }
   // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC
   // 9242 3.3).
-  if ((nat_local_ || nat_remote_ || tunnel_->force_encap) && path_.local.port != env_.config.nat_port) {
+  const bool for_mobike = tunnel_->mobike && mobike_.nat_traversal;  // whatever NATs later paths have (RFC 4555 3.3)
+  if ((nat_local_ || nat_remote_ || tunnel_->force_encap || for_mobike) && path_.local.port != env_.config.nat_port) {
     path_.local.port = env_.config.nat_port;
     path_.remote.port = 4500;
   }
@@ -352,6 +353,9 @@ void IkeSa::send_auth_request(Instant now, AwaitAuth next, wire::AuthPayload our
     payloads.emplace_back(next.tsi);
     payloads.emplace_back(next.tsr);
   }
+  if (tunnel_->mobike) {
+    for (wire::Payload& p : mobike_offer()) payloads.push_back(std::move(p));
+  }
   state_ = std::move(next);
   send_request(now, ExchangeType::IKE_AUTH, payloads);
   if (outstanding_) {
@@ -420,6 +424,7 @@ void IkeSa::finish_auth(Instant now, const AwaitAuth& state, const wire::Payload
   const NotifyPayload* error = first_error(payloads);
   authenticated_ = true;
   agreed_.without_ppk = {};
+  note_mobike(payloads);
   report(Report::What::IkeUp, authentication_text());
   if (state.spi == 0) {  // childless (RFC 6023): the first Child SA has key exchanges of its own
     become_established(now);

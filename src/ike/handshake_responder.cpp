@@ -199,6 +199,12 @@ void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message
 
 void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
                         std::vector<wire::CertPayload> certificates) {
+  if (says_another_path(message, peer_slot_.path)) {
+    env_.counters.add(Counter::address_refused);
+    send_error_response(now, ExchangeType::IKE_AUTH, NotifyType::UNEXPECTED_NAT_DETECTED);
+    report(Report::What::PeerRefused, fmt::format("{}: it allows no NAT, and there is one", peer_text()));
+    return linger(now);
+  }
   report(Report::What::IkeUp, authentication_text());
   initial_contact_received_ = wire::find_notify(message, NotifyType::INITIAL_CONTACT) != nullptr;
   wire::Payloads answer;
@@ -207,6 +213,10 @@ void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPa
   answer.emplace_back(std::move(ours));
   if (agreed_.ppk_used) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PPK_IDENTITY, {}});
+  }
+  note_mobike(message);
+  if (mobike_.on) {
+    for (wire::Payload& p : mobike_offer()) answer.push_back(std::move(p));
   }
   const auto without_child = [&](NotifyType type, std::string why) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, type, {}});

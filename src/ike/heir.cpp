@@ -23,7 +23,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   const bool ours = plan.began == WhoBegan::Us;
   std::unique_ptr<IkeSa> sa{new IkeSa(env_, env_.tunnels.new_sa_id(), ours)};
   sa->tunnel_ = tunnel_;
-  sa->path_ = path_;
+  inherit_path(*sa);
   sa->cookie_verified_ = cookie_verified_;
   sa->begun_ = now;
   sa->since_ = now;
@@ -34,8 +34,6 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->agreed_ = agreed_.for_heir();
   sa->peer_fragments_ = peer_fragments_;
   sa->peer_intermediate_ = peer_intermediate_;
-  sa->nat_local_ = nat_local_;
-  sa->nat_remote_ = nat_remote_;
   sa->peer_id_ = peer_id_;
   sa->handshake_ = handshake_;
   sa->more_selectors_ = more_selectors_;
@@ -91,6 +89,9 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   heir.tasks_.remove(task::Liveness{});
   heir.next_acquire_ = next_acquire_;
   env_.tunnels.succeed(our_spi(), heir.our_spi());
+  inherit_path(heir);
+  if (const auto* asked = std::get_if<AddressExchange>(&active_))
+    heir.tasks_.enqueue(task::AddressTask{asked->what}, now);
   const bool weakened = heir.verdict_.hybrid && heir.verdict_.inherited && !verdict_.inherited;
   heir.timers_.stop(Timer::Linger);
   heir.state_ = Established{};

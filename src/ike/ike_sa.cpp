@@ -16,8 +16,6 @@ using wire::NotifyType;
 namespace {
 
 constexpr std::size_t kMarkerSize = 4;  // four zero octets before IKE on the NAT port (RFC 3948 2.2)
-constexpr std::size_t kDefaultFragmentV4 = 1400;
-constexpr std::size_t kDefaultFragmentV6 = 1280;
 
 template <typename... Ts>
 struct Overloaded : Ts... {
@@ -70,6 +68,8 @@ SaInfo IkeSa::info() const {
   out.nat_local = nat_local_;
   out.nat_remote = nat_remote_;
   out.fragmentation = peer_fragments_;
+  out.mobike = mobike_.on;
+  out.peer_addresses = mobike_.peer_addresses;
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
@@ -114,13 +114,12 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
       env_.counters.add(Counter::in_progress);
       return;
     }
-    if (crypto::sha256({datagram}) != peer_slot_.request_hash) {
+    if (crypto::sha256({datagram}) != peer_slot_.request_hash && !repeats_in_smaller_fragments(datagram, message)) {
       env_.counters.add(message.encrypted && message.encrypted->fragment_number > 1 ? Counter::fragment_duplicate
                                                                                     : Counter::not_a_retransmission);
       return;
     }
-    env_.counters.add(Counter::retransmission);
-    transmit(arrived, peer_slot_.response);
+    repeat_response(arrived);
     return;
   }
   if (mid != peer_slot_.next_message_id) {
@@ -147,7 +146,15 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
   peer_slot_.in_progress = true;
   peer_slot_.path = arrived;
   peer_slot_.response.clear();
+  peer_slot_.text.reset();
+  peer_slot_.repeats = 0;
   peer_slot_.request_hash = verified->first_hash;
+  peer_slot_.request_datagrams = verified->datagrams;
+  peer_slot_.generation = generation_;
+  previous_sealer_.reset();
+  previous_opener_.reset();
+  verified->arrived = arrived;
+  note_size_of(*verified);
   if (waiting != nullptr) timers_.set(Timer::Handshake, now + 2 * patience_);  // it has shown our keys
   follow_peer(arrived);
   peer_alive(now);
@@ -208,10 +215,13 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     return;
   }
   record_response(now, verified->octets, verified->datagrams);
+  verified->arrived = arrived;
+  const bool elsewhere = outstanding_->probing && arrived != path_;
   outstanding_.reset();
   timers_.stop(Timer::Retransmit);
   timers_.stop(Timer::LivenessDeadline);
   peer_alive(now);
+  if (elsewhere && is_established()) move_to(now, arrived);  // that is a path which works
   if (wire::find_notify(verified->payloads, NotifyType::ADDITIONAL_TS_POSSIBLE) != nullptr) more_selectors_ = true;
   Status usable = check_payloads(verified->exchange, Direction::Response, verified->payloads);
   if (verified->fault) {
@@ -298,6 +308,7 @@ std::optional<Verified> IkeSa::open(Instant now, ByteView datagram, const wire::
     out.auth_header = int_auth_header(whole.first_datagram, whole.first, out.plaintext.size());
     out.first_hash = whole.first_hash;
     out.octets = whole.octets;
+    out.largest = whole.largest;
     out.datagrams = whole.total;
   } else {
     reassembly.clear();
@@ -326,19 +337,6 @@ void IkeSa::restart_reassembly_timer() {
 }
 
 // ---- what leaves -----------------------------------------------------------------------------------------------
-
-std::size_t IkeSa::max_message() const {
-  if (!peer_fragments_) return 0;
-  const bool v6 = path_.remote.address.is_v6();
-  // Before IKE_AUTH a responder does not know its tunnel: the smallest of what is configured suits them all.
-  std::size_t configured = tunnel_ ? tunnel_->fragment_size : 0;
-  for (const TunnelRef& t : candidates_) {
-    if (t->fragment_size != 0 && (configured == 0 || t->fragment_size < configured)) configured = t->fragment_size;
-  }
-  const std::size_t datagram = configured != 0 ? configured : (v6 ? kDefaultFragmentV6 : kDefaultFragmentV4);
-  const std::size_t headers = (v6 ? 40U : 20U) + 8U + (path_.local.port == env_.config.nat_port ? kMarkerSize : 0U);
-  return datagram > headers + 200 ? datagram - headers : 200;
-}
 
 void IkeSa::transmit(const Path& path, const std::vector<Bytes>& datagrams) {
   for (const Bytes& d : datagrams) {
@@ -370,8 +368,9 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
     int_auth_i_.add(context_.prf, keys_.sk_pi, sealed->auth_header, sealed->plaintext);
   }
+  auto text = keep_unsealed(header, *sealed, std::move(clear));
   wipe(sealed->plaintext);
-  outstanding_ = Outstanding{header.message_id, exchange, std::move(sealed->datagrams), 1, now};
+  outstanding_ = Outstanding{header.message_id, exchange, std::move(sealed->datagrams), 1, now, std::move(text)};
   transmit(path_, outstanding_->datagrams);
   timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
 }
@@ -392,6 +391,7 @@ void IkeSa::send_response(Instant now, ExchangeType exchange, const wire::Payloa
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
     int_auth_r_.add(context_.prf, keys_.sk_pr, sealed->auth_header, sealed->plaintext);
   }
+  peer_slot_.text = keep_unsealed(header, *sealed, {});
   wipe(sealed->plaintext);
   peer_slot_.in_progress = false;
   peer_slot_.response = std::move(sealed->datagrams);
@@ -412,6 +412,10 @@ void IkeSa::install_keys(KeySet keys) {
   auto open = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_er : keys_.sk_ei).expose(),
                                        (initiator_ ? keys_.sk_ar : keys_.sk_ai).expose());
   ensure(seal.has_value() && open.has_value(), "a negotiated suite has a cipher");
+  if (!initiator_) {
+    previous_sealer_ = std::move(sealer_);
+    previous_opener_ = std::move(opener_);
+  }
   sealer_.emplace(std::move(*seal), context_.suite);
   opener_.emplace(std::move(*open));
   if (env_.config.key_log) {

@@ -26,9 +26,11 @@
 #include "ike/create_child.hpp"
 #include "ike/key_schedule.hpp"
 #include "ike/message_rules.hpp"
+#include "ike/mobike.hpp"
 #include "ike/puzzle.hpp"
 #include "ike/reassembly.hpp"
 #include "ike/sk_codec.hpp"
+#include "ike/slots.hpp"
 #include "ike/states.hpp"
 #include "ike/status.hpp"
 
@@ -51,6 +53,7 @@ struct Env {
   // Which IKE SA, by our SPI, awaits an answer of the packet path, or owns a Child SA.
   std::unordered_map<RequestId, std::uint64_t> requests{};
   std::unordered_map<ChildSaId, std::uint64_t> children{};
+  HostAddresses host{};
 };
 
 // Which tunnels there are; how a responder finds the one that an IKE_AUTH request means.
@@ -142,6 +145,8 @@ class IkeSa {
   void hint_of_trouble(Instant now);
   // Authenticated, replay-checked ESP came from elsewhere (RFC 7296 2.23).
   void handle_esp_moved(const Endpoint& from);
+  // Env::host has changed.
+  void handle_addresses(Instant now);
 
   // The packet path says of a Child SA: its limits come near, or are reached; the peer sends on it.
   void handle_soft_limit(Instant now, ChildSaId child);
@@ -191,7 +196,8 @@ class IkeSa {
         id_(id),
         initiator_(initiator),
         reassembly_{Reassembly{initiator ? kMaxReassembled : kMaxReassembledChain},
-                    Reassembly{initiator ? kMaxReassembledChain : kMaxReassembled}} {}
+                    Reassembly{initiator ? kMaxReassembledChain : kMaxReassembled}},
+        began_first_(initiator) {}
 
   // ike_sa.cpp: slots, sealing and opening
   void receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
@@ -206,7 +212,6 @@ class IkeSa {
   void send_error_response(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Bytes data = {});
   void transmit(const Path& path, const std::vector<Bytes>& datagrams);
   void install_keys(KeySet keys);
-  [[nodiscard]] std::size_t max_message() const;
   void send_delete(Instant now);
   void to_closed();
   void on_spi_timeout(Instant now, Timer timer);
@@ -220,6 +225,17 @@ class IkeSa {
   void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets,
                       std::uint32_t datagrams);
   void record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams);
+
+  // message_size.cpp: how large a datagram may be, and messages that are sent again in smaller ones
+  [[nodiscard]] std::size_t largest_datagram() const;
+  [[nodiscard]] std::size_t room_in(std::size_t datagram) const;
+  [[nodiscard]] std::size_t max_message() const;
+  [[nodiscard]] std::optional<Unsealed> keep_unsealed(const wire::IkeHeader& header, SealedMessage& sealed,
+                                                      wire::Payloads clear) const;
+  void cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams);
+  void repeat_response(const Path& arrived);
+  [[nodiscard]] bool repeats_in_smaller_fragments(ByteView datagram, const wire::ClearMessage& message);
+  void note_size_of(const Verified& message);
 
   // handshake_initiator.cpp
   [[nodiscard]] Status send_init(Instant now, AwaitInit& state, KeId group);
@@ -396,7 +412,28 @@ class IkeSa {
   [[nodiscard]] Instant liveness_deadline() const;
   void follow_peer(const Path& arrived);
 
+  // mobike.cpp
+  [[nodiscard]] std::vector<IpAddress> additional_addresses() const;
+  void append_addresses(wire::Payloads& payloads) const;
+  [[nodiscard]] wire::Payloads mobike_offer() const;
+  void note_mobike(const wire::Payloads& payloads);
+  void note_addresses(const wire::Payloads& payloads, const Path& arrived);
+  [[nodiscard]] std::optional<IpAddress> local_for(const IpAddress& remote) const;
+  [[nodiscard]] std::vector<Path> other_paths() const;
+  void change_path(Path path, std::string what);
+  void move_to(Instant now, const Path& path);
+  void settle_path(const wire::Payloads& payloads, const Path& path, std::string what);
+  void probe_paths();
+  void start_address_task(Instant now, AddressExchange::What what);
+  void on_address_response(Instant now, const AddressExchange& asked, const Verified& message);
+  void on_liveness_response(Instant now, const Verified& message);
+  void on_refused_path(Instant now, const AddressExchange& asked);
+  [[nodiscard]] wire::Payloads answer_mobike(Instant now, const Verified& message);
+  void inherit_path(IkeSa& heir) const;
+
   // features.cpp
+  void detect_nat(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
+  [[nodiscard]] wire::Payloads nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r) const;
   void note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
   [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
                                                 bool intermediate, bool fragmentation) const;
@@ -418,6 +455,8 @@ class IkeSa {
   unsigned generation_ = 0;
   std::optional<SkSealer> sealer_;
   std::optional<crypto::SkCipher> opener_;
+  std::optional<SkSealer> previous_sealer_;  // of the generation before: for the last response, should it be repeated
+  std::optional<crypto::SkCipher> previous_opener_;
   IntAuth int_auth_i_;
   IntAuth int_auth_r_;
   Bytes init_request_;  // RealMessage1 and 2 of RFC 7296 2.15
@@ -434,9 +473,12 @@ class IkeSa {
   Rivals rivals_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
+  std::size_t path_size_ = 0;  // octets of an IP datagram, when less gets through than is configured; 0: not known
   bool peer_intermediate_ = false;
   bool nat_local_ = false;
   bool nat_remote_ = false;
+  bool began_first_;  // we began the first of a series of IKE SAs that rekeys have made: RFC 4555's initiator
+  Mobike mobike_;
   wire::Identity peer_id_;
   SafetyVerdict verdict_;
   std::string classical_reason_;

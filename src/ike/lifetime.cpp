@@ -14,6 +14,7 @@ using wire::ExchangeType;
 namespace {
 
 constexpr Duration kLinger = 30s;
+constexpr unsigned kSendsOfASize = 3;  // of a request without an answer, before it is cut smaller
 
 }  // namespace
 
@@ -36,8 +37,11 @@ void IkeSa::handle_timeout(Instant now) {
           }
           return;
         }
+        if (outstanding_->text && outstanding_->sends % kSendsOfASize == 0)
+          cut_smaller(*outstanding_->text, outstanding_->datagrams);
         ++outstanding_->sends;
         transmit(path_, outstanding_->datagrams);
+        probe_paths();
         timers_.set(Timer::Retransmit, now + retransmit_delay(outstanding_->sends, env_.rng, env_.config.retransmit));
         break;
       }
@@ -140,6 +144,9 @@ void IkeSa::to_closed() {
   keys_ = {};
   sealer_.reset();
   opener_.reset();
+  previous_sealer_.reset();
+  previous_opener_.reset();
+  peer_slot_.text.reset();
   for (Reassembly& r : reassembly_) r.clear();
 }
 

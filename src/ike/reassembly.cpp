@@ -1,5 +1,7 @@
 #include "ike/reassembly.hpp"
 
+#include <algorithm>
+
 #include "base/secret.hpp"
 #include "crypto/digest.hpp"
 
@@ -28,6 +30,7 @@ FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wir
   }
   octets_ += plaintext.size();
   wire_octets_ += static_cast<std::uint32_t>(datagram.size());
+  largest_ = std::max(largest_, static_cast<std::uint32_t>(datagram.size()));
   if (part.fragment_number == 1) {
     first_datagram_ = to_bytes(datagram.first(part.associated_size));
     first_ = part;
@@ -46,6 +49,7 @@ Reassembly::Complete Reassembly::take() {
   out.first_datagram = std::move(first_datagram_);
   out.total = total_;
   out.octets = wire_octets_;
+  out.largest = largest_;
   out.first_hash = first_hash_;
   out.plaintext.reserve(octets_);
   for (const auto& [number, part] : parts_) append(out.plaintext, part);
@@ -61,6 +65,7 @@ void Reassembly::clear() {
   total_ = 0;
   octets_ = 0;
   wire_octets_ = 0;
+  largest_ = 0;
 }
 
 }  // namespace qanat::ike

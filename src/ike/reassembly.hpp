@@ -38,6 +38,7 @@ class Reassembly {
     wire::EncryptedPart first;  // of fragment 1; its body is empty
     std::uint16_t total = 0;
     std::uint32_t octets = 0;                   // of all datagrams
+    std::uint32_t largest = 0;                  // of them
     std::array<std::uint8_t, 32> first_hash{};  // of the datagram of fragment 1
   };
   // After FragmentVerdict::Complete: the message; the reassembly is empty again.
@@ -59,6 +60,7 @@ class Reassembly {
   Bytes first_datagram_;
   wire::EncryptedPart first_;
   std::uint32_t wire_octets_ = 0;
+  std::uint32_t largest_ = 0;
   std::array<std::uint8_t, 32> first_hash_{};
 };
 

@@ -94,28 +94,38 @@ Result<SealedMessage> SkSealer::seal(const wire::IkeHeader& header, const wire::
   head.u16(0);
   out.auth_header = header_with_lengths(std::move(head).take(), out.plaintext.size());
 
+  out.first = first;
+  QANAT_ASSIGN(out.datagrams, seal_chain(header, first, out.plaintext, max_message, rng, clear));
+  return out;
+}
+
+Result<std::vector<Bytes>> SkSealer::seal_chain(const wire::IkeHeader& header, PayloadType first, ByteView chain,
+                                                std::size_t max_message, Rng& rng, const wire::Payloads& clear) {
+  std::vector<Bytes> out;
+  ByteWriter in_front;
+  wire::write_chain(in_front, clear, PayloadType::SK);
   const crypto::CipherSizes& sizes = cipher_.sizes();
-  const std::size_t padded = (out.plaintext.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
+  const std::size_t padded = (chain.size() + 1 + sizes.block - 1) / sizes.block * sizes.block;
   const std::size_t whole =
       wire::kIkeHeaderSize + in_front.size() + wire::kSkHeaderSize + sizes.iv + padded + sizes.icv;
   if (max_message == 0 || whole <= max_message) {
-    QANAT_ASSIGN(Bytes datagram, seal_one(header, first, out.plaintext, 0, 0, rng, clear));
-    out.datagrams.push_back(std::move(datagram));
+    QANAT_ASSIGN(Bytes datagram, seal_one(header, first, chain, 0, 0, rng, clear));
+    out.push_back(std::move(datagram));
     return out;
   }
   const std::size_t overhead = wire::kIkeHeaderSize + in_front.size() + wire::kSkfHeaderSize + sizes.iv + sizes.icv;
   const std::size_t room =
       max_message > overhead + sizes.block + 16 ? (max_message - overhead) / sizes.block * sizes.block - 1 : 16;
-  const std::size_t total = (out.plaintext.size() + room - 1) / room;
+  const std::size_t total = (chain.size() + room - 1) / room;
   if (total > kMaxFragments) {
     return fail(ErrorKind::Resource, "IKE message", "would need more than 255 fragments");
   }
   for (std::size_t i = 0; i < total; ++i) {
-    const ByteView part = ByteView{out.plaintext}.subspan(i * room, std::min(room, out.plaintext.size() - i * room));
+    const ByteView part = chain.subspan(i * room, std::min(room, chain.size() - i * room));
     QANAT_ASSIGN(Bytes datagram,
                  seal_one(header, i == 0 ? first : PayloadType::None, part, static_cast<std::uint16_t>(i + 1),
                           static_cast<std::uint16_t>(total), rng, i == 0 ? clear : wire::Payloads{}));
-    out.datagrams.push_back(std::move(datagram));
+    out.push_back(std::move(datagram));
   }
   return out;
 }

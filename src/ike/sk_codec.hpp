@@ -16,6 +16,7 @@ struct SealedMessage {
   std::vector<Bytes> datagrams;
   Bytes auth_header;  // IntAuth's A: header and SK header with the lengths of RFC 9242 3.3.2
   Bytes plaintext;    // IntAuth's P
+  wire::PayloadType first{};
 };
 
 // One direction's cipher and its IV source. An AEAD's IV is a counter under this key; CBC's is random.
@@ -28,6 +29,10 @@ class SkSealer {
   // only (2.5.3).
   [[nodiscard]] Result<SealedMessage> seal(const wire::IkeHeader& header, const wire::Payloads& payloads,
                                            std::size_t max_message, Rng& rng, const wire::Payloads& clear = {});
+  // The same for a chain that is written already: for sending a message again in smaller fragments (RFC 7383 2.5.2).
+  [[nodiscard]] Result<std::vector<Bytes>> seal_chain(const wire::IkeHeader& header, wire::PayloadType first,
+                                                      ByteView chain, std::size_t max_message, Rng& rng,
+                                                      const wire::Payloads& clear);
 
  private:
   [[nodiscard]] Result<Bytes> seal_one(const wire::IkeHeader& header, wire::PayloadType first, ByteView text,

@@ -1,4 +1,4 @@
-// The states of an IKE SA, each consumed when the next one is made, and its two exchange slots.
+// The states of an IKE SA, each consumed when the next one is made.
 #pragma once
 
 #include <array>
@@ -82,32 +82,5 @@ struct Closed {};
 using State =
     std::variant<AwaitInit, AwaitIntermediate, SolvingPuzzle, AwaitSpi, AwaitSignature, AwaitAuth, AwaitVerdict,
                  AwaitRequest, ReservingSpi, Installing, Established, Deleting, Superseded, Lingering, Closed>;
-
-struct Outstanding {  // our request
-  std::uint32_t message_id = 0;
-  wire::ExchangeType exchange{};
-  std::vector<Bytes> datagrams;
-  unsigned sends = 0;
-  Instant first_sent;
-};
-struct PeerSlot {  // the peer's last request and our response
-  std::uint32_t next_message_id = 0;
-  bool in_progress = false;
-  Path path;
-  std::array<std::uint8_t, 32> request_hash{};
-  std::vector<Bytes> response;
-  Instant first_seen;
-};
-// A message whose integrity has been verified and whose payloads fit its exchange.
-struct Verified {
-  wire::ExchangeType exchange{};
-  wire::Payloads payloads;
-  std::optional<Error> fault;  // authentic, but no chain of payloads
-  Bytes auth_header;           // IntAuth's A and P
-  SecretBytes plaintext;
-  std::array<std::uint8_t, 32> first_hash{};  // of the datagram, or of fragment 1
-  std::uint32_t octets = 0;
-  std::uint32_t datagrams = 1;
-};
 
 }  // namespace qanat::ike

@@ -73,7 +73,8 @@ struct SaInfo {
   bool nat_local = false;
   bool nat_remote = false;
   bool fragmentation = false;
-  Instant since;  // established, or begun
+  std::vector<IpAddress> peer_addresses;  // what a peer with MOBIKE has announced besides the one in use
+  Instant since;                          // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
   std::vector<ChildInfo> children;  // in the order in which they were made, the old ones that are being deleted too

@@ -11,6 +11,7 @@
 
 #include "base/strong_id.hpp"
 #include "base/time.hpp"
+#include "ike/mobike.hpp"
 #include "wire/ts_payload.hpp"
 
 namespace qanat::ike {
@@ -36,10 +37,15 @@ struct RekeyChild {
 struct RekeyIke {
   friend bool operator==(const RekeyIke&, const RekeyIke&) = default;
 };
+struct AddressTask {  // MOBIKE
+  AddressExchange::What what{};
+  friend bool operator==(const AddressTask&, const AddressTask&) = default;
+};
 
 }  // namespace task
 
-using Task = std::variant<task::Liveness, task::DeleteChild, task::CreateChild, task::RekeyChild, task::RekeyIke>;
+using Task = std::variant<task::Liveness, task::DeleteChild, task::CreateChild, task::RekeyChild, task::RekeyIke,
+                          task::AddressTask>;
 
 struct QueuedTask {
   Task task;
@@ -58,12 +64,13 @@ class TaskQueue {
       same->not_before = std::min(same->not_before, not_before);
     }
   }
-  // The first that is due, Deletes before all else: what they end must not be built upon.
+  // The first that is due. Where we are comes before all else, so that the rest arrives; then Deletes: what they end
+  // must not be built upon.
   [[nodiscard]] std::optional<QueuedTask> take(Instant now) {
     auto best = tasks_.end();
     for (auto t = tasks_.begin(); t != tasks_.end(); ++t) {
       if (t->not_before > now) continue;
-      if (best == tasks_.end() || (is_delete(*t) && !is_delete(*best))) best = t;
+      if (best == tasks_.end() || rank(*t) < rank(*best)) best = t;
     }
     if (best == tasks_.end()) return std::nullopt;
     QueuedTask out = std::move(*best);
@@ -92,7 +99,10 @@ class TaskQueue {
   [[nodiscard]] bool empty() const { return tasks_.empty(); }
 
  private:
-  [[nodiscard]] static bool is_delete(const QueuedTask& t) { return std::holds_alternative<task::DeleteChild>(t.task); }
+  [[nodiscard]] static int rank(const QueuedTask& t) {
+    if (std::holds_alternative<task::AddressTask>(t.task)) return 0;
+    return std::holds_alternative<task::DeleteChild>(t.task) ? 1 : 2;
+  }
   std::deque<QueuedTask> tasks_;
 };
 

@@ -43,7 +43,10 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
   if (std::holds_alternative<task::Liveness>(task.task)) {
     if (now < last_heard_ + tunnel_->dpd_idle) return;
     active_ = task::Liveness{};
-    send_request(now, ExchangeType::INFORMATIONAL, {});
+    // Behind a NAT the question is also as what the peer sees us (RFC 4555 3.8).
+    const bool ask_seen = mobike_.on && began_first_ && nat_local_;
+    send_request(now, ExchangeType::INFORMATIONAL,
+                 ask_seen ? nat_notifies(path_, context_.spi_i, context_.spi_r) : wire::Payloads{});
     timers_.set(Timer::LivenessDeadline, liveness_deadline());
   } else if (const auto* gone = std::get_if<task::DeleteChild>(&task.task)) {
     const ChildSa* child = find_child(gone->child);
@@ -73,6 +76,8 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
         std::any_of(children_.begin(), children_.end(), [](const auto& entry) { return entry.second.unconfirmed; });
     if (unconfirmed || peer_child_ || !parked_.empty()) return put_off(now, std::move(task));
     begin_own_ike(now, std::move(task));
+  } else if (const auto* address = std::get_if<task::AddressTask>(&task.task)) {
+    start_address_task(now, address->what);
   }
 }
 
@@ -90,6 +95,10 @@ void IkeSa::on_task_response(Instant now, const Verified& message) {
     on_own_response(now, std::move(*own), message);
   } else if (auto* rekey = std::get_if<OwnIke>(&done)) {
     on_own_ike_response(now, std::move(*rekey), message);
+  } else if (const auto* addresses = std::get_if<AddressExchange>(&done)) {
+    on_address_response(now, *addresses, message);
+  } else if (std::holds_alternative<task::Liveness>(done)) {
+    on_liveness_response(now, message);
   }
 }
 

@@ -45,11 +45,13 @@ enum class SendOutcome : std::uint8_t {
   Refused,  // everything else: no route, an ICMP error that was waiting, a rule of the host; dropped
 };
 
-// That a datagram which we sent was longer than its path lets through, as the socket's error queue tells it. Who sent
+// That a datagram which we sent was longer than its path lets through, or did not arrive, as the socket's error queue
+// tells it. Who sent
 // the ICMP message is not known: whether to believe it is decided in wan/.
 struct PathError {
   enum class Origin : std::uint8_t { Interface, Icmp };
   Origin origin = Origin::Interface;        // Interface: our own kernel refused to send
+  bool unreachable = false;                 // Icmp: not about a length, the datagram did not arrive at all
   std::uint32_t mtu = 0;                    // of the interface, or as the message says
   IpAddress local;                          // where the message was sent to; unspecified for Origin::Interface
   IpAddress remote;                         // where the datagram was sent to
@@ -62,7 +64,7 @@ struct SocketCounters {
   std::uint64_t receive_truncated = 0;  // longer than a slot: dropped
   std::uint64_t receive_malformed = 0;  // raw: shorter than its IP header; or no address came with it
   std::uint64_t receive_errors = 0;     // an ICMP error or another that receiving reported
-  std::uint64_t icmp_ignored = 0;       // ICMP errors that say nothing about the MTU of a path
+  std::uint64_t icmp_ignored = 0;       // errors in the queue that say nothing about a path
   std::uint64_t send_busy = 0;
   std::uint64_t send_too_big = 0;
   std::uint64_t send_refused = 0;

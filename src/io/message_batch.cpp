@@ -52,6 +52,16 @@ std::optional<PathError> too_big(const sock_extended_err& e) {
   return std::nullopt;
 }
 
+// Any other ICMP error: "unreachable", "time exceeded" and their kind.
+std::optional<PathError> not_arrived(const sock_extended_err& e) {
+  if (e.ee_errno == EMSGSIZE || (e.ee_origin != SO_EE_ORIGIN_ICMP && e.ee_origin != SO_EE_ORIGIN_ICMP6))
+    return std::nullopt;
+  PathError out;
+  out.origin = PathError::Origin::Icmp;
+  out.unreachable = true;
+  return out;
+}
+
 // Errors that belong to the call itself; any other may be one of an earlier datagram that was waiting.
 bool is_busy(int error) {
   return error == EAGAIN || error == EWOULDBLOCK || error == EINTR || error == ENOBUFS || error == ENOMEM;
@@ -278,6 +288,7 @@ std::optional<PathError> MessageBatch::next_path_error(int fd, SocketCounters& c
         sock_extended_err error{};
         std::memcpy(&error, CMSG_DATA(c), sizeof error);
         found = too_big(error);
+        if (!found) found = not_arrived(error);
       }
     }
     if (!found || header.msg_namelen == 0) {

@@ -124,12 +124,14 @@ int run(const daemon::Options& options) {
         {{"folder", options.key_log_dir},
          {"detail", "EVERY KEY IS WRITTEN THERE: whoever reads it can read the traffic; use it for debugging only"}});
   }
+  auto monitor = daemon::AddressMonitor::open(config->gateway.fwmark);
+  if (!monitor) return end(complain(monitor.error()));
   if (const Status confined = daemon::enter_sandbox(plan, log); !confined) return end(complain(confined.error()));
 
   int code = 0;
   {
-    daemon::Wiring wiring{
-        *config, std::move(control), std::move(data), std::move(*api), std::move(netd), std::move(key_log), log};
+    daemon::Wiring wiring{*config,         std::move(control),  std::move(data),    std::move(*api),
+                          std::move(netd), std::move(*monitor), std::move(key_log), log};
     code = wiring.run(*config);
   }
   return end(code);
