@@ -148,6 +148,11 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     return refuse_create(now, kExchange, NotifyType::NO_PROPOSAL_CHOSEN, Counter::child_no_proposal,
                          fmt::format("no Child SA: {}", chosen.error().detail));
   }
+  // Its DELETE and REKEY_SA could not tell the two apart.
+  if (child_by_peer_spi(chosen->spi) != nullptr) {
+    return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure,
+                         fmt::format("no Child SA: it has another one with SPI {:08x} already", chosen->spi));
+  }
   peer.remote_ts = ipsec::narrow(tsi->selectors, tunnel_->remote_ts);
   peer.local_ts = ipsec::narrow(tsr->selectors, tunnel_->local_ts);
   const bool narrower = old != nullptr && (!ipsec::contains(peer.remote_ts, old->info.remote_ts) ||

@@ -190,15 +190,15 @@ TEST_P(Interleavings, OfOneOperationAreAllSound) {
 }
 
 TEST_P(Interleavings, OfTwoOperationsAreAllSound) {
-  explore_all(2, 1, is_deep() ? 1 : 2);
+  explore_all(2, 1);
 }
 
 TEST_P(Interleavings, OfTwoOperationsWithTwoDeviationsAreAllSound) {
-  explore_all(2, 2, is_deep() ? 1 : 24);
+  explore_all(2, 2, is_deep() ? 1 : 12);
 }
 
 TEST_P(Interleavings, OfThreeOperationsAreAllSound) {
-  explore_all(3, 0, is_deep() ? 1 : 30);
+  explore_all(3, 0, is_deep() ? 1 : 12);
 }
 
 TEST_P(Interleavings, OfThreeOperationsWithADeviationAreAllSound) {
