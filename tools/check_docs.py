@@ -12,7 +12,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 DOCS = ("docs/ikev2.md",)
 TEST = re.compile(r"^\s*TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.M)
-NAMED = re.compile(r"`([A-Z]\w+\.[A-Z]\w+|test_\w+\.py)`")
+NAMED = re.compile(r"`([A-Z]\w+\.\w+|test_\w+\.py)`")
 
 
 def existing() -> set[str]:

@@ -2,13 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
 
 #include <gtest/gtest.h>
-
-#include <nlohmann/json.hpp>
 
 #include "crypto/availability.hpp"
 
@@ -60,9 +55,7 @@ int __wrap_EVP_DigestSign(evp_md_ctx_st* a, unsigned char* b, std::size_t* c, co
 namespace qanat::crypto {
 namespace {
 
-using nlohmann::json;
 using Scheme = SignatureScheme;
-namespace fs = std::filesystem;
 
 constexpr std::array kKinds{KeyKind::Rsa,   KeyKind::EcP256,  KeyKind::EcP384,  KeyKind::EcP521, KeyKind::Ed25519,
                             KeyKind::Ed448, KeyKind::MlDsa44, KeyKind::MlDsa65, KeyKind::MlDsa87};
@@ -312,64 +305,6 @@ TEST(Signature, an_error_of_the_library_is_never_a_valid_signature) {
       }
       EXPECT_GE(failures, 3);
     }
-  }
-}
-
-// Project Wycheproof, where a copy of its testvectors_v1 is at hand: QANAT_WYCHEPROOF=<folder>.
-struct WycheproofFile {
-  const char* name;
-  Scheme scheme;
-};
-void check_wycheproof(const fs::path& folder, const WycheproofFile& file) {
-  const json all = json::parse(std::ifstream{folder / file.name});
-  int valid = 0;
-  int refused = 0;
-  for (const json& group : all.at("testGroups")) {
-    const bool has_der = group.contains("publicKeyDer");
-    Bytes spki;
-    if (has_der) {
-      spki = hex(group.at("publicKeyDer").get<std::string>());
-    } else {  // ML-DSA: the bare key
-      const Bytes raw = hex(group.at("publicKey").get<std::string>());
-      const PrivateKey& model = key_of(static_cast<KeyKind>(
-          static_cast<int>(KeyKind::MlDsa44) + static_cast<int>(file.scheme) - static_cast<int>(Scheme::MlDsa44)));
-      spki = model.public_key().spki();
-      if (raw.size() + 22 != spki.size()) continue;  // a key of a wrong length cannot be in a certificate
-      std::copy(raw.begin(), raw.end(), spki.begin() + 22);
-    }
-    const auto key = PublicKey::from_spki(spki);
-    if (!key) continue;
-    for (const json& test : group.at("tests")) {
-      if (!test.value("ctx", std::string{}).empty() || !test.contains("msg")) continue;
-      const Verdict verdict =
-          verify(*key, file.scheme, hex(test.at("msg").get<std::string>()), hex(test.at("sig").get<std::string>()));
-      const auto expected = test.at("result").get<std::string>();
-      if (expected == "acceptable") continue;
-      EXPECT_EQ(verdict == Verdict::Valid, expected == "valid") << file.name << " tcId " << test.at("tcId");
-      (expected == "valid" ? valid : refused) += 1;
-    }
-  }
-  EXPECT_GT(valid, 0) << file.name;
-  EXPECT_GT(refused, 0) << file.name;
-}
-
-TEST(Signature, judges_wycheproof_as_it_should) {
-  const char* folder = std::getenv("QANAT_WYCHEPROOF");
-  if (folder == nullptr) GTEST_SKIP() << "needs QANAT_WYCHEPROOF=<folder of testvectors_v1>";
-  for (const WycheproofFile& file : {
-           WycheproofFile{"ecdsa_secp256r1_sha256_test.json", Scheme::EcdsaSha256},
-           WycheproofFile{"ecdsa_secp384r1_sha384_test.json", Scheme::EcdsaSha384},
-           WycheproofFile{"ecdsa_secp521r1_sha512_test.json", Scheme::EcdsaSha512},
-           WycheproofFile{"ed25519_test.json", Scheme::Ed25519},
-           WycheproofFile{"ed448_test.json", Scheme::Ed448},
-           WycheproofFile{"rsa_pss_2048_sha256_mgf1_32_test.json", Scheme::RsaPssSha256},
-           WycheproofFile{"rsa_pss_2048_sha384_mgf1_48_test.json", Scheme::RsaPssSha384},
-           WycheproofFile{"rsa_signature_2048_sha256_test.json", Scheme::RsaPkcs1Sha256},
-           WycheproofFile{"mldsa_44_verify_test.json", Scheme::MlDsa44},
-           WycheproofFile{"mldsa_65_verify_test.json", Scheme::MlDsa65},
-           WycheproofFile{"mldsa_87_verify_test.json", Scheme::MlDsa87},
-       }) {
-    check_wycheproof(folder, file);
   }
 }
 
