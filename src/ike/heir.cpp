@@ -107,6 +107,15 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   heir.pump(now);
 }
 
+// Our own rekey is not answered yet, and the peer goes on in the IKE SA that its rekey made: it has decided.
+void IkeSa::claim_inheritance(Instant now) {
+  IkeSa* old = env_.tunnels.find_sa(std::exchange(rival_of_, 0));
+  const auto* own = old != nullptr ? std::get_if<OwnIke>(&old->active_) : nullptr;
+  if (own == nullptr || !own->rival || own->rival->spi != our_spi()) return;
+  old->bequeath(now, *this);
+  old->become_superseded(now);
+}
+
 // As responder of the rekey: the peer deletes this one.
 void IkeSa::become_superseded(Instant now) {
   drop_tasks();

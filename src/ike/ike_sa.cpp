@@ -1,6 +1,7 @@
 // The exchange slots of an IKE SA: what arrives is matched, opened and checked; what leaves is sealed and kept.
 #include "ike/ike_sa.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fmt/format.h>
@@ -172,6 +173,12 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     refuse_request(now, exchange, fits.error(), unknown_critical(verified->payloads));
     return;
   }
+  const auto ends_it = [](const wire::Payload& p) {
+    const auto* d = std::get_if<wire::DeletePayload>(&p);
+    return d != nullptr && d->protocol == wire::ProtocolId::IKE;
+  };
+  if (rival_of_ != 0 && std::none_of(verified->payloads.begin(), verified->payloads.end(), ends_it))
+    claim_inheritance(now);
   switch (exchange) {
     case ExchangeType::IKE_INTERMEDIATE:
       on_intermediate_request(now, std::move(*verified));

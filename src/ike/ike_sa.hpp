@@ -396,6 +396,7 @@ class IkeSa {
   void next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer);
   IkeSa& make_heir(Instant now, HeirPlan plan);
   void bequeath(Instant now, IkeSa& heir);
+  void claim_inheritance(Instant now);
   void become_superseded(Instant now);
   void delete_superseded(Instant now);
   [[nodiscard]] SafetyVerdict rekeyed_verdict(const KeRounds& rounds) const;
@@ -487,6 +488,7 @@ class IkeSa {
   ChildSas children_;
   TaskQueue tasks_;
   Active active_;
+  std::uint64_t rival_of_ = 0;  // our SPI of the IKE SA that the peer's rekey made this from, while ours is open
   std::optional<PeerChild> peer_child_;  // its request is being worked on
   std::vector<Parked> parked_;
   bool more_selectors_ = false;          // ADDITIONAL_TS_POSSIBLE came

@@ -120,6 +120,7 @@ void IkeSa::next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer)
       make_heir(now, {WhoBegan::Peer, peer.spi, peer.peer_spi, peer.chosen, peer.nonce_i, peer.nonce_r, &peer.rounds});
   if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && own->rival) {
     own->rival->spi = heir.our_spi();
+    heir.rival_of_ = our_spi();
     return;
   }
   bequeath(now, heir);
