@@ -127,10 +127,6 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     env_.counters.add(Counter::message_id);
     return;
   }
-  if (peer_slot_.in_progress) {  // our window is 1: the peer may not ask again before it has been answered
-    env_.counters.add(Counter::in_progress);
-    return;
-  }
   const ExchangeType exchange = message.header.exchange;
   const auto* waiting = std::get_if<AwaitRequest>(&state_);
   const bool rounds_left = waiting != nullptr && waiting->rounds_done < chosen_->rounds().size();
@@ -141,6 +137,10 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
         exchange == ExchangeType::IKE_FOLLOWUP_KE));
   if (!legal) {
     env_.counters.add(Counter::exchange_not_allowed);
+    return;
+  }
+  if (peer_slot_.in_progress) {  // our window is 1: the peer may not ask again before it has been answered
+    env_.counters.add(Counter::in_progress);
     return;
   }
   auto verified = open(now, datagram, message, Direction::Request);
