@@ -56,6 +56,7 @@ Outcome attempt(const Row& row, std::uint64_t seed, double loss) {
     p.tunnel.dpd_idle = 600s;  // else a responder whose IKE_AUTH response was lost gives the silent peer up after 40 s
     p.tunnel.ike = {*ipsec::parse_ike_proposal(row.proposal)};
     p.tunnel.fragment_size = row.mtu;
+    p.tunnel.mobike = false;  // the table's messages are those of port 500
     if (!row.certificates) continue;
     // A certificate one way and a chain of two the other, with RSA-4096's signature.
     p.tunnel.local_auth = p.tunnel.remote_auth = ike::AuthKind::Certificate;
