@@ -14,7 +14,6 @@ using wire::ExchangeType;
 namespace {
 
 constexpr Duration kLinger = 30s;
-constexpr unsigned kSendsOfASize = 3;  // of a request without an answer, before it is cut smaller
 
 }  // namespace
 
@@ -37,7 +36,8 @@ void IkeSa::handle_timeout(Instant now) {
           }
           return;
         }
-        if (outstanding_->text && outstanding_->sends % kSendsOfASize == 0)
+        if (const unsigned sends = env_.config.retransmit.sends_of_a_size;
+            outstanding_->text && sends != 0 && outstanding_->sends % sends == 0)
           cut_smaller(*outstanding_->text, outstanding_->datagrams);
         ++outstanding_->sends;
         transmit(path_, outstanding_->datagrams);

@@ -17,7 +17,6 @@ constexpr std::size_t kDefaultFragmentV6 = 1280;
 // Octets of IP datagrams to come down to, step by step. What every path lets through is the last.
 constexpr std::size_t kStepsV4[] = {1200, 576};
 constexpr std::size_t kStepsV6[] = {1280};
-constexpr unsigned kRepeatsOfASize = 3;
 
 std::size_t next_step(std::size_t datagram, bool v6) {
   if (v6) return datagram > kStepsV6[0] ? kStepsV6[0] : 0;
@@ -83,7 +82,9 @@ void IkeSa::cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams) {
 void IkeSa::repeat_response(const Path& arrived) {
   env_.counters.add(Counter::retransmission);
   ++peer_slot_.repeats;
-  if (peer_slot_.text && peer_slot_.repeats % kRepeatsOfASize == 0) cut_smaller(*peer_slot_.text, peer_slot_.response);
+  const unsigned sends = env_.config.retransmit.sends_of_a_size;
+  if (peer_slot_.text && sends != 0 && peer_slot_.repeats % sends == 0)
+    cut_smaller(*peer_slot_.text, peer_slot_.response);
   transmit(arrived, peer_slot_.response);
 }
 

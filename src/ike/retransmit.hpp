@@ -18,6 +18,9 @@ struct RetransmitSchedule {
   Duration longest = 60s;
   double jitter = 0.1;  // of every wait, up and down
   unsigned sends = kMaxSends;
+  // Sends of a message in one size without an answer, before it is cut smaller (RFC 7383 2.5.2); 0: it never is. Where
+  // mere loss and not a narrow path is to blame, more fragments make it worse: not too soon.
+  unsigned sends_of_a_size = 3;
 };
 
 // The wait after the `sends`-th send (1-based).

@@ -50,7 +50,8 @@ Outcome attempt(const Row& row, std::uint64_t seed, double loss) {
   Duel duel{seed};
   SeededRng dice{seed ^ 0x10551055};
   for (Player& p : duel.players) {
-    p.config.retransmit = {.first = 4s, .factor = 1.8, .longest = 600s, .jitter = 0, .sends = kSends};
+    p.config.retransmit = {
+        .first = 4s, .factor = 1.8, .longest = 600s, .jitter = 0, .sends = kSends, .sends_of_a_size = 0};
     p.config.half_open_patience =
         600s;                  // the model knows of no other end than the initiator's own; fragments wait, too
     p.tunnel.dpd_idle = 600s;  // else a responder whose IKE_AUTH response was lost gives the silent peer up after 40 s
