@@ -162,6 +162,11 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
     }
     const auto* deleting = std::get_if<task::DeleteChild>(&active_);
     if (deleting == nullptr || deleting->child != child->info.id) ours.push_back(child->info.spi_in);
+    if (auto* own = std::get_if<OwnChild>(&active_);
+        own != nullptr && own->stage == OwnChild::Stage::Install && own->child == child->info.id) {
+      own->deleted.push_back(spi);  // it goes when the packet path has taken it, and our request is over
+      continue;
+    }
     let_successor_carry(*child);
     // The peer takes the successor back: what it was to succeed carries on, and is rekeyed another time.
     ChildSa* old = child->replaces ? find_child(*child->replaces) : nullptr;

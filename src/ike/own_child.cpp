@@ -23,6 +23,11 @@ constexpr Duration kAcquireInterval = 2s;
 constexpr Duration kGivingWay = 3s;
 constexpr Duration kAcquireAfterRefusal = 60s;
 
+// The peer has deleted it while the packet path was still taking it.
+bool is_deleted(const OwnChild& own, const ChildSa& child) {
+  return std::find(own.deleted.begin(), own.deleted.end(), child.info.spi_out) != own.deleted.end();
+}
+
 }  // namespace
 
 void IkeSa::create_child(Instant now) {
@@ -358,6 +363,11 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
 void IkeSa::on_own_installed(Instant now, ChildSa& child) {
   OwnChild own = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
   ChildSa* old = own.old ? find_child(*own.old) : nullptr;
+  if (is_deleted(own, child)) {
+    retire_child(now, child, {});
+    const bool again = own.old.has_value();
+    return end_own(now, std::move(own), again);
+  }
   if (own.lost) {
     // Whoever made the exchange with the lowest nonce deletes its SA; the other side deletes the old one.
     delete_child(now, child, {});
@@ -373,7 +383,9 @@ void IkeSa::on_own_install_failed(Instant now, const std::string& why) {
   OwnChild own = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
   env_.counters.add(Counter::plane_refused);
   report(Report::What::Hint, fmt::format("the packet path refused the keys of a new Child SA: {}", why));
-  if (ChildSa* child = find_child(own.child)) {
+  if (ChildSa* child = find_child(own.child); child != nullptr && is_deleted(own, *child)) {
+    remove_child(own.child, {});
+  } else if (child != nullptr) {
     child->deadline.reset();
     child->info.state = ChildState::Live;  // at the peer it stands
     delete_child(now, *child, {});

@@ -17,6 +17,7 @@ class ChildRekey : public Peers {
   }
   void classical() { both_offer("aes256gcm16-prfsha384-x25519"); }
   [[nodiscard]] ChildSaId newest(const Side& s) const { return s.plane.outbound.rbegin()->first; }
+  void delete_while_installing(FakePlane::Answer outbound);
   // Both tables agree, and nothing old is left after a while.
   void expect_settled(std::size_t children = 1) {
     run_for(70s);
@@ -334,6 +335,42 @@ TEST_F(ChildRekey, APeerThatRekeysOneChildSaTwiceGetsOneSuccessor) {
   EXPECT_NE(wire::find_notify(request(1).payloads, NotifyType::TEMPORARY_FAILURE), nullptr);
   EXPECT_EQ(a.plane.inbound.size(), 2U);
   EXPECT_EQ(a.count(Counter::temporary_failure), 1U);
+}
+
+// Nothing of ours may wait for ever for a Child SA that the peer has taken away in the meantime.
+void ChildRekey::delete_while_installing(FakePlane::Answer outbound) {
+  classical();
+  handshake();
+  const ChildSaId old = a.child().id;
+  a.plane.inbound_answer = FakePlane::Answer::Later;
+  a.plane.outbound_answer = outbound;
+  rekey('A');
+  a_sends("CREATE_CHILD_SA request 2");
+  b_sends("CREATE_CHILD_SA response 2");
+  const std::uint32_t taken = b.plane.inbound.rbegin()->second.spi;
+  arrive(sealed('B', wire::ExchangeType::INFORMATIONAL, 0, {wire::DeletePayload{wire::ProtocolId::ESP, {taken}}}));
+  ASSERT_EQ(wire.size(), 1U);  // A's answer
+  EXPECT_NE(wire::find<wire::DeletePayload>(look(wire.front()).payloads), nullptr);
+  wire.clear();
+  a.plane.give_late_answers();
+  drain();
+  advance(3s);  // a packet path that never answers has been given up
+  a.plane.inbound_answer = a.plane.outbound_answer = FakePlane::Answer::AtOnce;
+  EXPECT_TRUE(a.plane.inbound.contains(old));
+  EXPECT_EQ(a.plane.current, old);
+  const auto asked = [&] {
+    return std::any_of(wire.begin(), wire.end(), [](const Flight& f) { return f.from == 'A'; });
+  };
+  for (int i = 0; i < 120 && !asked(); ++i) advance(1s);
+  EXPECT_TRUE(asked()) << "A asks nothing any more: not for keys, not for signs of life";
+}
+
+TEST_F(ChildRekey, APeerMayDeleteItWhileItIsInstalled) {
+  delete_while_installing(FakePlane::Answer::Later);
+}
+
+TEST_F(ChildRekey, APeerMayDeleteItWhileItsInstallationFails) {
+  delete_while_installing(FakePlane::Answer::Never);
 }
 
 TEST_F(ChildRekey, ANarrowerRekeyIsRefused) {
