@@ -122,7 +122,8 @@ std::vector<Rewrite> forged_answers() {
     };
     out.push_back(std::move(r));
   }
-  // A whole answer of the attacker's: taken for the true one; nothing that follows verifies, and the attempt begins anew.
+  // A whole answer of the attacker's: taken for the true one; nothing that follows verifies, and the attempt begins
+  // anew.
   Rewrite whole;
   whole.name = "forged before the IKE_SA_INIT answer: a whole one";
   whole.victim = Victim::Initiator;
@@ -153,7 +154,9 @@ std::vector<Rewrite> rewrites_of_sealed() {
     std::function<void(Hand&, const Kind&, Bytes&)> act;
   };
   const auto flip = [](std::size_t at, std::uint8_t bits) {
-    return [at, bits](Hand&, const Kind&, Bytes& b) { b[at] ^= bits; };
+    return [at, bits](Hand&, const Kind&, Bytes& b) {
+      if (at < b.size()) b[at] ^= bits;  // an answer in the clear may be shorter than any sealed one
+    };
   };
   const std::vector<Damage> damages{
       {"SPIi changed", flip(3, 4)},
