@@ -78,6 +78,15 @@ void IkeSa::detect_nat(const wire::Payloads& payloads, const wire::IkeHeader& he
   nat_remote_ = any_source && !source_matches;
 }
 
+std::string ml_kem_reason(const std::vector<KeId>& key_exchanges, bool ppk) {
+  std::vector<std::string> names;
+  for (const KeId id : key_exchanges) {
+    if (is_ml_kem(id)) names.push_back(to_string(id));
+  }
+  if (ppk) names.emplace_back("a PPK");
+  return fmt::format("{} went into the keys", fmt::join(names, " and "));
+}
+
 void IkeSa::set_verdict() {
   verdict_.hybrid = std::any_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
   verdict_.ppk = agreed_.ppk_used;
@@ -85,12 +94,7 @@ void IkeSa::set_verdict() {
     verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : classical_reason_;
     return;
   }
-  std::vector<std::string> names;
-  for (const KeId id : key_exchanges_) {
-    if (is_ml_kem(id)) names.push_back(to_string(id));
-  }
-  if (verdict_.ppk) names.emplace_back("a PPK");
-  verdict_.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+  verdict_.reason = ml_kem_reason(key_exchanges_, verdict_.ppk);
 }
 
 }  // namespace qanat::ike

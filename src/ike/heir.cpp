@@ -61,12 +61,8 @@ SafetyVerdict IkeSa::rekeyed_verdict(const KeRounds& rounds) const {
   if (rounds.has_ml_kem()) {
     out.hybrid = true;
     out.inherited = false;
-    std::vector<std::string> names;
-    for (const KeId id : rounds.all()) {
-      if (is_ml_kem(id)) names.push_back(to_string(id));
-    }
-    out.reason = fmt::format("{} went into the keys{}", fmt::join(names, " and "),
-                             out.ppk ? ", and a PPK into those that they come from" : "");
+    out.reason =
+        fmt::format("{}{}", ml_kem_reason(rounds.all()), out.ppk ? ", and a PPK into those that they come from" : "");
   } else if (out.hybrid) {
     out.inherited = true;
     out.reason = "by the keys before: the last rekey of the IKE SA had no ML-KEM of its own";

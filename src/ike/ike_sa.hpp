@@ -24,6 +24,7 @@
 #include "ike/config.hpp"
 #include "ike/counters.hpp"
 #include "ike/create_child.hpp"
+#include "ike/env.hpp"
 #include "ike/key_schedule.hpp"
 #include "ike/message_rules.hpp"
 #include "ike/mobike.hpp"
@@ -36,58 +37,7 @@
 
 namespace qanat::ike {
 
-class TunnelDirectory;
-class IkeSa;
-
 inline constexpr std::size_t kNonceSize = 32;  // of ours; at least half the largest PRF key (RFC 7296 2.10)
-
-// What an IKE SA shares with the others of its endpoint.
-struct Env {
-  const EndpointConfig& config;
-  TunnelDirectory& tunnels;
-  Rng& rng;
-  Counters& counters;
-  std::deque<Action>& actions;
-  std::uint64_t next_request = 1;
-  std::uint64_t next_child = 1;
-  // Which IKE SA, by our SPI, awaits an answer of the packet path, or owns a Child SA.
-  std::unordered_map<RequestId, std::uint64_t> requests{};
-  std::unordered_map<ChildSaId, std::uint64_t> children{};
-  HostAddresses host{};
-};
-
-// Which tunnels there are; how a responder finds the one that an IKE_AUTH request means.
-class TunnelDirectory {
- public:
-  virtual ~TunnelDirectory() = default;
-  // The tunnels whose configured addresses fit, the ones that name the peer's address first.
-  [[nodiscard]] virtual std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const = 0;
-  // The tunnel as it is configured now; null when it is gone.
-  [[nodiscard]] virtual TunnelRef current(TunnelId tunnel) const = 0;
-  // True once, when `tunnel` has no other IKE SA, live or starting, with its identities: INITIAL_CONTACT is sent.
-  [[nodiscard]] virtual bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) = 0;
-  // For the IKE SA that a rekey makes: its id, its SPI, its place; and to find one again.
-  [[nodiscard]] virtual IkeSaId new_sa_id() = 0;
-  [[nodiscard]] virtual std::uint64_t new_spi() = 0;
-  virtual void adopt(std::unique_ptr<IkeSa> sa) = 0;
-  [[nodiscard]] virtual IkeSa* find_sa(std::uint64_t our_spi) = 0;
-  // By our SPIs: what was to become of `old` concerns `heir` now.
-  virtual void succeed(std::uint64_t old, std::uint64_t heir) = 0;
-  // What outlives the IKE SAs of a tunnel.
-  [[nodiscard]] virtual TunnelMemory& memory(TunnelId tunnel) = 0;
-};
-
-// A responder's IKE_SA_INIT that passed every check which costs nothing.
-struct InitRequest {
-  Bytes datagram;
-  wire::IkeHeader header;
-  wire::Payloads payloads;
-  ipsec::ChosenIke chosen;
-  std::vector<TunnelRef> candidates;  // tunnels that accept the choice
-  crypto::KeReply ke;
-  bool cookie_verified = false;
-  Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones
-};
 
 class IkeSa {
  public:

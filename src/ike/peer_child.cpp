@@ -31,11 +31,7 @@ SafetyVerdict IkeSa::child_verdict(const KeRounds& rounds) const {
   if (rounds.has_ml_kem()) {
     out.hybrid = true;
     out.inherited = false;
-    std::vector<std::string> names;
-    for (const KeId id : rounds.all()) {
-      if (is_ml_kem(id)) names.push_back(to_string(id));
-    }
-    out.reason = fmt::format("{} went into the keys", fmt::join(names, " and "));
+    out.reason = ml_kem_reason(rounds.all());
   } else if (out.hybrid || out.ppk) {
     out.inherited = true;
   }

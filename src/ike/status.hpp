@@ -22,6 +22,9 @@ struct SafetyVerdict {
   std::string reason;
 };
 
+// "mlkem768 and mlkem512 went into the keys", and a PPK.
+[[nodiscard]] std::string ml_kem_reason(const std::vector<KeId>& key_exchanges, bool ppk = false);
+
 struct ExchangeRecord {
   wire::ExchangeType exchange{};
   std::string note;  // "x25519", "mlkem768", "PSK"

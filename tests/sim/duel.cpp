@@ -246,7 +246,7 @@ std::vector<std::string> problems_of(const Duel& duel) {
       for (const ike::ChildInfo& child : all_children(sa)) {
         in[child.id] = child.spi_in;
         outward[child.id] = child.spi_out;
-        if (!is_live(child))
+        if (child.state != ike::ChildState::Live)
           out.push_back(fmt::format("{} has a Child SA that never ends:{}", here.name, text_of({sa})));
       }
       if (sa.state != ike::SaState::Established) {
