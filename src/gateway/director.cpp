@@ -203,6 +203,10 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       answer_waiting(*t, true, fmt::format("{} is up: {}", name, report.detail));
       break;
     }
+    case What::SelectorsRefused:
+      t->outside_selectors = report.detail;
+      log(EventLevel::Warning, "selectors-refused", {{"tunnel", name}, {"detail", report.detail}});
+      break;
     case What::Hint:
       t->reason = report.detail;
       log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});

@@ -43,8 +43,9 @@ struct Report {
     Down,           // an established IKE SA is gone; `detail` says why
     RenewWanted,    // a lifetime or a limit asks for new keys soon
     PeerMoved,
-    IkeRekeyed,  // the IKE SA has new keys; its Child SAs carry on
-    Weakened,    // the peer rekeyed with less than before; `detail` says what holds now
+    IkeRekeyed,        // the IKE SA has new keys; its Child SAs carry on
+    Weakened,          // the peer rekeyed with less than before; `detail` says what holds now
+    SelectorsRefused,  // the peer drops packets of ours, which are outside the traffic selectors of their Child SA
   } what{};
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;

@@ -297,6 +297,7 @@ void IkeSa::retire_children(Instant now) {
 void IkeSa::forget_child_tasks(ChildSaId id) {
   tasks_.remove(task::RekeyChild{id});
   tasks_.remove(task::DeleteChild{id});
+  tasks_.remove(task::InvalidSelectors{id, {}});
 }
 
 // We end it: it carries no more, and the peer is told.

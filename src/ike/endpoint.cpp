@@ -39,6 +39,8 @@ std::string to_string(Report::What what) {
       return "ike-rekeyed";
     case Report::What::Weakened:
       return "weakened";
+    case Report::What::SelectorsRefused:
+      return "selectors-refused";
   }
   return "unknown";
 }
@@ -164,6 +166,11 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
   } else if (const auto* hard = std::get_if<ipsec::HardLimit>(&event)) {
     if (IkeSa* sa = owner_of(hard->child)) {
       sa->handle_hard_limit(now, hard->child);
+      touch(now, sa->our_spi());
+    }
+  } else if (const auto* outside = std::get_if<ipsec::OutsideSelectors>(&event)) {
+    if (IkeSa* sa = owner_of(outside->child)) {
+      sa->handle_outside_selectors(now, outside->child, outside->packet);
       touch(now, sa->our_spi());
     }
   } else if (const auto* first = std::get_if<ipsec::FirstInbound>(&event)) {

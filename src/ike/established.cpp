@@ -16,6 +16,18 @@ namespace {
 
 constexpr Duration kKeepaliveInterval = 20s;
 constexpr Duration kAnotherRekey = 60s;
+constexpr Duration kSelectorsNotice = 10s;  // between two INVALID_SELECTORS, over all Child SAs
+constexpr Duration kSelectorsReport = 60s;  // between two reports of the peer's
+
+// "10.1.0.5 -> 10.2.0.9"; `packet` may be cut anywhere, and be anything.
+std::string packet_text(ByteView packet) {
+  const unsigned version = packet.empty() ? 0 : packet[0] >> 4;
+  const std::size_t size = version == 6 ? 16 : 4;
+  const std::size_t at = version == 6 ? 8 : 12;
+  if ((version != 4 && version != 6) || packet.size() < at + 2 * size) return "a packet";
+  return fmt::format("{} -> {}", IpAddress::from_bytes(packet.subspan(at, size)).to_string(),
+                     IpAddress::from_bytes(packet.subspan(at + size, size)).to_string());
+}
 
 }  // namespace
 
@@ -143,6 +155,7 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
     if (was_live) report(Report::What::Down, fmt::format("{} deleted the IKE SA", peer_text()));
     return;
   }
+  note_invalid_selectors(now, message.payloads);
   std::vector<std::uint32_t> ours;
   if (is_established()) on_delete_children(now, theirs, ours);
   wire::Payloads answer = answer_mobike(now, message);
@@ -177,6 +190,33 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
     }
     retire_child(now, *child, fmt::format("{} deleted the Child SA", peer_text()));
   }
+}
+
+// RFC 7296 3.10.1. It is a word to the operator of the other side, so it can wait and be rare.
+void IkeSa::handle_outside_selectors(Instant now, ChildSaId child, ByteView packet) {
+  const ChildSa* sa = find_child(child);
+  if (!is_established() || now < next_selectors_notice_ || sa == nullptr || !sa->carries()) return;
+  next_selectors_notice_ = now + kSelectorsNotice;
+  tasks_.enqueue(task::InvalidSelectors{child, to_bytes(packet)}, now);
+  pump(now);
+}
+
+// The peer says that our packets are outside the selectors which both agreed upon. The Child SA stays as it is.
+void IkeSa::note_invalid_selectors(Instant now, const wire::Payloads& payloads) {
+  const NotifyPayload* notice = wire::find_notify(payloads, NotifyType::INVALID_SELECTORS);
+  if (notice == nullptr) return;
+  env_.counters.add(Counter::invalid_selectors_received);
+  if (!is_established() || now < next_selectors_report_ || notice->protocol != wire::ProtocolId::ESP ||
+      notice->spi.size() != 4)
+    return;
+  const ChildSa* child = child_by_peer_spi(load_be32(notice->spi.data()));
+  if (child == nullptr) return;
+  next_selectors_report_ = now + kSelectorsReport;
+  report(
+      Report::What::SelectorsRefused,
+      fmt::format("{} drops packets of ours: {} is outside the traffic selectors of Child SA {:08x} as it sees them; "
+                  "compare 'selectors' of tunnel {} with the peer's",
+                  peer_text(), packet_text(notice->data), child->info.spi_out, tunnel_->name));
 }
 
 // It may be of the Child SA that the answer to our CREATE_CHILD_SA is about, which this DELETE has overtaken.

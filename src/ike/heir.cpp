@@ -84,6 +84,8 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   heir.tasks_.remove(task::RekeyIke{});
   heir.tasks_.remove(task::Liveness{});
   heir.next_acquire_ = next_acquire_;
+  heir.next_selectors_notice_ = next_selectors_notice_;
+  heir.next_selectors_report_ = next_selectors_report_;
   env_.tunnels.succeed(our_spi(), heir.our_spi());
   inherit_path(heir);
   if (const auto* asked = std::get_if<AddressExchange>(&active_))

@@ -1,7 +1,8 @@
 // IkeSa: one IKE SA from its first message to its end, in either role (RFC 7296, 7383, 9242, 9370).
 //
 // Getters: id(), our_spi(), info(), next_timeout(). Inputs: handle_message, handle_done, handle_timeout,
-// handle_esp_activity, handle_esp_moved, handle_soft_limit, handle_hard_limit, handle_first_inbound, handle_acquire.
+// handle_esp_activity, handle_esp_moved, handle_soft_limit, handle_hard_limit, handle_first_inbound, handle_acquire,
+// handle_outside_selectors.
 // Commands: initiate, respond, close, create_child. Outputs go into Env::actions, which the endpoint drains.
 //
 // The handshake is a variant of small states, each consumed when the next one is made. Two exchange slots stand beside
@@ -102,6 +103,8 @@ class IkeSa {
   void handle_soft_limit(Instant now, ChildSaId child);
   void handle_hard_limit(Instant now, ChildSaId child);
   void handle_first_inbound(ChildSaId child);
+  // The peer sends on that Child SA what its selectors do not take; `packet` is the start of one such.
+  void handle_outside_selectors(Instant now, ChildSaId child, ByteView packet);
   // A packet finds no Child SA whose selectors take it.
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
@@ -358,6 +361,7 @@ class IkeSa {
   void on_deleting_response(Instant now, const Verified& message);
   void on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& theirs, std::vector<std::uint32_t>& ours);
   void note_unknown_delete(ipsec::EspSpi spi);
+  void note_invalid_selectors(Instant now, const wire::Payloads& payloads);
   void peer_alive(Instant now);
   void check_liveness(Instant now);
   [[nodiscard]] Instant liveness_deadline() const;
@@ -451,7 +455,9 @@ class IkeSa {
   Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
   std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH
   Bytes auth_solution_;
-  Instant next_trouble_;  // hints before this are ignored
+  Instant next_trouble_;           // hints before this are ignored
+  Instant next_selectors_notice_;  // INVALID_SELECTORS is sent no sooner
+  Instant next_selectors_report_;  // and the peer's reported no sooner
   std::uint32_t auth_message_id_ = 0;
 };
 

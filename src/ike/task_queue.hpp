@@ -9,6 +9,7 @@
 #include <optional>
 #include <variant>
 
+#include "base/bytes.hpp"
 #include "base/strong_id.hpp"
 #include "base/time.hpp"
 #include "ike/mobike.hpp"
@@ -37,6 +38,11 @@ struct RekeyChild {
 struct RekeyIke {
   friend bool operator==(const RekeyIke&, const RekeyIke&) = default;
 };
+struct InvalidSelectors {  // the peer sends on it what its selectors do not take; one notice at a time
+  ChildSaId child;
+  Bytes packet;  // the start of one such
+  friend bool operator==(const InvalidSelectors& a, const InvalidSelectors& b) { return a.child == b.child; }
+};
 struct AddressTask {  // MOBIKE
   AddressExchange::What what{};
   friend bool operator==(const AddressTask&, const AddressTask&) = default;
@@ -45,7 +51,7 @@ struct AddressTask {  // MOBIKE
 }  // namespace task
 
 using Task = std::variant<task::Liveness, task::DeleteChild, task::CreateChild, task::RekeyChild, task::RekeyIke,
-                          task::AddressTask>;
+                          task::InvalidSelectors, task::AddressTask>;
 
 struct QueuedTask {
   Task task;

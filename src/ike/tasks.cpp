@@ -76,6 +76,15 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
         std::any_of(children_.begin(), children_.end(), [](const auto& entry) { return entry.second.unconfirmed; });
     if (unconfirmed || peer_child_ || !parked_.empty()) return put_off(now, std::move(task));
     begin_own_ike(now, std::move(task));
+  } else if (auto* outside = std::get_if<task::InvalidSelectors>(&task.task)) {
+    const ChildSa* child = find_child(outside->child);
+    if (child == nullptr || !child->carries()) return;
+    wire::NotifyPayload notice{wire::ProtocolId::ESP, Bytes(4), NotifyType::INVALID_SELECTORS,
+                               std::move(outside->packet)};
+    store_be32(notice.spi.data(), child->info.spi_in);  // that of the packet
+    active_ = task::InvalidSelectors{child->info.id, {}};
+    env_.counters.add(Counter::invalid_selectors_sent);
+    send_request(now, ExchangeType::INFORMATIONAL, {std::move(notice)});
   } else if (const auto* address = std::get_if<task::AddressTask>(&task.task)) {
     start_address_task(now, address->what);
   }

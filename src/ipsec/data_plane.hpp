@@ -117,6 +117,11 @@ struct PeerMoved {
   TunnelId tunnel;
   Endpoint from;
 };  // the newest authenticated ESP of a replay-checked SA came from another address or port; at most once a second
+// An authenticated packet that the selectors of its SA do not take was dropped. At most once a second for each tunnel.
+struct OutsideSelectors {
+  ChildSaId child;
+  Bytes packet;  // its first octets, 128 at most
+};
 struct SaCounters {
   ChildSaId child;
   std::uint64_t packets_in = 0;
@@ -142,7 +147,7 @@ struct Counters {
   std::vector<TunnelCounters> tunnels;
   std::vector<std::pair<std::string, std::uint64_t>> drops;  // of the whole plane
 };
-using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, Counters>;
+using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors, Counters>;
 
 class DataPlane {
  public:

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "esp/ecn.hpp"
+#include "ipsec/selectors.hpp"
 #include "wan/path_test_support.hpp"
 
 namespace qanat::wan {
@@ -214,6 +215,10 @@ TEST(Selectors, OutsideThemNothingPasses) {
   a.send(udp(bad));
   EXPECT_EQ(net.b.dropped(DropReason::Replay), 1U);
   EXPECT_EQ(net.b.dropped(DropReason::TsMismatch), 2U);
+  const auto outside = net.b.event<ipsec::OutsideSelectors>();
+  ASSERT_TRUE(outside);
+  EXPECT_EQ(outside->child, ChildSaId{1});
+  EXPECT_EQ(outside->packet, to_bytes(ByteView{udp(a_to_b6())}.first(outside->packet.size())));
 
   // Another SA of the tunnel that fits is used.
   Link second = net.link;
@@ -225,6 +230,34 @@ TEST(Selectors, OutsideThemNothingPasses) {
   net.carry();
   EXPECT_EQ(net.b.sink.delivered.size(), 4U);
   EXPECT_EQ(net.a.dropped(DropReason::TsMismatch), 3U);
+}
+
+TEST(Selectors, APeerThatIgnoresThemCannotFloodTheControlThread) {
+  TwoSites net;
+  net.link.b_ts = {ipsec::selector_of(testing::net("10.2.0.0/24"))};
+  net.up();
+  HostileA a(net);
+  PacketSpec bad = a_to_b();
+  bad.destination = ip("10.2.1.1");
+  bad.payload = 1000;
+  for (int second = 0; second < 3; ++second) {
+    for (int i = 0; i < 1000; ++i) a.send(udp(bad));
+    std::vector<ipsec::OutsideSelectors> told;
+    while (auto event = net.b.event<ipsec::OutsideSelectors>()) told.push_back(std::move(*event));
+    ASSERT_EQ(told.size(), 1U);
+    EXPECT_EQ(told[0].packet, to_bytes(ByteView{udp(bad)}.first(128)));
+    net.b.now = net.b.now + 1s;
+  }
+  EXPECT_EQ(net.b.dropped(DropReason::TsMismatch), 3000U);
+  // Nobody who does not have the keys causes one, nor does a packet that is dropped for another reason.
+  Bytes forged(200, 0x45);
+  store_be32(forged.data(), net.keyed.spi_b);
+  net.b.wire(net.link.path_of_b(), 0, forged);
+  bad.source = ip("192.0.2.66");
+  bad.destination = ip("10.2.0.9");
+  a.send(udp(bad));
+  EXPECT_EQ(net.b.dropped(DropReason::WrongTunnel), 1U);
+  EXPECT_EQ(net.b.count_events<ipsec::OutsideSelectors>(), 0U);
 }
 
 TEST(Selectors, FragmentsFollowTheirFirst) {

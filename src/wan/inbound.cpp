@@ -53,6 +53,14 @@ void PacketPath::State::note_path(Instant now, Tunnel& tunnel, const Inbound& sa
   events.emplace_back(ipsec::PeerMoved{tunnel.plan.tunnel, arrived.peer});
 }
 
+// The peer is told (RFC 7296 3.10.1), but it must not keep the control thread busy with packets that we drop.
+void PacketPath::State::note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet) {
+  constexpr std::size_t kTold = 128;  // headers and a little more, as in ICMP messages
+  if (tunnel.outside_told && now - *tunnel.outside_told < 1s) return;
+  tunnel.outside_told = now;
+  events.emplace_back(ipsec::OutsideSelectors{sa.child, to_bytes(packet.first(std::min(packet.size(), kTold)))});
+}
+
 // An authenticated payload that is said to be an IP packet.
 void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa, std::uint8_t outer_tos,
                                   MutableByteView payload, std::uint8_t next_header, PacketSink& sink) {
@@ -72,6 +80,7 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
   if (!flow) return drop(&tunnel, flow.error());
   switch (fits(sa.local_ts, sa.remote_ts, *flow)) {
     case Fit::No:
+      note_outside(now, tunnel, sa, packet);
       return drop(&tunnel, DropReason::TsMismatch);
     case Fit::NeedsPorts:
       return drop(&tunnel, DropReason::FragmentUnknown);

@@ -97,6 +97,7 @@ struct Tunnel {
   std::optional<std::uint16_t> learnt_mtu;  // of the path, below plan.outer_mtu
   Instant learnt_until;
   std::optional<Instant> moved_told;    // the last PeerMoved
+  std::optional<Instant> outside_told;  // the last OutsideSelectors
   std::optional<std::uint32_t> bucket;  // of its inbound SPIs: one worker reads them all, so order holds
   Totals retired;                       // of SAs that are gone
 };
@@ -181,6 +182,7 @@ struct PacketPath::State {
   void from_peer(Instant now, Tunnel& tunnel, const Inbound& sa, std::uint8_t outer_tos, MutableByteView payload,
                  std::uint8_t next_header, PacketSink& sink);
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
+  void note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet);
 
   // packet_path.cpp
   void flush(Instant now, PacketSink& sink);
