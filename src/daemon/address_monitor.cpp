@@ -98,14 +98,14 @@ void AddressMonitor::drain() {
   }
 }
 
-Result<std::vector<IpAddress>> AddressMonitor::addresses() {
+Result<AddressMonitor::Addresses> AddressMonitor::addresses() {
   alignas(nlmsghdr) std::array<char, 256> buffer{};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
   request->nlmsg_type = RTM_GETADDR;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
   auto* body = static_cast<ifaddrmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ifaddrmsg)));
   body->ifa_family = AF_UNSPEC;
-  std::vector<IpAddress> out;
+  Addresses out;
   QANAT_TRY(ask(questions_.get(), request, ++sequence_, [&](const nlmsghdr& m) {
     if (m.nlmsg_type != RTM_NEWADDR || m.nlmsg_len < NLMSG_LENGTH(sizeof(ifaddrmsg))) return;
     const auto info = body_of<ifaddrmsg>(m);
@@ -122,7 +122,7 @@ Result<std::vector<IpAddress>> AddressMonitor::addresses() {
     const bool reachable = info.ifa_scope < RT_SCOPE_LINK;
     const bool ready = (flags & (IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED)) == 0;
     if (!local) local = any;
-    if (reachable && ready && local) out.push_back(*local);
+    if (local) (reachable && ready ? out.usable : out.rest).push_back(*local);
   }));
   return out;
 }

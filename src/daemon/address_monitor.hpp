@@ -21,8 +21,11 @@ class AddressMonitor {
   [[nodiscard]] int fd() const { return events_.get(); }
   void drain();
 
-  // Those that others can reach and that are ready to use: no loopback, link-local, tentative or deprecated ones.
-  [[nodiscard]] Result<std::vector<IpAddress>> addresses();
+  struct Addresses {
+    std::vector<IpAddress> usable;  // that others can reach and that are ready
+    std::vector<IpAddress> rest;    // loopback, link-local, tentative or deprecated
+  };
+  [[nodiscard]] Result<Addresses> addresses();
   // nullopt: there is no route.
   [[nodiscard]] Result<std::optional<IpAddress>> source_for(const IpAddress& remote);
 

@@ -28,6 +28,16 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   return out;
 }
 
+std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& config) {
+  std::vector<std::pair<IpAddress, IpAddress>> out;
+  for (const model::Tunnel& t : config.tunnels) {
+    if (!t.peer) continue;
+    const auto& local = t.local ? t.local : t.peer->is_v6() ? config.gateway.address6 : config.gateway.address4;
+    if (local && !local->is_unspecified()) out.emplace_back(*local, *t.peer);
+  }
+  return out;
+}
+
 }  // namespace
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
@@ -37,6 +47,7 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       api_listener_(std::move(api_listener)),
       netd_(std::move(netd)),
       monitor_(std::move(monitor)),
+      own_addresses_(own_addresses(config)),
       key_log_(std::move(key_log)),
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
       data_(std::move(data), data_events_, log),
@@ -183,8 +194,12 @@ void Wiring::look_at_addresses(Instant now) {
     log_.error("addresses-unknown", all.error());
     return;
   }
-  ike::HostAddresses host{std::move(*all), {}};
+  ike::HostAddresses host{std::move(all->usable), {}, std::move(all->rest)};
   std::set<IpAddress> remotes;
+  // An attempt begins elsewhere when its own address is gone.
+  for (const auto& [local, peer] : own_addresses_) {
+    if (std::find(host.all.begin(), host.all.end(), local) == host.all.end()) remotes.insert(peer);
+  }
   for (const ike::SaInfo& sa : gateway_.ike_sas()) {
     if (!sa.mobike) continue;
     remotes.insert(sa.path.remote.address);

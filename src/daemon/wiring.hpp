@@ -63,6 +63,7 @@ class Wiring {
   io::UniqueFd api_listener_;
   io::NetdClient netd_;
   AddressMonitor monitor_;
+  std::vector<std::pair<IpAddress, IpAddress>> own_addresses_;  // of tunnels: from where they begin, and the peer
   std::optional<Instant> look_at_;  // when the host's addresses are to be looked at: changes come in swarms
   std::optional<KeyLogWriter> key_log_;
   crypto::SystemRng rng_;

@@ -13,7 +13,8 @@ namespace {
 constexpr Duration kCountersInterval = 1s;
 constexpr Duration kMaxBackoff = 60s;
 constexpr Duration kProtectionRetry = 5s;
-constexpr Duration kUpPatience = 60s;  // how long `qanat up` waits for a result
+constexpr Duration kAddressesSettle = 500ms;  // routes follow addresses
+constexpr Duration kUpPatience = 60s;         // how long `qanat up` waits for a result
 
 }  // namespace
 
@@ -310,6 +311,14 @@ void Director::handle_host(Instant now, const HostResult& result) {
                    result.status ? "routes, rules and filter are removed: protected traffic may now leave in the clear"
                                  : result.status.error().detail}});
   host_tickets_.erase(ticket);
+}
+
+void Director::handle_addresses(Instant now) {
+  for (Tunnel& t : tunnels_) {
+    if (!t.retry_at) continue;
+    t.failures = 0;
+    t.retry_at = std::min(*t.retry_at, now + kAddressesSettle);
+  }
 }
 
 std::optional<Instant> Director::next_timeout() const {

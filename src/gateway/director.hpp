@@ -55,6 +55,8 @@ class Director {
   void handle_cannot_initiate(Instant now, const CannotInitiate& failure);
   void handle_plane(Instant now, const ipsec::Event& event);
   void handle_host(Instant now, const HostResult& result);
+  // The host's addresses have changed: what could not begin may be able to now.
+  void handle_addresses(Instant now);
   void handle_timeout(Instant now);
   // Every tunnel says Delete; nothing begins again.
   void shut_down(Instant now);

@@ -1,6 +1,7 @@
 #include "gateway/gateway.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace qanat::gateway {
 
@@ -97,6 +98,8 @@ void Gateway::handle_auth(Instant now, ike::VerifyAnswer answer) {
 
 void Gateway::handle_addresses(Instant now, const ike::HostAddresses& host) {
   for (const auto& shard : shards_) shard->handle_addresses(now, host);
+  pump(now);  // attempts that end with their address are among what begins again
+  if (std::exchange(addresses_, host.all) != host.all) director_.handle_addresses(now);
   pump(now);
 }
 

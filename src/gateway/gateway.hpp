@@ -56,6 +56,7 @@ class Gateway {
   Director director_;
   std::vector<std::unique_ptr<IkeShard>> shards_;
   std::deque<Output> outputs_;
+  std::vector<IpAddress> addresses_;  // of the host
 };
 
 }  // namespace qanat::gateway

@@ -33,7 +33,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
   sa->begun_ = now;
   sa->since_ = now;
   sa->last_heard_ = now;
-  sa->path_ = first_path(*sa->tunnel_, env.config);
+  QANAT_ASSIGN(sa->path_, first_path(*sa->tunnel_, env));
   AwaitInit state;
   state.offer = ipsec::offer_ike(sa->tunnel_->ike);
   const KeId group = sa->tunnel_->ike.front().ke.front();

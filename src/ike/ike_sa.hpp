@@ -227,7 +227,6 @@ class IkeSa {
     bool waits = false;  // the next answer is kept until its rivals have come
     std::vector<HeldAnswer> held;
   };
-  [[nodiscard]] static Path first_path(const TunnelConfig& tunnel, const EndpointConfig& config);
   [[nodiscard]] bool is_unconfirmed() const;
   void note_rival(const wire::ClearMessage& message);
   [[nodiscard]] bool begin_anew(Instant now);
@@ -368,6 +367,8 @@ class IkeSa {
   void follow_peer(const Path& arrived);
 
   // mobike.cpp
+  [[nodiscard]] static Result<Path> first_path(const TunnelConfig& tunnel, const Env& env);
+  [[nodiscard]] bool is_attempt() const;
   [[nodiscard]] std::vector<IpAddress> additional_addresses() const;
   void append_addresses(wire::Payloads& payloads) const;
   [[nodiscard]] wire::Payloads mobike_offer() const;

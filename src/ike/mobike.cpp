@@ -104,23 +104,47 @@ void IkeSa::note_addresses(const wire::Payloads& payloads, const Path& arrived) 
 
 // ---- paths -------------------------------------------------------------------------------------------------------
 
-// Our address for packets to `remote`: the one in use as long as it is there.
-std::optional<IpAddress> IkeSa::local_for(const IpAddress& remote) const {
-  const HostAddresses& host = env_.host;
+std::optional<IpAddress> choose_local(const TunnelConfig& tunnel, const HostAddresses& host, const IpAddress& now,
+                                      const IpAddress& remote) {
   const auto usable = [&](const IpAddress& a) {
     return a.is_v6() == remote.is_v6() && (host.all.empty() || contains(host.all, a));
   };
-  if (usable(path_.local.address)) return path_.local.address;
-  if (tunnel_->pinned_local) return std::nullopt;
+  if (usable(now)) return now;
+  if (tunnel.pinned_local) return std::nullopt;
   for (const auto& [to, from] : host.sources) {
     if (to == remote && usable(from)) return from;
   }
-  for (const IpAddress& a : tunnel_->outer_addresses) {
+  for (const IpAddress& a : tunnel.outer_addresses) {
     if (usable(a)) return a;
   }
   if (!host.sources.empty()) return std::nullopt;  // the host's routing knows of none
   const auto any = std::find_if(host.all.begin(), host.all.end(), usable);
   return any == host.all.end() ? std::nullopt : std::optional{*any};
+}
+
+std::optional<IpAddress> IkeSa::local_for(const IpAddress& remote) const {
+  return choose_local(*tunnel_, env_.host, path_.local.address, remote);
+}
+
+// Where an attempt begins: at the configured address, and when that is gone where MOBIKE would move to.
+Result<Path> IkeSa::first_path(const TunnelConfig& tunnel, const Env& env) {
+  const bool on_nat_port = tunnel.peer_port == env.config.nat_port;
+  Path out{{tunnel.local, on_nat_port ? env.config.nat_port : env.config.ike_port}, {*tunnel.peer, tunnel.peer_port}};
+  const HostAddresses& host = env.host;
+  if (tunnel.local.is_unspecified() || host.all.empty() || contains(host.all, tunnel.local) ||
+      contains(host.rest, tunnel.local))
+    return out;
+  const auto other = tunnel.mobike ? choose_local(tunnel, host, tunnel.local, *tunnel.peer) : std::nullopt;
+  if (!other)
+    return fail(ErrorKind::Resource, "tunnel " + tunnel.name,
+                fmt::format("no interface has {} any more, and {}: give the host that address again, or change it in "
+                            "the configuration",
+                            tunnel.local.to_string(),
+                            tunnel.pinned_local ? "the tunnel's 'local' lets it begin from no other"
+                            : !tunnel.mobike    ? "with mobike = false the tunnel begins from no other"
+                                                : "no other leads to the peer"));
+  out.local.address = *other;
+  return out;
 }
 
 // Those that could be tried beside the one in use, the likely ones first.
@@ -189,8 +213,21 @@ void IkeSa::settle_path(const wire::Payloads& payloads, const Path& path, std::s
     change_path(path, path != path_ ? std::move(what) : std::string{});
 }
 
+// We have begun, and the peer has installed nothing that we know of.
+bool IkeSa::is_attempt() const {
+  return initiator_ && !was_established_ && !is_ending() && !std::holds_alternative<Installing>(state_);
+}
+
 void IkeSa::handle_addresses(Instant now) {
   const std::vector<IpAddress>& all = env_.host.all;
+  if (is_attempt()) {
+    const auto better = first_path(*tunnel_, env_);
+    if (better && contains(all, better->local.address) && !contains(all, path_.local.address) &&
+        !contains(env_.host.rest, path_.local.address))
+      fail_attempt(fmt::format("our address {} is gone: the next attempt begins from {}",
+                               path_.local.address.to_string(), better->local.address.to_string()));
+    return;
+  }
   if (!is_established() || !mobike_.on || all.empty()) return;
   if (!contains(all, path_.local.address)) {
     std::vector<Endpoint> remotes{path_.remote};

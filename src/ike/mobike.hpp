@@ -1,10 +1,12 @@
 // What IKE knows of addresses that change (MOBIKE, RFC 4555).
 #pragma once
 
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "ike/actions.hpp"
+#include "ike/config.hpp"
 #include "wire/payloads.hpp"
 
 namespace qanat::ike {
@@ -15,7 +17,14 @@ struct HostAddresses {
   std::vector<IpAddress> all;
   // To reach the first, the host's routing would send from the second. Empty: not known.
   std::vector<std::pair<IpAddress, IpAddress>> sources;
+  // The ones left out, and those that are not to be used for anything new. Nothing moves to them, but they are there.
+  std::vector<IpAddress> rest{};
 };
+
+// Our address for packets to `remote`: `now` as long as the host has it, else the one that its routing names, else
+// another that is meant for peers. nullopt: there is none, or the tunnel has an address of its own and does not move.
+[[nodiscard]] std::optional<IpAddress> choose_local(const TunnelConfig& tunnel, const HostAddresses& host,
+                                                    const IpAddress& now, const IpAddress& remote);
 
 // Of one IKE SA.
 struct Mobike {

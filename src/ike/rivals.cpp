@@ -16,11 +16,6 @@ constexpr std::size_t kMaxAnswers = 4;
 
 }  // namespace
 
-Path IkeSa::first_path(const TunnelConfig& tunnel, const EndpointConfig& config) {
-  const bool on_nat_port = tunnel.peer_port == config.nat_port;
-  return {{tunnel.local, on_nat_port ? config.nat_port : config.ike_port}, {*tunnel.peer, tunnel.peer_port}};
-}
-
 // Until the first protected answer of the peer, who may be nobody.
 bool IkeSa::is_unconfirmed() const {
   return initiator_ && int_auth_r_.empty() &&
@@ -62,7 +57,12 @@ bool IkeSa::begin_anew(Instant now) {
   restart_reassembly_timer();
   outstanding_.reset();
   peer_fragments_ = peer_intermediate_ = nat_local_ = nat_remote_ = false;
-  path_ = first_path(*tunnel_, env_.config);
+  auto path = first_path(*tunnel_, env_);
+  if (!path) {
+    fail_attempt(path.error().detail);
+    return true;
+  }
+  path_ = *path;
   rivals_.seen = false;
   rivals_.waits = true;
   AwaitInit state;
