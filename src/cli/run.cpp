@@ -126,7 +126,7 @@ int purge(const CommandLine& line, Shell& shell) {
 int check(const CommandLine& line, Shell& shell) {
   const auto text = shell.read_file(line.file);
   if (!text) return report(shell, line.json, kFailed, "cannot_read", text.error().detail);
-  const auto loaded = config::load(*text, line.file, shell.key_reader(line.file));
+  const auto loaded = config::load(*text, line.file, shell.key_reader(line.file), shell.now());
   const std::vector<config::Problem>& problems = loaded ? loaded->warnings : loaded.error();
   if (line.json) {
     shell.out(check_json(line.file, loaded.has_value(), loaded ? loaded->config.tunnels.size() : 0, problems));

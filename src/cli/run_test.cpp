@@ -25,6 +25,7 @@ class Run : public ::testing::Test {
   Run() {
     shell_.version = "0.1.0";
     shell_.rng = &rng_;
+    shell_.now = [] { return WallTime{1'790'000'000}; };
     shell_.out = [this](std::string_view text) { out_ += text; };
     shell_.err = [this](std::string_view text) { err_ += text; };
     shell_.owner_of = [](const std::string&) { return std::string{"user root, group netops"}; };

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "config/readers.hpp"
+#include "pki/expiry.hpp"
 
 namespace qanat::config {
 
@@ -212,6 +213,16 @@ void check_together(const model::Gateway& gateway, const Tunnels& tunnels, Probl
   check_twins(gateway, tunnels, problems);
   check_routes(tunnels, problems);
   check_interfaces(gateway, tunnels, problems);
+}
+
+void check_expiry(WallTime now, const std::vector<ParsedTunnel>& tunnels, Problems& problems) {
+  for (const ParsedTunnel& parsed : tunnels) {
+    const auto first = pki::first_to_expire(parsed.tunnel.credentials.certificates);
+    const auto warning = first ? pki::expiry_warning(*first, now) : std::nullopt;
+    if (warning)
+      problems.warn(parsed.cert_at, fmt::format("{}: cert_file: {}", title(parsed), *warning),
+                    "make another with qanat pki issue, put it and its key in their places, and restart qanatd");
+  }
 }
 
 }  // namespace qanat::config

@@ -7,6 +7,7 @@
 
 #include <expected>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 
 #include "base/result.hpp"
 #include "base/secret.hpp"
+#include "base/time.hpp"
 #include "model/tunnel.hpp"
 
 namespace qanat::config {
@@ -58,10 +60,12 @@ class FileReader {
   Read open_;
 };
 
-// `file_name` is only printed. On failure: all errors, and the warnings beside them, in the order of the file.
+// `file_name` is only printed. On failure: all errors, and the warnings beside them, in the order of the file. Without
+// `now` no certificate is found to expire.
 [[nodiscard]] std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text,
                                                                      const std::string& file_name,
-                                                                     const FileReader& read_file);
+                                                                     const FileReader& read_file,
+                                                                     std::optional<WallTime> now = std::nullopt);
 
 // "qanat.toml:12:3: error: ...\n  hint: ...\n", one problem after the other; no control characters.
 [[nodiscard]] std::string render_problems(std::span<const Problem> problems);

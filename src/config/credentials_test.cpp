@@ -145,6 +145,24 @@ TEST(Credentials, the_identity_stands_in_the_certificate) {
                     HasSubstr("fqdn:berlin.example.com, 203.0.113.1")));
 }
 
+TEST(Credentials, certificates_that_end_are_warned_of) {
+  const auto said_at = [](std::optional<std::int64_t> days, std::string_view lines) {
+    const auto now = days ? std::optional{WallTime{kNow.seconds + *days * 86'400}} : std::nullopt;
+    const auto loaded =
+        load(kGateway + "[[tunnel]]\nname = \"berlin\"\npeer = \"198.51.100.7\"\n" + std::string{lines} + "\n",
+             "qanat.toml", reader(), now);
+    EXPECT_TRUE(loaded.has_value());
+    return render_problems(loaded ? loaded->warnings : loaded.error());
+  };
+  EXPECT_THAT(said_at({}, kBoth), IsEmpty());
+  EXPECT_THAT(said_at(300, kBoth), IsEmpty());
+  EXPECT_THAT(said_at(350, kBoth), AllOf(HasSubstr(":6:1: warning: [[tunnel]] berlin: cert_file"),
+                                         HasSubstr("expires in 1"), HasSubstr("qanat pki issue")));
+  EXPECT_THAT(said_at(400, kBoth), HasSubstr("has expired on"));
+  EXPECT_THAT(said_at(400, "psk_file = \"good.psk\"\nca_files = [\"ca.crt\"]"), Not(HasSubstr("expire")))
+      << "the peer's are its own business";
+}
+
 TEST(Credentials, pq_auth) {
   EXPECT_THAT(said("psk_file = \"good.psk\"\npq_auth = \"require\""), IsEmpty());
   EXPECT_THAT(said("psk_file = \"two.psk\"\npq_auth = \"require\""), HasSubstr("was not made by qanat genpsk"));

@@ -78,7 +78,7 @@ std::vector<ParsedTunnel> load_tunnels(const Entry* entry, const FileReader& rea
 }  // namespace
 
 std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, const std::string& file_name,
-                                                       const FileReader& read_file) {
+                                                       const FileReader& read_file, std::optional<WallTime> now) {
   Problems problems{file_name};
   LoadedConfig loaded;
   if (text.size() > kMaxConfigSize) {
@@ -96,6 +96,7 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   const std::vector<ParsedTunnel> tunnels = load_tunnels(top.find("tunnel"), read_file, problems);
   top.finish();
   check_together(loaded.config.gateway, tunnels, problems);
+  if (now) check_expiry(*now, tunnels, problems);
 
   for (const ParsedTunnel& parsed : tunnels) loaded.config.tunnels.push_back(parsed.tunnel);
   const bool failed = problems.failed();

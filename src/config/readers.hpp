@@ -26,6 +26,7 @@ struct ParsedTunnel {
   Position selectors_at;
   Position mtu_at;
   Position fragment_at;
+  Position cert_at;
   std::vector<Position> routes_at;  // beside tunnel.routes
   bool peer_known = false;          // `peer` was there and could be read
 };
@@ -47,6 +48,8 @@ void read_inside(Section& section, ParsedTunnel& parsed);
 
 // What no section can see alone: names, twins, routes, interfaces, address families.
 void check_together(const model::Gateway& gateway, const std::vector<ParsedTunnel>& tunnels, Problems& problems);
+// Certificates of our own that have expired, or will soon.
+void check_expiry(WallTime now, const std::vector<ParsedTunnel>& tunnels, Problems& problems);
 
 // An address that one host can have: not 0.0.0.0, not multicast. Reports and returns nullopt otherwise.
 [[nodiscard]] std::optional<IpAddress> host_address(Section& section, std::string_view key,

@@ -160,6 +160,7 @@ ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
   read_peer(section, parsed);
   read_identities(section, parsed);
   read_psk(section, parsed.tunnel, read_file);
+  parsed.cert_at = section.place("cert_file");
   read_credentials(section, parsed.tunnel, read_file);
   read_ppk(section, parsed.tunnel, read_file);
   read_proposals(section, parsed.tunnel);

@@ -76,7 +76,7 @@ struct TunnelStatus {
   std::string name;
   std::string wanted;  // "up" | "down" | "on call"
   std::string actual;  // "up" | "connecting" | "waiting" | "down"
-  std::string reason;  // why wanted and actual differ, and what to do; empty when they agree
+  std::string reason;  // why wanted and actual differ, or what else is wrong, and what to do; empty when nothing is
   std::string local;   // configured addresses
   std::string peer;
   std::string pq;  // policy

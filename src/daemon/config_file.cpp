@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/clock.hpp"
 #include "io/fd.hpp"
 
 namespace qanat::daemon {
@@ -55,7 +56,8 @@ Result<model::Config> read_config(const std::string& file) {
   auto loaded = config::load(
       view, file,
       config::FileReader{[&](const std::string& path) { return read_secret(whole(path)); },
-                         [&](const std::string& path) { return read_file(whole(path), config::kMaxPublicFile); }});
+                         [&](const std::string& path) { return read_file(whole(path), config::kMaxPublicFile); }},
+      io::wall_now());
   const auto& problems = loaded ? loaded->warnings : loaded.error();
   if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
   if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");

@@ -246,7 +246,7 @@ void Wiring::write_log(const gateway::LogEvent& event) {
 }
 
 void Wiring::publish() {
-  snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now())));
+  snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now())));
 }
 
 void Wiring::end_of_turn() {

@@ -85,6 +85,19 @@ Result<SignatureScheme> choose(const crypto::PublicKey& key, const ike::SignQues
     hash_fits = true;
     if (announced(q.peer_announced, scheme)) return scheme;
   }
+  // Such a peer takes signatures over the octets themselves, as ML-DSA's are, and only those.
+  const bool wants_ml_dsa = q.peer_hashes == std::vector<std::uint16_t>{5} && !crypto::is_quantum_safe(key.kind()) &&
+                            std::all_of(q.peer_announced.begin(), q.peer_announced.end(), [](const Bytes& i) {
+                              const auto scheme = crypto::scheme_of(i);
+                              return !scheme || *scheme == SignatureScheme::MlDsa44 ||
+                                     *scheme == SignatureScheme::MlDsa65 || *scheme == SignatureScheme::MlDsa87;
+                            });
+  if (wants_ml_dsa)
+    return refuse(fmt::format(
+        "our key is {}, and the peer takes quantum-safe signatures only, as one with pq_auth = \"require\" does: give "
+        "this gateway an ML-DSA certificate (cert_file and key_file; qanat pki issue makes one), or set "
+        "pq_auth = \"prefer\" at the peer",
+        key.describe()));
   if (hash_fits)
     return refuse(
         fmt::format("our key is {}, and the peer announced other signatures only (SUPPORTED_AUTH_METHODS): "

@@ -13,6 +13,7 @@ using crypto::KeyKind;
 using crypto::SignatureScheme;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using wire::AuthMethod;
 
 constexpr WallTime kNow{1'790'000'000};
@@ -114,6 +115,21 @@ TEST(AuthService, the_scheme_is_one_that_the_peer_takes) {
   EXPECT_THAT(scheme(KeyKind::MlDsa65, [](Q& q) { q.peer_hashes = {2, 3, 4}; }),
               AllOf(HasSubstr("refused"), HasSubstr("Identity")));
   EXPECT_THAT(scheme(KeyKind::Ed25519, [](Q& q) { q.peer_hashes = {}; }), HasSubstr("refused"));
+  // A peer with pq_auth = "require": what is to be changed has a name.
+  model::Tunnel strict;
+  strict.pq_auth = model::PqAuthPolicy::Require;
+  strict.credentials.trust_anchors = {world.ca.certificate.der()};
+  ike::TunnelConfig theirs;
+  set_authentication(strict, theirs);
+  for (const KeyKind kind : {KeyKind::Rsa, KeyKind::EcP256, KeyKind::Ed25519}) {
+    EXPECT_THAT(scheme(kind,
+                       [&](Q& q) {
+                         q.peer_hashes = theirs.signature_hashes;
+                         q.peer_announced = theirs.announced;
+                       }),
+                AllOf(HasSubstr("pq_auth = \"require\""), HasSubstr("ML-DSA certificate"), HasSubstr("cert_file"),
+                      Not(HasSubstr("SHA-256"))));
+  }
   EXPECT_THAT(
       scheme(KeyKind::MlDsa65,
              [](Q& q) { q.peer_announced = {to_bytes(crypto::algorithm_identifier(SignatureScheme::MlDsa87))}; }),

@@ -49,6 +49,7 @@ Status Director::apply(Instant now, const model::Config& config) {
     tunnel.config = t;
     tunnel.id = TunnelId{next_id++};
     QANAT_ASSIGN(tunnel.ike, ike_tunnel(config.gateway, t, tunnel.id));
+    tunnel.certificates_end = pki::first_to_expire(t.credentials.certificates);
     tunnel.wanted = t.start == model::StartMode::Initiate && t.peer ? Wanted::Up : Wanted::OnCall;
     tunnels_.push_back(std::move(tunnel));
   }

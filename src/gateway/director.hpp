@@ -17,6 +17,7 @@
 #include "gateway/host_command.hpp"
 #include "gateway/messages.hpp"
 #include "model/tunnel.hpp"
+#include "pki/expiry.hpp"
 
 namespace qanat::gateway {
 
@@ -63,8 +64,8 @@ class Director {
 
   [[nodiscard]] std::optional<DirectorOutput> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
-  // `sas` and `ike_counters` are of all shards.
-  [[nodiscard]] control::Snapshot snapshot(Instant now, std::span<const ike::SaInfo> sas,
+  // `sas` and `ike_counters` are of all shards. Without `wall` no certificate is said to expire.
+  [[nodiscard]] control::Snapshot snapshot(Instant now, std::optional<WallTime> wall, std::span<const ike::SaInfo> sas,
                                            const control::NamedCounters& ike_counters) const;
 
  private:
@@ -77,6 +78,7 @@ class Director {
     std::set<ChildSaId> live;       // the Child SAs that carry
     std::string reason;             // of the last failure, empty when up
     std::string outside_selectors;  // the last packet that no Child SA of a live tunnel took
+    std::optional<pki::Expiry> certificates_end;
     unsigned failures = 0;
     std::optional<Instant> retry_at;
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands

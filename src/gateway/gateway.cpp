@@ -149,7 +149,7 @@ std::size_t Gateway::holdings() const {
   return out;
 }
 
-control::Snapshot Gateway::snapshot(Instant now) const {
+control::Snapshot Gateway::snapshot(Instant now, std::optional<WallTime> wall) const {
   const std::vector<ike::SaInfo> sas = ike_sas();
   control::NamedCounters counters;
   for (const auto& info : ike::kCounterInfo) counters.emplace_back(std::string{info.name}, 0);
@@ -158,7 +158,7 @@ control::Snapshot Gateway::snapshot(Instant now) const {
     for (std::size_t i = 0; i < values.size(); ++i) counters[i].second += values[i];
   }
   std::erase_if(counters, [](const auto& c) { return c.second == 0; });
-  return director_.snapshot(now, sas, counters);
+  return director_.snapshot(now, wall, sas, counters);
 }
 
 bool Gateway::is_quiet() const {

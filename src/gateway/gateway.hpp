@@ -43,7 +43,8 @@ class Gateway {
 
   [[nodiscard]] std::optional<Output> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
-  [[nodiscard]] control::Snapshot snapshot(Instant now) const;
+  // `wall`: for certificates that expire.
+  [[nodiscard]] control::Snapshot snapshot(Instant now, std::optional<WallTime> wall = std::nullopt) const;
   [[nodiscard]] std::vector<ike::SaInfo> ike_sas() const;  // of all shards
   // Entries in the tables of all IKE shards; 0 when nothing of any IKE SA is left.
   [[nodiscard]] std::size_t holdings() const;

@@ -145,13 +145,17 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
   return out;
 }
 
-control::Snapshot Director::snapshot(Instant now, std::span<const ike::SaInfo> sas,
+control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, std::span<const ike::SaInfo> sas,
                                      const control::NamedCounters& ike_counters) const {
   control::Snapshot out;
   out.version = QANAT_VERSION;
   out.crypto = fmt::format("{}, packets by {}", crypto::library_version(), crypto::packet_backend_name());
   out.seconds_up = started_ ? seconds(now - *started_) : 0;
-  for (const Tunnel& t : tunnels_) out.tunnels.push_back(tunnel_status(now, t, sas));
+  for (const Tunnel& t : tunnels_) {
+    control::TunnelStatus& status = out.tunnels.emplace_back(tunnel_status(now, t, sas));
+    const auto ends = wall && t.certificates_end ? pki::expiry_warning(*t.certificates_end, *wall) : std::nullopt;
+    if (ends) status.reason += (status.reason.empty() ? "" : "; ") + *ends;
+  }
   out.drops = plane_drops_;
   out.ike_counters = ike_counters;
   return out;
