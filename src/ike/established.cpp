@@ -32,7 +32,9 @@ void IkeSa::become_established(Instant now) {
   earlier_init_requests_.clear();
   int_auth_i_ = {};
   int_auth_r_ = {};
-  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth);
+  // Within its time as a rekey is: by one side first, and not by many tunnels at once.
+  const auto percent = static_cast<std::int64_t>(initiator_ ? 90 + env_.rng.below(7) : 100);
+  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth / 100 * percent);
   start_timers(now);
 }
 
