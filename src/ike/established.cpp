@@ -194,6 +194,9 @@ void IkeSa::on_deleting_response(Instant now, const Verified& message) {
   auto* deleting = std::get_if<Deleting>(&state_);
   if (deleting == nullptr) return;
   if (!deleting->sent) {
+    // It has refused us, and has no IKE SA.
+    if (message.exchange == ExchangeType::IKE_AUTH && wire::find<wire::AuthPayload>(message.payloads) == nullptr)
+      return to_closed();
     if (deleting->rekey) undo_own_ike(now, *std::exchange(deleting->rekey, std::nullopt), message);
     send_delete(now);
   } else if (!children_.empty()) {

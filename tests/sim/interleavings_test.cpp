@@ -118,8 +118,6 @@ class Sum {
     scenario.variant = variant.name;
     scenario.order = order;
     scenario.deviations = deviations;
-    scenario.orphans = std::any_of(steps.begin(), steps.end(),
-                                   [](const Scenario::Step& step) { return step.operation == &renewals().front(); });
     scenario.prepare = [&](Duel& duel) {
       for (Player& p : duel.players) p.tunnel.ike = {*ipsec::parse_ike_proposal(variant.proposal)};
       duel.players[0].tunnel.local_ts = duel.players[1].tunnel.remote_ts = selectors({"10.1.0.0/16"});
