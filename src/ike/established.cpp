@@ -44,7 +44,9 @@ void IkeSa::become_established(Instant now) {
   earlier_init_requests_.clear();
   int_auth_i_ = {};
   int_auth_r_ = {};
-  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth);
+  // Within its time as a rekey is: by one side first, and not by many tunnels at once.
+  const auto percent = static_cast<std::int64_t>(initiator_ ? 90 + env_.rng.below(7) : 100);
+  if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth / 100 * percent);
   start_timers(now);
 }
 
@@ -232,6 +234,9 @@ void IkeSa::on_deleting_response(Instant now, const Verified& message) {
   auto* deleting = std::get_if<Deleting>(&state_);
   if (deleting == nullptr) return;
   if (!deleting->sent) {
+    // It has refused us, and has no IKE SA.
+    if (message.exchange == ExchangeType::IKE_AUTH && wire::find<wire::AuthPayload>(message.payloads) == nullptr)
+      return to_closed();
     if (deleting->rekey) undo_own_ike(now, *std::exchange(deleting->rekey, std::nullopt), message);
     send_delete(now);
   } else if (!children_.empty()) {

@@ -180,19 +180,24 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   }
   // The peer's answer to IKE_AUTH has come, so it holds the SA for established: it is told.
   if (initiator_ && std::holds_alternative<Installing>(state_)) become_established(now);
-  if (!is_established()) {
+  std::optional<OwnIke> rekey;
+  if (is_established()) {
+    timers_ = {};
+    if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && outstanding_) rekey = std::move(*own);
+    drop_tasks();
+    if (ending == Ending::AtOnce) remove_children();
+    retire_children(now);
+    if (!why.empty()) report(Report::What::Down, std::move(why));
+  } else {
     remove_children();
     if (!why.empty()) report(initiator_ ? Report::What::AttemptFailed : Report::What::PeerRefused, std::move(why));
-    to_closed();
-    return;
+    // To the peer the SA is established as soon as it has our IKE_AUTH: it is told that it is not.
+    const bool peer_may_hold_it =
+        std::holds_alternative<AwaitAuth>(state_) || (initiator_ && std::holds_alternative<AwaitVerdict>(state_));
+    if (!peer_may_hold_it) return to_closed();
+    release_spi();
+    timers_ = {};
   }
-  timers_ = {};
-  std::optional<OwnIke> rekey;
-  if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && outstanding_) rekey = std::move(*own);
-  drop_tasks();
-  if (ending == Ending::AtOnce) remove_children();
-  retire_children(now);
-  if (!why.empty()) report(Report::What::Down, std::move(why));
   state_ = Deleting{.rekey = std::move(rekey)};
   timers_.set(Timer::Linger, now + kLinger);
   if (outstanding_) {

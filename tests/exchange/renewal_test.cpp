@@ -48,6 +48,19 @@ TEST_F(Peers, RenewalMakesBeforeItBreaks) {
   EXPECT_EQ(b.endpoint->sas().size(), 1U);
 }
 
+// When both are configured alike; and many tunnels that came up together do not ask together.
+TEST_F(Peers, OneSideAsksForReauthenticationAtATimeOfItsOwn) {
+  a.tunnel.reauth = b.tunnel.reauth = 1000s;
+  handshake();
+  run_for(895s);
+  EXPECT_FALSE(a.has(Report::What::RenewWanted));
+  run_for(75s);
+  EXPECT_TRUE(a.has(Report::What::RenewWanted, "authenticate again"));
+  EXPECT_FALSE(b.has(Report::What::RenewWanted));
+  run_for(35s);
+  EXPECT_TRUE(b.has(Report::What::RenewWanted, "authenticate again")) << "the other one does when nobody has";
+}
+
 TEST_F(Peers, AHundredRenewalsLeaveNothingBehind) {
   handshake();
   for (int i = 0; i < 100; ++i) {

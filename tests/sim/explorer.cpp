@@ -261,8 +261,7 @@ Exploration explore(const Scenario& scenario, std::size_t limit) {
         ++out.terminals;
         if (const auto differences = run.differences(); !differences.empty()) {
           ++out.by_liveness;
-          if (run.is_faultless() && !scenario.orphans)
-            complain("only liveness settles it: " + differences.front(), path);
+          if (run.is_faultless()) complain("only liveness settles it: " + differences.front(), path);
         }
         for (const std::string& problem : run.judge(may_be_down)) complain(problem, path);
         break;

@@ -40,8 +40,6 @@ struct Scenario {
   std::string variant;                     // what `prepare` does, in a word
   unsigned order = 0;                      // whose nonces and SPIs are lower: see kOrders
   unsigned deviations = 2;
-  // An attempt that is given up while its last request is on its way leaves the peer with an IKE SA.
-  bool orphans = false;
   [[nodiscard]] std::string name() const;
 };
 

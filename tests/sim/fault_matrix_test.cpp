@@ -1,5 +1,6 @@
-// reliability.md 5.2: loss x duplication x disorder x damage x delay x MTU x key exchange. In every cell a tunnel is
-// set up between two whole gateways in that weather, lives in it for a while, and is then judged by the one oracle.
+// reliability.md 5.2: loss x duplication x disorder x damage x delay x MTU x authentication x key exchange. In every
+// cell a tunnel is set up between two whole gateways in that weather, lives in it for a while, and is then judged by
+// the one oracle.
 #include <array>
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@ struct Delay {
 };
 constexpr std::array kDelay{Delay{1ms, 0ms}, Delay{50ms, 0ms}, Delay{250ms, 100ms}};
 constexpr std::array<std::size_t, 4> kMtu{576, 1280, 1400, 1500};
-constexpr std::array kAuthentication{"PSK"};
+constexpr std::array<const Paper*, 4> kAuthentication{nullptr, &kEcdsa, &kRsaChain, &kMlDsaChain};  // nullptr: PSK
 constexpr std::array kKeyExchange{"x25519", "x25519-ke1_mlkem768", "x25519-ke1_mlkem1024",
                                   "x25519-ke1_mlkem768-ke2_mlkem1024"};
 
@@ -30,6 +31,7 @@ constexpr std::size_t kCells = kLoss.size() * kDuplicate.size() * kReorder.size(
 
 struct Cell {
   Weather weather;
+  const Paper* paper = nullptr;
   const char* key_exchange = nullptr;
   std::string name;
 };
@@ -49,11 +51,11 @@ Cell cell_of(std::size_t index) {
   out.weather.delay = delay.mean;
   out.weather.jitter = delay.jitter;
   out.weather.mtu = take(kMtu);
-  const char* authentication = take(kAuthentication);
+  out.paper = take(kAuthentication);
   out.key_exchange = take(kKeyExchange);
   out.name = fmt::format("loss {} dup {} reorder {} corrupt {} delay {}+-{} ms MTU {} {} {}", out.weather.loss,
                          out.weather.duplicate, out.weather.reorder, out.weather.corrupt, delay.mean / 1ms,
-                         delay.jitter / 1ms, out.weather.mtu, authentication, out.key_exchange);
+                         delay.jitter / 1ms, out.weather.mtu, out.paper ? out.paper->name : "PSK", out.key_exchange);
   return out;
 }
 
@@ -63,6 +65,7 @@ struct Totals {
   std::uint64_t datagrams = 0;
   std::uint64_t delivered = 0;
   std::uint64_t sent = 0;
+  std::uint64_t answers = 0;  // of workers that sign and judge
 };
 
 void run_cell(const Cell& cell, std::uint64_t seed, Totals& totals) {
@@ -71,9 +74,13 @@ void run_cell(const Cell& cell, std::uint64_t seed, Totals& totals) {
   add_two_sites(world, [&](model::Tunnel& t) {
     t.ike_proposals = {fmt::format("aes256gcm16-prfsha384-{}", cell.key_exchange)};
     t.ike_fragment_size = static_cast<std::uint16_t>(cell.weather.mtu);
+    if (cell.paper != nullptr) use_certificates(t);
   });
   world.network.weather = cell.weather;
-  for (const auto& node : world.nodes()) node->start();
+  for (const auto& node : world.nodes()) {
+    if (cell.paper != nullptr) node->workers.paper = *cell.paper;
+    node->start();
+  }
   ++totals.worlds;
   if (world.run_until([&] { return world.all_up(); }, 10min)) ++totals.up_in_time;
   for (int second = 0; second < 60; ++second) {
@@ -84,7 +91,10 @@ void run_cell(const Cell& cell, std::uint64_t seed, Totals& totals) {
     }
     world.run_for(1s);
   }
-  for (const auto& node : world.nodes()) totals.delivered += node->delivered.size();
+  for (const auto& node : world.nodes()) {
+    totals.delivered += node->delivered.size();
+    totals.answers += node->workers.counts().asked;
+  }
   totals.datagrams += world.network.counts().sent;
   expect_sound(world, cell.name);
 }
@@ -92,8 +102,9 @@ void run_cell(const Cell& cell, std::uint64_t seed, Totals& totals) {
 void print(const char* what, const Totals& t) {
   fmt::print(
       stderr,
-      "covered: fault matrix: {}: {} worlds of {} cells, {} up within 10 minutes, {} of {} packets, {} datagrams\n",
-      what, t.worlds, kCells, t.up_in_time, t.delivered, t.sent, t.datagrams);
+      "covered: fault matrix: {}: {} worlds of {} cells, {} up within 10 minutes, {} of {} packets, {} datagrams, {} "
+      "signatures made or judged\n",
+      what, t.worlds, kCells, t.up_in_time, t.delivered, t.sent, t.datagrams, t.answers);
 }
 
 // Two axes at a time, every pair of values at least once: cells are added, by seed, until no pair is missing.

@@ -106,16 +106,18 @@ std::vector<Steps> sets_of(const Operations& operations, std::size_t size) {
   return out;
 }
 
+constexpr std::size_t kToTheEnd = 20'000'000;
+constexpr std::size_t kTaste = 5000;  // states, of what only --deep explores to its end
+
 class Sum {
  public:
-  void explore(const Variant& variant, const Steps& steps, unsigned order, unsigned deviations) {
+  // At most `limit` states.
+  void explore(const Variant& variant, const Steps& steps, unsigned order, unsigned deviations, std::size_t limit) {
     Scenario scenario;
     scenario.steps = steps;
     scenario.variant = variant.name;
     scenario.order = order;
     scenario.deviations = deviations;
-    scenario.orphans = std::any_of(steps.begin(), steps.end(),
-                                   [](const Scenario::Step& step) { return step.operation == &renewals().front(); });
     scenario.prepare = [&](Duel& duel) {
       for (Player& p : duel.players) p.tunnel.ike = {*ipsec::parse_ike_proposal(variant.proposal)};
       duel.players[0].tunnel.local_ts = duel.players[1].tunnel.remote_ts = selectors({"10.1.0.0/16"});
@@ -125,8 +127,8 @@ class Sum {
       duel.players[0].live->local_ts = duel.players[1].live->remote_ts = selectors({"10.1.0.0/16", "10.3.0.0/16"});
       duel.players[1].live->local_ts = duel.players[0].live->remote_ts = selectors({"10.2.0.0/16", "10.4.0.0/16"});
     };
-    const Exploration e = sim::explore(scenario, 20'000'000);
-    EXPECT_EQ(e.frontier, 0U) << scenario.name() << " is not explored to its end";
+    const Exploration e = sim::explore(scenario, limit);
+    EXPECT_TRUE(e.frontier == 0 || limit != kToTheEnd) << scenario.name() << " is not explored to its end";
     for (const std::string& problem : e.problems) ADD_FAILURE() << problem;
     ++scenarios_;
     total_.states += e.states;
@@ -153,29 +155,30 @@ constexpr std::size_t kShards = 4;  // of every exploration, so that they run be
 class Interleavings : public ::testing::TestWithParam<std::size_t> {
  protected:
   // Sets of `size` operations within one IKE SA.
-  static void explore_all(std::size_t size, unsigned deviations, std::size_t part = 1) {
+  static void explore_all(std::size_t size, unsigned deviations, std::size_t part = 1, std::size_t limit = kToTheEnd) {
     Sum sum;
     std::size_t n = 0;
     for (const Variant& variant : kVariants) {
       for (const Steps& steps : sets_of(operations(), size)) {
         for (const unsigned order : orders_of(steps)) {
-          if (n++ % (kShards * part) == GetParam() * part) sum.explore(variant, steps, order, deviations);
+          if (n++ % (kShards * part) == GetParam() * part) sum.explore(variant, steps, order, deviations, limit);
         }
       }
     }
     sum.print(text("sets", size, deviations, part));
   }
-  static void explore_renewals(std::size_t size, unsigned deviations) {
+  static void explore_renewals(std::size_t size, unsigned deviations, std::size_t part = 1,
+                               std::size_t limit = kToTheEnd) {
     Sum sum;
     std::size_t n = 0;
     for (const Variant& variant : kVariants) {
       for (const unsigned order : kSpiOrders) {
         for (const Steps& steps : sets_of(renewals(), size)) {
-          if (n++ % kShards == GetParam()) sum.explore(variant, steps, order, deviations);
+          if (n++ % (kShards * part) == GetParam() * part) sum.explore(variant, steps, order, deviations, limit);
         }
       }
     }
-    sum.print(text("renewals, sets", size, deviations, 1));
+    sum.print(text("renewals, sets", size, deviations, part));
   }
 
  private:
@@ -202,13 +205,11 @@ TEST_P(Interleavings, OfThreeOperationsAreAllSound) {
 }
 
 TEST_P(Interleavings, OfThreeOperationsWithADeviationAreAllSound) {
-  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
-  explore_all(3, 1);
+  is_deep() ? explore_all(3, 1) : explore_all(3, 1, 337, kTaste);
 }
 
 TEST_P(Interleavings, OfThreeOperationsWithTwoDeviationsAreAllSound) {
-  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
-  explore_all(3, 2, 30);
+  is_deep() ? explore_all(3, 2, 30) : explore_all(3, 2, 337, kTaste);
 }
 
 TEST_P(Interleavings, OfOneRenewalAreAllSound) {
@@ -220,8 +221,7 @@ TEST_P(Interleavings, OfTwoRenewalsAreAllSound) {
 }
 
 TEST_P(Interleavings, OfThreeRenewalsAreAllSound) {
-  if (!is_deep()) GTEST_SKIP() << "QANAT_DEEP=1 runs it";
-  explore_renewals(3, 1);
+  is_deep() ? explore_renewals(3, 1) : explore_renewals(3, 1, 60, kTaste);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shard, Interleavings, ::testing::Range<std::size_t>(0, kShards));

@@ -43,7 +43,7 @@ void PlaneTap::done(const ipsec::Done& done) {
 }
 
 Node::Node(World& world, std::string name, model::Config config, std::uint64_t seed)
-    : world_(world), name_(std::move(name)), config_(std::move(config)), seed_(seed) {}
+    : workers(seed ^ 0x51674), world_(world), name_(std::move(name)), config_(std::move(config)), seed_(seed) {}
 
 void Node::start() {
   rng_ = std::make_unique<SeededRng>(seed_++);
@@ -61,6 +61,7 @@ void Node::crash() {
   gateway_.reset();
   path_.reset();
   tap = {};
+  workers.die();
 }
 
 void Node::shut_down() {
@@ -108,14 +109,24 @@ void Node::receive(Datagram d) {
 void Node::handle_timeout() {
   path_->handle_timeout(world_.now(), *this);
   gateway_->handle_timeout(world_.now());
+  while (auto answer = workers.poll(world_.now()))
+    std::visit([&](auto& a) { gateway_->handle_auth(world_.now(), std::move(a)); }, *answer);
   drain();
 }
 
 std::optional<Instant> Node::next_timeout() const {
   std::optional<Instant> next = gateway_->next_timeout();
-  const auto path = path_->next_timeout();
-  if (path && (!next || *path < *next)) next = path;
+  for (const auto& other : {path_->next_timeout(), workers.next_answer()}) {
+    if (other && (!next || *other < *next)) next = other;
+  }
   return next;
+}
+
+void Node::ask(Workers::Question question) {
+  const TunnelId id = std::visit([](const auto& q) { return q.tunnel; }, question);
+  const model::Tunnel& tunnel = config_.tunnels.at(id.value() - 1);
+  workers.ask(world_.now(), std::move(question),
+              tunnel.local_id ? *tunnel.local_id : wire::Identity::of_address(address()));
 }
 
 void Node::drain() {
@@ -142,6 +153,12 @@ void Node::drain() {
         gateway_->handle_host(world_.now(), {host->request, std::move(status)});
       } else if (auto* done = std::get_if<gateway::CommandDone>(&*out)) {
         answers[done->ticket] = done->result;
+      } else if (auto* credentials = std::get_if<gateway::CredentialsOut>(&*out)) {
+        workers.set_tunnel(credentials->tunnel, std::move(credentials->credentials));
+      } else if (auto* sign = std::get_if<ike::SignQuestion>(&*out)) {
+        ask(std::move(*sign));
+      } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&*out)) {
+        ask(std::move(*verify));
       } else if (auto* event = std::get_if<gateway::LogEvent>(&*out)) {
         log.push_back(std::move(*event));
       }

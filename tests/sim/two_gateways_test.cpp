@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pki/issue.hpp"
 #include "sim/world.hpp"
 
 namespace qanat::sim {
@@ -152,6 +153,31 @@ TEST_F(TwoGateways, UpNamesTheReasonWhenThePskDiffers) {
   EXPECT_NE(left.status("to-b").reason.find("PSK"), std::string::npos) << left.status("to-b").reason;
   EXPECT_NE(left.status("to-b").actual, "up");
   EXPECT_TRUE(left.delivered.empty());
+}
+
+// The daemon's own signatures and judgement of chains: the workers answer with gateway/auth_service.hpp.
+TEST_F(TwoGateways, ProveThemselvesByCertificates) {
+  SeededRng rng{3};
+  constexpr WallTime kIssued{1'799'999'000};
+  const auto ca = pki::make_ca("Example CA", {crypto::KeyKind::MlDsa65}, kIssued, 30, rng).value();
+  World other;
+  for (const TunnelSpec& spec : {spec_a(), spec_b()}) {
+    model::Config config = config_of(spec);
+    const auto own = pki::issue({ca.certificate, ca.key}, std::vector{wire::Identity::of_address(address(spec.local))},
+                                {crypto::KeyKind::MlDsa65}, kIssued, 20, rng)
+                         .value();
+    auto& credentials = config.tunnels.front().credentials;
+    credentials.certificates = {own.certificate.der()};
+    credentials.private_key = std::make_shared<const SecretBytes>(own.key.to_pkcs8().value());
+    credentials.trust_anchors = {ca.certificate.der()};
+    other.add(spec.name, std::move(config)).start();
+  }
+  Node& left = *other.nodes()[0];
+  ASSERT_TRUE(other.run_until([&] { return up(left, "to-b") && up(*other.nodes()[1], "to-a"); }, 10s));
+  left.send(udp_packet("10.1.0.5", "10.2.0.5", "signed for"));
+  other.run_for(1s);
+  EXPECT_EQ(other.nodes()[1]->delivered.size(), 1U);
+  EXPECT_EQ(left.status("to-b").ike->authentication_verdict.substr(0, 12), "quantum-safe");
 }
 
 TEST_F(TwoGateways, AnUnknownTunnelIsNamed) {

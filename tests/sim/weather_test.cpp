@@ -1,5 +1,7 @@
 // Worlds with a story: NATs that forget, several sites behind one, cuts, crashes, and ways that are worse in one
 // direction. The oracle judges each.
+#include <array>
+
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -31,19 +33,33 @@ struct Story {
   std::size_t sent = 0;
 };
 
-// Once for every seed.
-void tell(const char* name, const std::function<void(Story&)>& story) {
+struct Told {
   std::size_t worlds = 0;
   std::uint64_t events = 0;
+  Workers::Counts answers;
+};
+
+// Once for every seed.
+Told tell(const char* name, const std::function<void(Story&)>& story) {
+  Told out;
   for (const std::uint64_t seed : seeds(1, is_deep() ? 2000 : 25)) {
     testcrypto::Ledger::instance().clear();
     Story one{seed};
     story(one);
     expect_sound(one.world, name);
-    ++worlds;
-    events += one.world.events();
+    ++out.worlds;
+    out.events += one.world.events();
+    for (const auto& node : one.world.nodes()) {
+      const Workers::Counts& c = node->workers.counts();
+      out.answers.asked += c.asked;
+      out.answers.too_late += c.too_late;
+      out.answers.overtaken += c.overtaken;
+      out.answers.died += c.died;
+    }
   }
-  fmt::print(stderr, "covered: story '{}': {} worlds, {} events\n", name, worlds, events);
+  fmt::print(stderr, "covered: story '{}': {} worlds, {} events, {} signatures made or judged\n", name, out.worlds,
+             out.events, out.answers.asked);
+  return out;
 }
 
 void a_site_behind_a_nat_that_rebinds(Story& s) {
@@ -137,6 +153,51 @@ void one_direction_is_much_worse(Story& s) {
   s.traffic_for(2min);
 }
 
+// Handshakes of thirty fragments, IKE SAs that are made anew all the time, and gateways that crash while they sign.
+void certificates_crashes_and_reauthentication(Story& s) {
+  add_mesh(s.world, 3, [&](model::Tunnel& t) {
+    use_certificates(t);
+    t.ike_fragment_size = 576;
+    t.reauth = std::chrono::seconds{200};  // with ends of 30 s each, the oracle finds a quiet moment
+  });
+  s.world.network.weather = {.loss = 0.1, .duplicate = 0.05, .reorder = 0.2, .corrupt = 0.01, .jitter = 900us};
+  constexpr std::array kPapers{kEcdsa, kRsaChain, kMlDsaChain};
+  for (std::size_t n = 0; n < kPapers.size(); ++n) s.world.nodes()[n]->workers.paper = kPapers[n];
+  s.start_all();
+  for (int crash = 0; crash < 6; ++crash) {
+    s.traffic_for(Duration{1s} * (1 + s.dice.below(150)));
+    Node& node = *s.world.nodes()[s.dice.below(s.world.nodes().size())];
+    const bool busy = s.world.run_until([&] { return node.workers.next_answer().has_value(); }, 4min);
+    EXPECT_TRUE(busy) << "an IKE SA of 200 s is made anew";
+    node.crash();
+    s.world.run_for(Duration{static_cast<std::int64_t>(s.dice.below(20'000'000'000))});
+    node.start();
+  }
+}
+
+// Answers that come when their IKE SA waits for another one, or is gone.
+void workers_are_slow_and_operators_impatient(Story& s) {
+  using Verb = control::GatewayCommand::Verb;
+  add_two_sites(s.world, use_certificates);
+  s.world.network.weather = {.loss = 0.05, .duplicate = 0.05, .reorder = 0.1, .jitter = 900us};
+  for (const auto& node : s.world.nodes()) {
+    node->workers.paper = kMlDsaChain;
+    node->workers.slowest = 300ms;
+  }
+  s.start_all();
+  for (int n = 0; n < 30; ++n) {
+    s.world.run_for(Duration{static_cast<std::int64_t>(s.dice.below(3'000'000'000))});
+    const Link& l = s.world.links.front();
+    const bool left = s.dice.below(2) == 0;
+    Node& node = left ? *l.left : *l.right;
+    const std::string& tunnel = left ? l.left_tunnel : l.right_tunnel;
+    node.command(Verb::Down, tunnel);
+    s.world.run_for(Duration{static_cast<std::int64_t>(s.dice.below(1'000'000'000))});
+    node.command(Verb::Up, tunnel);
+  }
+  for (const auto& node : s.world.nodes()) node->workers.slowest = 20ms;
+}
+
 void operators_take_tunnels_down_and_up_in_bad_weather(Story& s) {
   using Verb = control::GatewayCommand::Verb;
   add_mesh(s.world, 3);
@@ -173,6 +234,18 @@ TEST(Stories, GatewaysCrashAndStart) {
 
 TEST(Stories, OneDirectionIsMuchWorse) {
   tell("asymmetric loss", one_direction_is_much_worse);
+}
+
+TEST(Stories, CertificatesCrashesAndReauthentication) {
+  const Told c = tell("certificates, crashes, reauthentication", certificates_crashes_and_reauthentication);
+  if (c.worlds == 1) return;  // a replay
+  EXPECT_GT(c.answers.overtaken, 0U);
+  EXPECT_GT(c.answers.died, 0U);
+}
+
+TEST(Stories, WorkersAreSlowAndOperatorsImpatient) {
+  const Told c = tell("slow workers", workers_are_slow_and_operators_impatient);
+  EXPECT_TRUE(c.worlds == 1 || c.answers.too_late > 0);
 }
 
 TEST(Stories, OperatorsTakeTunnelsDownAndUpInBadWeather) {

@@ -12,6 +12,7 @@
 
 #include "gateway/gateway.hpp"
 #include "sim/network.hpp"
+#include "sim/workers.hpp"
 #include "wan/packet_path.hpp"
 
 namespace qanat::sim {
@@ -63,6 +64,7 @@ class Node final : public wan::PacketSink {
   [[nodiscard]] TunnelId tunnel_id(const std::string& tunnel) const;
 
   ike::EndpointConfig ike;
+  Workers workers;
   PlaneTap tap;
   std::vector<Bytes> delivered;  // packets that came out of the TUN
   std::vector<gateway::HostCommand> host_commands;
@@ -80,6 +82,7 @@ class Node final : public wan::PacketSink {
   void handle_timeout();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   void drain();
+  void ask(Workers::Question question);
 
   World& world_;
   std::string name_;
