@@ -2,11 +2,13 @@
 // any exchange, position, message ID and split. Nothing aborts, an SA is installed only after a true IKE_AUTH, and
 // everything is forgotten in the end.
 //
-// Input: [position: u8], then repeated [flags: u8][exchange: u8][mid: u8][first: u8][size: u16][octets].
+// Input: [position: u8], then repeated [flags: u8][exchange: u8][mid: u8][first: u8][size: u16][octets]; or the octets
+// are changes (doctored.hpp) to the true message under way, which is then delivered.
 #include <cstddef>
 #include <cstdint>
 
 #include "exchange/world.hpp"
+#include "fuzz/doctored.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -23,12 +25,20 @@ bool play(exchange::World& w, ByteReader& in) {
   const auto first = in.u8("first");
   const auto size = in.u16("size");
   if (!flags || !exchange || !mid || !first || !size) return false;
+  const ByteView octets = *in.take(std::min<std::size_t>(*size, in.remaining()), "octets");
+  if ((*flags & 0x48) == 0x40) {
+    if (w.wire.empty()) return true;
+    const std::size_t index = *mid % w.wire.size();
+    fuzz::doctor(w, index, octets);
+    w.deliver(index);
+    return true;
+  }
   exchange::World::Sealing s;
   s.exchange = static_cast<wire::ExchangeType>(kExchanges[*exchange % std::size(kExchanges)]);
   s.response = (*flags & 1) != 0;
   s.message_id = *mid;
   s.first = static_cast<wire::PayloadType>(*first);
-  s.plaintext = to_bytes(*in.take(std::min<std::size_t>(*size, in.remaining()), "octets"));
+  s.plaintext = to_bytes(octets);
   if ((*flags & 4) != 0) s.pad_length = *mid;
   if ((*flags & 8) != 0) {
     s.total = static_cast<std::uint16_t>(1 + (*exchange >> 3));

@@ -1,6 +1,6 @@
 // A story: two live endpoints with a tunnel, and a fuzzer that has both sides' keys. It writes messages out of sensible
-// pieces, delivers, drops and repeats what is under way, lets time pass and gives commands, in any order. Nothing
-// aborts, nobody talks without end, and when the wire falls silent everything is forgotten.
+// pieces, changes, delivers, drops and repeats what is under way, lets time pass and gives commands, in any order.
+// Nothing aborts, nobody talks without end, and when the wire falls silent everything is forgotten.
 //
 // Input: repeated [what: u8] and its arguments; see play().
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "exchange/world.hpp"
+#include "fuzz/doctored.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -28,7 +29,15 @@ wire::NotifyPayload notify(std::uint16_t type, Bytes data = {}) {
 
 class Story {
  public:
-  Story() { world_.handshake(); }
+  // Lifetimes so short that both sides renew their keys again and again in a story.
+  Story() {
+    for (exchange::Side* s : {&world_.a, &world_.b}) {
+      s->tunnel.child_lifetime = std::chrono::minutes{2};
+      s->tunnel.ike_lifetime = std::chrono::minutes{5};
+      s->tunnel.mobike = true;
+    }
+    world_.handshake();
+  }
 
   void play(ByteReader& in) {
     const std::uint8_t what = next(in);
@@ -50,10 +59,14 @@ class Story {
         world_.advance(std::chrono::milliseconds{100} * (next(in) << (what >> 5)));
         break;
       case 6:
-        command(what);
+        command(in, what);
         break;
       default:
-        for (int i = 0; i < 64 && !world_.wire.empty(); ++i) world_.deliver();
+        if (what >> 3 != 0) {
+          world_.run_for(std::chrono::seconds{4} * (what >> 3));
+        } else {
+          for (int i = 0; i < 64 && !world_.wire.empty(); ++i) world_.deliver();
+        }
         break;
     }
     while (world_.wire.size() > kMaxWire) world_.drop();
@@ -100,6 +113,21 @@ class Story {
     return inbound.empty() ? 0x1001U : inbound.begin()->second.spi;
   }
 
+  // The link that the other side gave last (RFC 9370 2.2.4), so that IKE_FOLLOWUP_KE finds its exchange.
+  [[nodiscard]] Bytes last_link(char who) const {
+    unsigned looked = 0;
+    for (auto f = world_.sent.rbegin(); f != world_.sent.rend() && looked < 8; ++f) {
+      if (f->from == who || f->bytes.size() < wire::kIkeHeaderSize) continue;
+      ++looked;
+      const exchange::Seen seen = world_.look(*f);
+      for (const wire::Payload& p : seen.payloads) {
+        const auto* n = std::get_if<wire::NotifyPayload>(&p);
+        if (n != nullptr && n->type == wire::NotifyType::ADDITIONAL_KEY_EXCHANGE) return n->data;
+      }
+    }
+    return {};
+  }
+
   [[nodiscard]] wire::Payload piece(ByteReader& in, char who) const {
     const std::uint8_t kind = next(in);
     const ike::TunnelConfig& tunnel = who == 'A' ? world_.a.tunnel : world_.b.tunnel;
@@ -137,7 +165,8 @@ class Story {
       case 11:
         return notify(static_cast<std::uint16_t>(16384U + next(in)));
       case 12:
-        return notify(16441, Bytes(next(in), 1));  // ADDITIONAL_KEY_EXCHANGE (RFC 9370)
+        return exchange::notify(wire::NotifyType::ADDITIONAL_KEY_EXCHANGE,
+                                kind < 128 ? last_link(who) : Bytes(next(in), 1));
       case 13:
         return wire::UnknownPayload{static_cast<wire::PayloadType>(200), (kind & 0x80) != 0, Bytes(4, kind)};
       case 14:
@@ -165,15 +194,28 @@ class Story {
     }
   }
 
-  void command(std::uint8_t what) {
+  void command(ByteReader& in, std::uint8_t what) {
     exchange::Side& side = (what & 8) != 0 ? world_.a : world_.b;
     switch (what >> 5) {
-      case 0:
+      case 0: {
+        const std::size_t index = next(in);
+        const ByteView changes = *in.take(std::min<std::size_t>(4U * (1U + (what >> 3)), in.remaining()), "changes");
+        if (!world_.wire.empty()) fuzz::doctor(world_, index % world_.wire.size(), changes);
+        break;
+      }
       case 1:
-        (void)side.endpoint->initiate(world_.now, side.tunnel.id);
+        if ((what & 16) != 0) {
+          side.endpoint->rekey(world_.now, side.tunnel.id);
+        } else {
+          (void)side.endpoint->initiate(world_.now, side.tunnel.id);
+        }
         break;
       case 2:
-        side.endpoint->terminate(world_.now, side.tunnel.id, "an operator says so");
+        if ((what & 16) != 0) {
+          side.endpoint->rekey_children(world_.now, side.tunnel.id);
+        } else {
+          side.endpoint->terminate(world_.now, side.tunnel.id, "an operator says so");
+        }
         break;
       case 3:
         side.endpoint->handle_path_error(world_.now, side.address, other(side.name[0]).address);
