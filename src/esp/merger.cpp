@@ -142,12 +142,11 @@ bool Merger::append(Item& item, const Item& next) {
   return true;
 }
 
-// Leaves the pieces in pieces_.
-const Offload& Merger::finish(Item& item) {
+void Merger::finish(Item& item) {
   pieces_.clear();
   pieces_.emplace_back(item.first);
   offload_ = {};
-  if (item.count == 1) return offload_;
+  if (item.count == 1) return;
   for (std::uint32_t part = item.next_part; part != 0; part = parts_[part - 1].next)
     pieces_.push_back(parts_[part - 1].payload);
 
@@ -179,7 +178,6 @@ const Offload& Merger::finish(Item& item) {
   offload_.checksum_start = item.transport;
   offload_.header_size = item.header;
   offload_.segment_size = item.payload;
-  return offload_;
 }
 
 void Merger::forget() {

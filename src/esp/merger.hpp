@@ -7,6 +7,7 @@
 
 #include <array>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "esp/offload.hpp"
@@ -26,7 +27,10 @@ class Merger {
   // those of the pieces one after the other; the views live until `write` returns.
   template <typename Write>
   void drain(const Write& write) {
-    for (Item& item : items_) write(finish(item), std::span<const ByteView>{pieces_});
+    for (Item& item : items_) {
+      finish(item);
+      write(std::as_const(offload_), std::span<const ByteView>{pieces_});
+    }
     forget();
   }
 
@@ -61,7 +65,7 @@ class Merger {
 
   [[nodiscard]] Item describe(MutableByteView packet, const InnerPacket& p) const;
   [[nodiscard]] bool append(Item& item, const Item& next);
-  [[nodiscard]] const Offload& finish(Item& item);
+  void finish(Item& item);  // into offload_ and pieces_
   void forget();
 
   bool udp_;
