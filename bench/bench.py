@@ -25,14 +25,14 @@ import report  # noqa: E402
 import scale  # noqa: E402
 import small  # noqa: E402
 import throughput  # noqa: E402
-from field import Bare, Qanat, StrongSwanTunnel, WireGuardGo, peer_root, program  # noqa: E402
+from field import ROOT, Bare, Qanat, StrongSwanTunnel, WireGuardGo, peer_root, program  # noqa: E402
 from lab import SKIPPED, why_not  # noqa: E402
 from processes import stop_on_signals  # noqa: E402
 
 BENCHES = {"throughput": throughput, "packets": packets, "latency": latency, "handshake": handshake, "scale": scale, "rekey": rekey,
            "esp": small}
-SMALLEST = {"rounds": 1, "seconds": 1, "step_seconds": 0.3, "pings": 10, "idle": 50, "handshakes": 20, "signed_handshakes": 20,
-            "tunnels": 50, "rekey_seconds": 3, "in_flight": 16, "min_time": 0.01, "cooling": 0}
+SMALLEST = {"rounds": 1, "seconds": 1, "step_seconds": 0.3, "close": 4, "pings": 10, "idle": 50, "handshakes": 20, "signed_handshakes": 20,
+            "tunnels": 50, "rekey_seconds": 3, "in_flight": 16, "min_time": 0.01}
 
 
 def arguments() -> argparse.Namespace:
@@ -40,7 +40,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(BENCHES)} or all")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=5, help="of one iperf3 run")
-    parser.add_argument("--step-seconds", type=float, default=2, help="of one step of the search for a packet rate")
+    parser.add_argument("--step-seconds", type=float, default=1, help="of one step of the search for a packet rate")
+    parser.add_argument("--close", type=float, default=1.05, help="that search ends when a rate too high is so near to one that is not")
     parser.add_argument("--pings", type=int, default=500)
     parser.add_argument("--idle", type=int, default=10_000, help="idle SAs beside one stream")
     parser.add_argument("--handshakes", type=int, default=4000, help="of one run, PSK")
@@ -51,6 +52,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--min-time", type=float, default=0.3, help="seconds of one small benchmark")
     parser.add_argument("--only", action="append", metavar="SUBJECT", help="leave the other subjects out")
     parser.add_argument("--smallest", action="store_true", help="the least of everything: to see that the harness works")
+    parser.add_argument("--out", type=pathlib.Path, default=ROOT / "build" / "bench", help="the folder for results (default build/bench)")
     parser.add_argument("--publish", action="store_true", help="write the last figures into docs/performance.md")
     options = parser.parse_args()
     if options.smallest:
@@ -85,7 +87,7 @@ def main() -> int:
     for name in options.names:
         BENCHES[name].measure(options, subjects)
     if options.publish:
-        report.publish(list(BENCHES))
+        report.publish(list(BENCHES), options.out)
     return 0
 
 

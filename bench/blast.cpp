@@ -28,8 +28,8 @@ using namespace qanat::bench;
 
 constexpr std::size_t kBurst = 64;
 constexpr std::uint64_t kBacklog = 256;
-constexpr std::int64_t kTick = 100'000;            // ns between looks at the schedule and at the receiving socket
-constexpr std::int64_t kPatience = 1'000'000'000;  // what is under way has so long to arrive
+constexpr std::int64_t kTick = 100'000;          // ns between looks at the schedule and at the receiving socket
+constexpr std::int64_t kPatience = 500'000'000;  // what is under way has so long to arrive
 constexpr std::size_t kMaxSize = 1500;
 constexpr int kReceiveBuffer = 32 << 20;
 
@@ -146,7 +146,7 @@ class Flow {
       }
       if (const std::uint64_t all = all_offered_.load(std::memory_order_acquire); all != kStillSending) {
         if (give_up == 0) give_up = now + kPatience;
-        if (now > give_up || (received_ == all && now > give_up - kPatience / 2)) return;  // duplicates come later
+        if (now > give_up || (received_ == all && now > give_up - kPatience * 4 / 5)) return;  // duplicates come later
       }
       if (got < static_cast<int>(kBurst)) sleep_until_ns(now + kTick);
     }

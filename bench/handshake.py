@@ -95,7 +95,7 @@ def one_round(report: Report, field: Field, case: str, subject: Subject, count: 
 
 def measure(options, subjects: list[Subject]) -> None:
     subjects = [s for s in subjects if isinstance(s, (Qanat, StrongSwanTunnel))]
-    report = Report("handshake", "What a handshake costs the responder (X25519 + ML-KEM-768)", options.rounds)
+    report = Report("handshake", "What a handshake costs the responder (X25519 + ML-KEM-768)", options)
     report.subject(*subjects)
     report.machine["settings"]["strongswan handshakes"] = "one connection with remote id %any, install_routes = no, dos_protection = no, unique = never, 4096 buckets"
     with Field() as field:

@@ -18,7 +18,7 @@ def busy_and_all() -> tuple[int, int]:
 
 
 def measure(options, subjects: list[Subject]) -> None:
-    report = Report("latency", "Round trips, and busy time at 500 Mbit/s", options.rounds)
+    report = Report("latency", "Round trips, and busy time at 500 Mbit/s", options)
     report.subject(*subjects)
     with Field() as field:
         for _ in range(options.rounds):

@@ -1,6 +1,8 @@
 """Small packets: the highest rate of 64-octet UDP datagrams at which at most one in a thousand is lost."""
 from __future__ import annotations
 
+import contextlib
+
 from field import Field, Qanat, Relay, Subject, blast
 from report import Report
 
@@ -8,7 +10,7 @@ LOSS = 0.001
 KEPT_UP = 0.97   # of the asked rate, that the sender must have offered
 FIRST = 10_000   # packets a second to begin with
 STEP = 1.6       # between rates until one is too high
-CLOSE = 1.04     # the bisection ends when too high and good enough are this near
+AGAIN = 1.15     # the same in later rounds, which begin near what the first one found
 
 
 def holds(places: tuple[str, str], rate: float, seconds: float) -> float | None:
@@ -21,17 +23,18 @@ def holds(places: tuple[str, str], rate: float, seconds: float) -> float | None:
     return None
 
 
-def highest(places: tuple[str, str], seconds: float, first: float) -> float:
-    """Packets a second. Up from `first` until a rate is too high, or down until one is good; then bisection."""
+def highest(places: tuple[str, str], seconds: float, close: float, seen: list[float]) -> float:
+    """Packets a second. Up until a rate is too high, or down until one is good; then bisection, until both are `close`."""
+    first, step = (seen[-1] * 0.9, AGAIN) if seen and seen[-1] else (FIRST, STEP)
     good, bad, best, rate = 0.0, 0.0, 0.0, first
     while not (good and bad):
         if arrived := holds(places, rate, seconds):
-            good, best, rate = rate, arrived, rate * STEP
+            good, best, rate = rate, arrived, rate * step
         else:
-            bad, rate = rate, rate / STEP
+            bad, rate = rate, rate / step
         if rate < 100:
             return 0.0
-    while bad / good > CLOSE:
+    while bad / good > close:
         rate = (good * bad) ** 0.5
         if arrived := holds(places, rate, seconds):
             good, best = rate, arrived
@@ -41,19 +44,19 @@ def highest(places: tuple[str, str], seconds: float, first: float) -> float:
 
 
 def measure(options, subjects: list[Subject]) -> None:
-    report = Report("packets", "64-octet UDP datagrams at 0.1 % loss", options.rounds)
+    report = Report("packets", "64-octet UDP datagrams at 0.1 % loss", options)
     subjects = [*subjects, Relay()] if any(isinstance(s, Qanat) for s in subjects) else subjects
     report.subject(*subjects)
+    cases = ("udp64",) if options.smallest else ("udp64", "udp64-nooffload")
     with Field() as field:
         for _ in range(options.rounds):
             for subject in subjects:
                 with subject.up(field):
-                    for case in ("udp64", "udp64-nooffload"):
-                        field.offloads(case == "udp64")
-                        seen = report.values(case, subject.name)
-                        rate = highest(subject.places(field), options.step_seconds, seen[-1] * 0.8 * 1000 if seen and seen[-1] else FIRST)
+                    for case in cases:
+                        with field.wire_without_offloads() if case.endswith("nooffload") else contextlib.nullcontext():
+                            seen = [kilo * 1000 for kilo in report.values(case, subject.name)]
+                            rate = highest(subject.places(field), options.step_seconds, options.close, seen)
                         report.add(case, subject.name, rate / 1000, "kpps")
-                    field.offloads(True)
-    for case in ("udp64", "udp64-nooffload"):
+    for case in cases:
         report.ratios(case, *(s.name for s in subjects if s.name != "qanat"))
     report.finish()

@@ -8,14 +8,14 @@ from field import Field, Qanat, Subject, blast
 from report import Report
 
 RATE = 20_000
-IKE_EVERY = 5  # of the seconds, the IKE SA is rekeyed too
+IKE_EVERY = 3  # of the seconds, the IKE SA is rekeyed too
 
 
 def measure(options, subjects: list[Subject]) -> None:
     qanat = next((s for s in subjects if isinstance(s, Qanat)), None)
     if qanat is None:
         return
-    report = Report("rekey", f"Rekeys every second under {RATE:,} packets/s each way", 1)
+    report = Report("rekey", f"Rekeys every second under {RATE:,} packets/s each way", options, rounds=1)
     report.subject(qanat)
     seconds = options.rekey_seconds
     with Field() as field, qanat.up(field), concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -1,6 +1,7 @@
 """What a benchmark has seen: the table that is printed, build/bench/NAME.json, its chart, and docs/performance.md."""
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pathlib
@@ -14,7 +15,6 @@ import chart
 from field import ROOT, binary, build_dir
 from targets import TARGETS
 
-OUT = ROOT / "build" / "bench"
 PAGE = ROOT / "docs" / "performance.md"
 BEGIN, END = "<!-- figures: ./run bench --publish writes from here -->", "<!-- figures: to here -->"
 
@@ -38,9 +38,10 @@ def machine() -> dict:
 
 
 class Report:
-    def __init__(self, name: str, title: str, rounds: int):
-        self.name, self.title, self.rounds = name, title, rounds
-        self.machine = machine() | {"rounds": rounds}
+    def __init__(self, name: str, title: str, options: argparse.Namespace, rounds: int | None = None):
+        self.name, self.title, self.out = name, title, options.out
+        self.rounds = rounds or options.rounds
+        self.machine = machine() | {"rounds": self.rounds}
         self._seen: dict[tuple[str, str], list[float]] = {}
         self._units: dict[str, str] = {}
         self._ratios: dict[tuple[str, str], list[float]] = {}
@@ -95,10 +96,10 @@ class Report:
         return {"bench": self.name, "machine": self.machine | ({"notes": self.notes} if self.notes else {}), "rows": rows, "ratios": ratios}
 
     def finish(self) -> None:
-        OUT.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(parents=True, exist_ok=True)
         result = self.as_json()
-        (OUT / f"{self.name}.json").write_text(json.dumps(result, indent=1) + "\n")
-        (OUT / f"{self.name}.svg").write_text(chart.draw(self.title, result["rows"]))
+        (self.out / f"{self.name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        (self.out / f"{self.name}.svg").write_text(chart.draw(self.title, result["rows"]))
         print("\n" + table(result) + "\n", flush=True)
 
 
@@ -117,21 +118,21 @@ def table(result: dict) -> str:
 # --- docs/performance.md ----------------------------------------------------------------------------------------------
 
 
-def publish(names: list[str]) -> None:
-    """Puts the last runs' figures into the page, and their charts beside it."""
-    results = {name: json.loads((OUT / f"{name}.json").read_text()) for name in names if (OUT / f"{name}.json").exists()}
+def publish(names: list[str], out: pathlib.Path, page_file: pathlib.Path = PAGE) -> None:
+    """Puts the figures of the last runs into the page, and their charts beside it."""
+    results = {name: json.loads((out / f"{name}.json").read_text()) for name in names if (out / f"{name}.json").exists()}
     missing = sorted(set(names) - set(results))
-    page = PAGE.read_text()
+    page = page_file.read_text()
     if BEGIN not in page or END not in page:
-        raise SystemExit(f"{PAGE} has lost its two marks: {BEGIN} and {END}")
+        raise SystemExit(f"{page_file} has lost its two marks: {BEGIN} and {END}")
     for name in results:
-        (PAGE.parent / f"performance-{name}.svg").write_text((OUT / f"{name}.svg").read_text())
+        (page_file.parent / f"performance-{name}.svg").write_text((out / f"{name}.svg").read_text())
     text = "\n\n".join([wanted(results), *(section(result) for result in results.values())])
     if missing:
         text += f"\n\nNot measured in this run: {', '.join(missing)}."
     before, rest = page.split(BEGIN, 1)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}")
-    print(f"{PAGE.relative_to(ROOT)}: figures of {', '.join(results)}" + (f"; no run yet of {', '.join(missing)}" if missing else ""))
+    page_file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{rest.split(END, 1)[1]}")
+    print(f"{page_file}: figures of {', '.join(results)}" + (f"; no run yet of {', '.join(missing)}" if missing else ""))
 
 
 def wanted(results: dict[str, dict]) -> str:

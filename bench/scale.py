@@ -66,7 +66,7 @@ def measure(options, subjects: list[Subject]) -> None:
     qanat = next((s for s in subjects if isinstance(s, Qanat)), None)
     if qanat is None:
         return
-    report = Report("scale", f"{options.tunnels:,} tunnels between two gateways on one machine", options.rounds)
+    report = Report("scale", f"{options.tunnels:,} tunnels between two gateways on one machine", options)
     report.subject(qanat)
     with Field() as field:
         tunnels = load_tunnels(field, options.tunnels)

@@ -40,7 +40,7 @@ def google_benchmark(name: str, *arguments: str) -> dict[str, Row]:
 
 
 def measure(options, _subjects: list[Subject]) -> None:
-    report = Report("esp", "One packet, one handshake, in memory", options.rounds)
+    report = Report("esp", "One packet, one handshake, in memory", options)
     rows: dict[str, Row] = {}
     for name in ("bench_esp", "bench_ike"):
         report.say(f"{name}, {options.rounds} repetitions, interleaved")

@@ -1,6 +1,7 @@
 """TCP (CUBIC) through a tunnel, both gateways on this machine."""
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 
@@ -11,8 +12,8 @@ UNIT = "Gbit/s"
 CASES = (("tcp1", 1, True), ("tcp8", 8, True), ("tcp1-nooffload", 1, False), ("tcp8-nooffload", 8, False))
 
 
-def iperf(field: Field, ends: tuple[str, str], seconds: float, streams: int = 1, *more: str) -> dict:
-    """iperf3's own result; the first second does not count."""
+def iperf(field: Field, ends: tuple[str, str], seconds: int, streams: int, *more: str) -> dict:
+    """iperf3's own result; the first second does not count (of a longer run)."""
     here, there = ends
     said = ""
     for _ in range(5):
@@ -22,7 +23,7 @@ def iperf(field: Field, ends: tuple[str, str], seconds: float, streams: int = 1,
             while "listening" not in (line := listener.stdout.readline()):
                 if not line:
                     raise RuntimeError(f"iperf3 -s ended with {listener.wait()}")
-            done = subprocess.run(["ip", "netns", "exec", field["a"].gw, "iperf3", "-c", there, "-B", here, "-O", "1", "-t", str(seconds),
+            done = subprocess.run(["ip", "netns", "exec", field["a"].gw, "iperf3", "-c", there, "-B", here, "-O", str(int(seconds > 1)), "-t", str(seconds),
                                    "-P", str(streams), "-C", "cubic", "-J", *more], capture_output=True, text=True, timeout=seconds + 40)
             result = json.loads(done.stdout or "{}")
             if result.get("end", {}).get("sum_received", {}).get("bits_per_second"):
@@ -35,26 +36,22 @@ def iperf(field: Field, ends: tuple[str, str], seconds: float, streams: int = 1,
     raise RuntimeError(f"iperf3 failed: {said}")
 
 
-def gigabits(field: Field, subject: Subject, seconds: float, streams: int = 1) -> float:
+def gigabits(field: Field, subject: Subject, seconds: int, streams: int = 1) -> float:
     return iperf(field, subject.ends(field), seconds, streams)["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
 def measure(options, subjects: list[Subject]) -> None:
-    report = Report("throughput", "TCP through a tunnel, both gateways on one machine", options.rounds)
+    report = Report("throughput", "TCP through a tunnel, both gateways on one machine", options)
     report.subject(*subjects)
     qanat = next((s for s in subjects if isinstance(s, Qanat)), None)
+    cases = CASES[:3:2] if options.smallest else CASES
     with Field() as field:
         for _ in range(options.rounds):
             for subject in subjects:
                 with subject.up(field):
-                    for case, streams, offloads in CASES:
-                        if not offloads:
-                            field.offloads(False)
-                        try:
+                    for case, streams, offloads in cases:
+                        with contextlib.nullcontext() if offloads else field.wire_without_offloads():
                             report.add(case, subject.name, gigabits(field, subject, options.seconds, streams), UNIT)
-                        finally:
-                            if not offloads:
-                                field.offloads(True)
             if qanat:
                 with qanat.up(field, encap="auto"):
                     report.add("tcp1-native", qanat.name, gigabits(field, qanat, options.seconds), UNIT)
@@ -67,7 +64,7 @@ def measure(options, subjects: list[Subject]) -> None:
                     finally:
                         load.end()
     others = [s.name for s in subjects if s.name != "qanat"]
-    for case, _, _ in CASES:
+    for case, _, _ in cases:
         report.ratios(case, *others)
     for case in ("tcp8", "tcp1-idle10k"):
         if report.values(case, "qanat"):
