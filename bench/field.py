@@ -89,18 +89,21 @@ class Field(Lab):
         finally:
             self.offloads(True)
 
-    def inside(self, letter: str) -> str:
-        """"NAMESPACE/ADDRESS" of an end of the load, as blast takes it."""
-        return f"{self[letter].gw}/{self[letter].gw4}"
 
-    def cpu_ns(self, pids: list[int]) -> int:
-        """CPU time of processes with all their threads."""
-        total = 0
-        for pid in pids:
-            for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-                with contextlib.suppress(OSError):
-                    total += int((task / "schedstat").read_text().split()[0])
-        return total
+def cpu_ns(pids: list[int]) -> int:
+    """CPU time of processes with all their threads; finer than the ticks of /proc/PID/stat."""
+    total = 0
+    for pid in pids:
+        for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                total += int((task / "schedstat").read_text().split()[0])
+    return total
+
+
+def processor_ticks() -> tuple[int, int]:
+    """Of all processors since boot: ticks that were not idle, and all."""
+    ticks = [int(t) for t in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def resident(pid: int) -> int:
@@ -162,6 +165,7 @@ class Subject:
         return field["a"].gw4, field["b"].gw4
 
     def places(self, field: Field) -> tuple[str, str]:
+        """The same as blast takes them, NAMESPACE/ADDRESS."""
         here, there = self.ends(field)
         return f"{field['a'].gw}/{here}", f"{field['b'].gw}/{there}"
 

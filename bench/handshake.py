@@ -12,7 +12,7 @@ import pathlib
 from collections.abc import Iterator
 
 from field import (CHARON, GATEWAY_ID, HYBRID, LOAD_NET, LOG_OFF, Connection, Field, IkeLoad, Qanat, StrongSwan, StrongSwanTunnel, Subject, binary,
-                   load_tunnels, peer_root, run, start_qanatd, stop_qanatd)
+                   cpu_ns, load_tunnels, peer_root, run, start_qanatd, stop_qanatd)
 from lab import pids_of_qanat
 from report import Report
 from small import google_benchmark
@@ -81,9 +81,9 @@ def one_round(report: Report, field: Field, case: str, subject: Subject, count: 
     theirs, ours = tunnels
     load = IkeLoad(field, theirs)
     with ANSWERS[subject.name](field, ours, certificates) as pids:
-        before = field.cpu_ns(pids)
+        before = cpu_ns(pids)
         result = load.run(count, in_flight)
-        report.add(f"{case} cpu", subject.name, (field.cpu_ns(pids) - before) / 1000 / count, "us")
+        report.add(f"{case} cpu", subject.name, (cpu_ns(pids) - before) / 1000 / count, "us")
         rate = report.add(f"{case} rate", subject.name, result["handshakes"] / result["seconds"], "handshakes/s")
         report.add(f"{case} p50", subject.name, result["p50_ms"], f"ms, {in_flight} at a time")
         report.add(f"{case} p99", subject.name, result["p99_ms"], f"ms, {in_flight} at a time")
@@ -105,11 +105,11 @@ def measure(options, subjects: list[Subject]) -> None:
         tunnels |= {kind: load_tunnels(field, options.signed_handshakes, made.auth()) for kind, made in certificates.items()}
         for _ in range(options.rounds):
             bare = google_benchmark("bench_ike", "--benchmark_filter=^bare/", f"--benchmark_min_time={options.min_time}")
-            exchanges = sum(bare[f"bare/{name}"].times[0] for name in EXCHANGES) if f"bare/{EXCHANGES[0]}" in bare else None
+            exchanges = sum(bare[f"bare/{name}"].microseconds for name in EXCHANGES) if f"bare/{EXCHANGES[0]}" in bare else None
             if exchanges is not None:
                 report.add("psk cpu", "openssl", exchanges, "us")
                 for kind, (sign, verify) in SIGNED.items():  # two verified: the peer's AUTH and its certificate
-                    report.add(f"{kind} cpu", "openssl", exchanges + bare[f"bare/{sign}"].times[0] + 2 * bare[f"bare/{verify}"].times[0], "us")
+                    report.add(f"{kind} cpu", "openssl", exchanges + bare[f"bare/{sign}"].microseconds + 2 * bare[f"bare/{verify}"].microseconds, "us")
             for case in tunnels:
                 for subject in subjects:
                     if case == "mldsa65" and subject.name != "qanat":

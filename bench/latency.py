@@ -2,19 +2,12 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
-from field import Field, Subject, blast
+from field import Field, Subject, blast, processor_ticks
 from report import Report
 from throughput import iperf
 
 MEGABITS = 500
-
-
-def busy_and_all() -> tuple[int, int]:
-    """Ticks of all processors since boot: those that were not idle, and all."""
-    ticks = [int(t) for t in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-    return sum(ticks) - ticks[3] - ticks[4], sum(ticks)
 
 
 def measure(options, subjects: list[Subject]) -> None:
@@ -28,9 +21,9 @@ def measure(options, subjects: list[Subject]) -> None:
                     trips = blast("ping", "--from", here, "--to", there, "--count", str(options.pings), "--gap-us", "10000", seconds=options.pings / 50)
                     report.add("rtt", subject.name, trips["p50_us"] / 1000, "ms")
                     report.add("rtt-p99", subject.name, trips["p99_us"] / 1000, "ms")
-                    busy, everything = busy_and_all()
+                    before = processor_ticks()
                     iperf(field, subject.ends(field), options.seconds, 1, "-b", f"{MEGABITS}M")
-                    busy, everything = (after - before for after, before in zip(busy_and_all(), (busy, everything), strict=True))
+                    busy, everything = (now - then for now, then in zip(processor_ticks(), before, strict=True))
                     report.add("busy-500M", subject.name, 100 * busy / everything, f"% of {os.cpu_count()} cores")
             for subject in subjects:
                 if subject.name != "bare" and report.values("rtt", "bare"):

@@ -12,7 +12,7 @@ import subprocess
 import time
 
 import chart
-from field import ROOT, binary, build_dir
+from field import ROOT, build_dir, processor_ticks
 from targets import TARGETS
 
 PAGE = ROOT / "docs" / "performance.md"
@@ -34,7 +34,15 @@ def machine() -> dict:
     return {"cpu": cpu[1] if cpu else platform.machine(), "cores": os.cpu_count(), "kernel": platform.release(),
             "compiler": compiler[0] if compiler else "", "build": f"{kind or 'none'} {flags}".strip(), "revision": revision,
             "iperf3": subprocess.run(["iperf3", "--version"], capture_output=True, text=True).stdout.split("\n")[0],
-            "day": time.strftime("%Y-%m-%d"), "load_before": round(os.getloadavg()[0], 2), "versions": {}, "settings": {}}
+            "day": time.strftime("%Y-%m-%d"), "busy_before": round(busy_percent(), 1), "versions": {}, "settings": {}}
+
+
+def busy_percent() -> float:
+    """How busy the machine is now, with us not doing anything."""
+    before = processor_ticks()
+    time.sleep(1)
+    busy, everything = (now - then for now, then in zip(processor_ticks(), before, strict=True))
+    return 100 * busy / everything
 
 
 class Report:
@@ -46,8 +54,8 @@ class Report:
         self._units: dict[str, str] = {}
         self._ratios: dict[tuple[str, str], list[float]] = {}
         self.notes: list[str] = []
-        if self.machine["load_before"] > 0.5:
-            self.note(f"something else ran on this machine (load {self.machine['load_before']}): these figures are worth little")
+        if self.machine["busy_before"] > 10:
+            self.note(f"the machine was {self.machine['busy_before']} % busy before anything began: these figures are worth little")
 
     def subject(self, *subjects) -> None:
         for subject in subjects:

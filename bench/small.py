@@ -21,6 +21,10 @@ class Row:
     times: list[float]  # one a repetition
     items: list[float]  # a second, where the benchmark counts them
 
+    @property
+    def microseconds(self) -> float:
+        return self.times[0] * {"ns": 1e-3, "us": 1, "ms": 1e3}[self.unit]
+
 
 def google_benchmark(name: str, *arguments: str) -> dict[str, Row]:
     """A benchmark program's own results, by name."""
