@@ -1,102 +1,72 @@
-"""One TCP stream (CUBIC) through a tunnel, both gateways on this machine: qanat, strongSwan with kernel-libipsec and the bare
-wire, interleaved round by round in one run; medians and spread.
-
-    python3 bench/throughput.py [--rounds N] [--seconds N]     (root; ./run bench calls it)
-"""
+"""TCP (CUBIC) through a tunnel, both gateways on this machine."""
 from __future__ import annotations
 
-import argparse
+import contextlib
 import json
-import os
-import pathlib
-import statistics
 import subprocess
-import sys
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT / "tests" / "netns"), str(ROOT / "tests" / "interop")]
-from lab import Lab  # noqa: E402
-from strongswan import Connection, StrongSwan  # noqa: E402
-from traffic import ping_until_answered  # noqa: E402
+from field import Field, IkeLoad, Qanat, Subject, load_tunnels
+from report import Report
 
-PSK = "0123456789abcdefghij0123456789"
+UNIT = "Gbit/s"
+CASES = (("tcp1", 1, True), ("tcp8", 8, True), ("tcp1-nooffload", 1, False), ("tcp8-nooffload", 8, False))
 
 
-def iperf(client: str, server: str, address: str, seconds: int) -> float:
-    """Gbit/s that arrived."""
+def iperf(field: Field, ends: tuple[str, str], seconds: int, streams: int, *more: str) -> dict:
+    """iperf3's own result; the first second does not count (of a longer run)."""
+    here, there = ends
     said = ""
     for _ in range(5):
-        listener = subprocess.Popen(["ip", "netns", "exec", server, "iperf3", "-s", "-1", "--forceflush", "-B", address], stdout=subprocess.PIPE, text=True)
+        listener = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", field["b"].gw, "iperf3", "-s", "-1", "--forceflush", "-B", there],
+                                    stdout=subprocess.PIPE, text=True)
         try:
-            while "listening" not in listener.stdout.readline():
-                pass
-            done = subprocess.run(["ip", "netns", "exec", client, "iperf3", "-c", address, "-t", str(seconds), "-C", "cubic", "-J"],
-                                  capture_output=True, text=True, timeout=seconds + 30)
+            while "listening" not in (line := listener.stdout.readline()):
+                if not line:
+                    raise RuntimeError(f"iperf3 -s ended with {listener.wait()}")
+            done = subprocess.run(["ip", "netns", "exec", field["a"].gw, "iperf3", "-c", there, "-B", here, "-O", str(int(seconds > 1)), "-t", str(seconds),
+                                   "-P", str(streams), "-C", "cubic", "-J", *more], capture_output=True, text=True, timeout=seconds + 40)
             result = json.loads(done.stdout or "{}")
-            if "sum_received" in result.get("end", {}):
-                return result["end"]["sum_received"]["bits_per_second"] / 1e9
+            if result.get("end", {}).get("sum_received", {}).get("bits_per_second"):
+                return result
             said = result.get("error", done.stderr)
         finally:
             listener.terminate()
             listener.wait()
-    raise SystemExit(f"iperf3 failed: {said}")
+            listener.stdout.close()
+    raise RuntimeError(f"iperf3 failed: {said}")
 
 
-def qanat(seconds: int) -> float:
-    with Lab(name="qb") as lab:
-        lab.pair(encap="force")
-        ping_until_answered(lab["a"].site, lab["b"].host4)
-        return iperf(lab["a"].site, lab["b"].site, lab["b"].host4, seconds)
+def gigabits(field: Field, subject: Subject, seconds: int, streams: int = 1) -> float:
+    return iperf(field, subject.ends(field), seconds, streams)["end"]["sum_received"]["bits_per_second"] / 1e9
 
 
-def strongswan(seconds: int) -> float:
-    with Lab(name="qb") as lab:
-        peers = []
-        try:
-            for here, there in (("a", "b"), ("b", "a")):
-                swan = StrongSwan(os.environ["QANAT_PEER_FORKY"], lab[here].gw, str(lab[here].dir / "swan"))
-                swan.configure(Connection(local=lab[here].outer4, remote=lab[there].outer4, psk=PSK, local_id=f"{here}.example.com",
-                                          remote_id=f"{there}.example.com", local_ts=[lab[here].net4], remote_ts=[lab[there].net4]))
-                swan.start()
-                peers.append(swan)
-            peers[0].initiate()
-            ping_until_answered(lab["a"].site, lab["b"].host4)
-            return iperf(lab["a"].site, lab["b"].site, lab["b"].host4, seconds)
-        finally:
-            for swan in peers:
-                swan.stop()
-
-
-def bare(seconds: int) -> float:
-    with Lab(name="qb") as lab:
-        return iperf(lab["a"].gw, lab["b"].gw, lab["b"].outer4, seconds)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4)
-    options = parser.parse_args()
-    subjects = {"qanat": qanat, "bare": bare}
-    if os.environ.get("QANAT_PEER_FORKY"):
-        subjects["strongswan"] = strongswan
-    seen: dict[str, list[float]] = {name: [] for name in subjects}
-    for number in range(options.rounds):
-        for name, measure in subjects.items():
-            seen[name].append(measure(options.seconds))
-            print(f"round {number + 1}: {name:<11} {seen[name][-1]:6.2f} Gbit/s", flush=True)
-    print(f"\n{'one TCP stream':<14} {'median':>8} {'min':>7} {'max':>7}   Gbit/s")
-    for name, values in seen.items():
-        print(f"{name:<14} {statistics.median(values):8.2f} {min(values):7.2f} {max(values):7.2f}")
-    if "strongswan" in seen:
-        ratio = statistics.median(a / b for a, b in zip(seen["qanat"], seen["strongswan"]))
-        print(f"qanat / strongswan: {ratio:.1f} (median of the rounds)")
-    rows = [{"case": "tcp1", "subject": name, "value": statistics.median(v), "unit": "Gbit/s", "min": min(v), "max": max(v)} for name, v in seen.items()]
-    out = ROOT / "build" / "bench" / "throughput.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"bench": "throughput", "rows": rows}, indent=1) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure(options, subjects: list[Subject]) -> None:
+    report = Report("throughput", "TCP through a tunnel, both gateways on one machine", options)
+    report.subject(*subjects)
+    qanat = next((s for s in subjects if isinstance(s, Qanat)), None)
+    cases = CASES[:3:2] if options.smallest else CASES
+    with Field() as field:
+        for _ in range(options.rounds):
+            for subject in subjects:
+                with subject.up(field):
+                    for case, streams, offloads in cases:
+                        with contextlib.nullcontext() if offloads else field.wire_without_offloads():
+                            report.add(case, subject.name, gigabits(field, subject, options.seconds, streams), UNIT)
+            if qanat:
+                with qanat.up(field, encap="auto"):
+                    report.add("tcp1-native", qanat.name, gigabits(field, qanat, options.seconds), UNIT)
+                theirs, ours = load_tunnels(field, options.idle)
+                with qanat.up(field, there=ours):
+                    load = IkeLoad(field, theirs)
+                    try:
+                        load.run(options.idle, options.in_flight, keep=True, seconds=300)
+                        report.add("tcp1-idle10k", qanat.name, gigabits(field, qanat, options.seconds), UNIT)
+                    finally:
+                        load.end()
+    others = [s.name for s in subjects if s.name != "qanat"]
+    for case, _, _ in cases:
+        report.ratios(case, *others)
+    for case in ("tcp8", "tcp1-idle10k"):
+        if report.values(case, "qanat"):
+            report.ratio(case, report.values(case, "qanat"), "qanat tcp1", report.values("tcp1", "qanat"))
+    report.finish()
