@@ -19,6 +19,9 @@ constexpr std::uint8_t kDownAfter = 3;
 constexpr std::uint8_t kExtraProbes = 2;
 constexpr std::uint8_t kLeavesDown = 3;
 constexpr std::uint8_t kLeavesDegraded = 30;
+constexpr Duration kFirstSettle = 5min;
+constexpr Duration kMaxSettle = 25min;  // beside the 5 minutes of the window
+constexpr Duration kRelapse = 30min;
 constexpr std::uint32_t kLeastLost = 2;
 constexpr std::uint32_t kLossDenominator = 1000;  // 0.1 %
 
@@ -123,6 +126,9 @@ void TunnelHealth::begin(Instant now, model::ProbeRate rate, Rng& rng) {
   smoothed_ = {};
   jitter_ = 0;
   answers_again_at_.reset();
+  recovered_at_.reset();
+  clear_since_.reset();
+  settle_ = {};
   window_.clear();
   if (!live_) return;
   change(now, HealthState::NotMeasurable, HealthCode::NoAnswerYet);
@@ -293,12 +299,21 @@ void TunnelHealth::after_good(Instant now) {
     change(now, HealthState::Degraded, HealthCode::AnswersAgain);
     good_ = 0;
   } else if (state_ == HealthState::Degraded && good_ >= kLeavesDegraded && !too_many(window_.totals(now))) {
+    if (!clear_since_) clear_since_ = now;
+    if (now - *clear_since_ < settle_) return;
+    recovered_at_ = now;
     change(now, HealthState::Healthy, HealthCode::Recovered);
   }
 }
 
 void TunnelHealth::after_loss(Instant now) {
   if (state_ == HealthState::Down) return;
+  const bool many = too_many(window_.totals(now));
+  if (many) clear_since_.reset();
+  if (state_ == HealthState::Healthy && (many || strikes_ >= kDownAfter)) {
+    const bool relapse = recovered_at_ && now - *recovered_at_ < kRelapse;
+    settle_ = relapse ? std::clamp(settle_ * 2, kFirstSettle, kMaxSettle) : Duration{};
+  }
   if (strikes_ >= kDownAfter) {
     const bool relapse = answers_again_at_ && now - *answers_again_at_ < kWindow;
     needed_ = relapse ? std::min<std::uint8_t>(static_cast<std::uint8_t>(needed_ * 2), kLeavesDegraded) : kLeavesDown;
@@ -309,8 +324,7 @@ void TunnelHealth::after_loss(Instant now) {
     extras_ = kExtraProbes;
     extra_at_ = now;
   }
-  if (state_ == HealthState::Healthy && too_many(window_.totals(now)))
-    change(now, HealthState::Degraded, HealthCode::Loss);
+  if (state_ == HealthState::Healthy && many) change(now, HealthState::Degraded, HealthCode::Loss);
 }
 
 void TunnelHealth::change(Instant now, HealthState to, HealthCode code) {

@@ -12,7 +12,8 @@
 // - An answer after its verdict does not undo it, but tells how long the path is: a path slower than the limit must be
 //   able to teach it. The limit ends at 5 s.
 // - Who falls Down again within 5 minutes of answering again needs twice as many good answers as the last time (3, 6,
-//   12, 24, 30): a path that loses every other packet would go up and down for ever.
+//   12, 24, 30), and who is Degraded again within 30 minutes of being Healthy has to be clear for so much longer (5,
+//   10, 20, 25 minutes): a path that loses every other packet, or a few every hour, would go up and down for ever.
 // - Until the first answer, probes are no samples, and a tunnel without an SA is Down without being probed.
 #pragma once
 
@@ -180,6 +181,9 @@ class TunnelHealth {
   Instant next_at_;
   Instant extra_at_;
   std::optional<Instant> answers_again_at_;
+  std::optional<Instant> recovered_at_;
+  std::optional<Instant> clear_since_;  // of too many losses, while Degraded
+  Duration settle_{};                   // how long it has to be clear
   std::optional<HealthChange> change_;
   LossWindow window_;
   std::array<Instant, kSlots> sent_{};
