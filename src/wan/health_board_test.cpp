@@ -95,6 +95,27 @@ TEST(Probe, AnswersCannotBeInvented) {
   }
 }
 
+// We are the far router of somebody else's check.
+TEST(Probe, ThePeersOwnReplyProbesAreRecognised) {
+  SeededRng rng{4};
+  const ProbeCodec peer{rng};
+  for (const ProbePath& path : {path4(ProbeType::Reply), path6(ProbeType::Reply)}) {
+    // Seen from here, the peer's `remote` is our interface address.
+    const Bytes probe = peer.make(TunnelId{1}, path, 1);
+    EXPECT_TRUE(is_peers_reply_probe(probe, parsed(probe), path.remote, path.local));
+    EXPECT_FALSE(is_peers_reply_probe(probe, parsed(probe), path.local, path.remote));
+    EXPECT_FALSE(is_peers_reply_probe(probe, parsed(probe), path.remote, path.remote));
+    EXPECT_FALSE(is_peers_reply_probe(probe, parsed(probe), path.local, path.local));
+    Bytes other = probe;
+    other[path.local.is_v6() ? 40 : 20] ^= 1;  // another type
+    EXPECT_FALSE(is_peers_reply_probe(other, parsed(other), path.remote, path.local));
+  }
+  ProbePath forged = path4(ProbeType::Request);
+  std::swap(forged.local, forged.remote);
+  const Bytes request = peer.make(TunnelId{1}, forged, 1);
+  EXPECT_FALSE(is_peers_reply_probe(request, parsed(request), ip("10.255.0.1"), ip("10.255.0.0")));
+}
+
 TEST(Probe, RandomPacketsAreNoAnswers) {
   SeededRng rng{3};
   const ProbeCodec codec{rng};

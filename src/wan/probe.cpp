@@ -84,6 +84,13 @@ bool selectors_carry(const ProbePath& path, SelectorView local, SelectorView rem
   return fits(local, remote, flow_of(path.local, path.remote, echo_reply(v6))) == Fit::Yes;
 }
 
+bool is_peers_reply_probe(ByteView packet, const esp::InnerPacket& p, const IpAddress& interface,
+                          const IpAddress& peer_interface) {
+  return !p.fragment && p.source == interface && p.destination == peer_interface &&
+         p.protocol == (p.is_v6() ? esp::kProtocolIcmpv6 : esp::kProtocolIcmp) &&
+         p.size >= p.transport_offset + kIcmpHeader && packet[p.transport_offset] == echo_reply(p.is_v6());
+}
+
 ProbeCodec::ProbeCodec(Rng& rng) : key_(32) {
   rng.fill(key_.expose_mutable());
 }

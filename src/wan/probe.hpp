@@ -51,6 +51,12 @@ struct ProbeAnswer {
   friend bool operator==(const ProbeAnswer&, const ProbeAnswer&) = default;
 };
 
+// True for a probe of type `reply` that the peer sends: an echo reply from our interface address to the peer's own,
+// which came from the peer itself. It goes back into the tunnel that it came from, its TTL decremented like any packet
+// that is routed; a source check would take it for a forgery.
+[[nodiscard]] bool is_peers_reply_probe(ByteView packet, const esp::InnerPacket& p, const IpAddress& interface,
+                                        const IpAddress& peer_interface);
+
 class ProbeCodec {
  public:
   explicit ProbeCodec(Rng& rng);  // draws the key

@@ -117,28 +117,40 @@ std::uint32_t penalty(const TunnelState& s) {
 }
 
 void TunnelStates::set(TunnelId tunnel, std::string_view name, const TunnelState& state) {
-  const std::size_t at = tunnel.value();
-  if (at >= hot_.size()) {
-    hot_.resize(at + 1);
-    cold_.resize(at + 1);
-  }
-  const bool hybrid = state.keys == KeySafety::Hybrid || (state.keys == KeySafety::None && state.hybrid_only);
-  hot_[at] = {.salt = salt_of(name), .penalty = wan::penalty(state), .hybrid = hybrid};
-  cold_[at] = {.name = std::string{name}, .state = state};
+  Cold& cold = cold_[tunnel];
+  cold = {.name = std::string{name}, .state = state};
+  if (cold_.size() * 2 > slots_.size()) return rebuild();
+  put(tunnel, cold);
 }
 
 void TunnelStates::remove(TunnelId tunnel) {
-  if (tunnel.value() >= hot_.size()) return;
-  hot_[tunnel.value()] = {};
-  cold_[tunnel.value()] = {};
+  if (cold_.erase(tunnel) != 0) rebuild();
+}
+
+void TunnelStates::put(TunnelId tunnel, const Cold& cold) {
+  std::size_t at = place(tunnel);
+  while (slots_[at].used && slots_[at].tunnel != tunnel) at = (at + 1) & (slots_.size() - 1);
+  const TunnelState& state = cold.state;
+  const bool hybrid = state.keys == KeySafety::Hybrid || (state.keys == KeySafety::None && state.hybrid_only);
+  slots_[at] = {.tunnel = tunnel,
+                .used = true,
+                .hot = {.salt = salt_of(cold.name), .penalty = wan::penalty(state), .hybrid = hybrid}};
+}
+
+void TunnelStates::rebuild() {
+  const std::size_t size = std::bit_ceil(std::max<std::size_t>(cold_.size() * 4, 2));
+  slots_.assign(size, {});
+  shift_ = 32U - static_cast<unsigned>(std::countr_zero(size));
+  for (const auto& [tunnel, cold] : cold_) put(tunnel, cold);
 }
 
 TunnelState TunnelStates::state(TunnelId tunnel) const {
-  return tunnel.value() < cold_.size() ? cold_[tunnel.value()].state : TunnelState{};
+  const auto at = cold_.find(tunnel);
+  return at == cold_.end() ? TunnelState{} : at->second.state;
 }
 std::string TunnelStates::name(TunnelId tunnel) const {
-  if (tunnel.value() < cold_.size() && !cold_[tunnel.value()].name.empty()) return cold_[tunnel.value()].name;
-  return "tunnel " + std::to_string(tunnel.value());
+  const auto at = cold_.find(tunnel);
+  return at == cold_.end() ? "tunnel " + std::to_string(tunnel.value()) : at->second.name;
 }
 
 std::uint64_t flow_hash(const esp::InnerPacket& p) {

@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "base/strong_id.hpp"
@@ -54,19 +55,37 @@ class TunnelStates {
     bool hybrid = false;  // whatever is sent there goes under hybrid keys
   };
   [[nodiscard]] const Hot& hot(TunnelId tunnel) const {
-    return tunnel.value() < hot_.size() ? hot_[tunnel.value()] : unknown_;
+    if (slots_.empty()) return unknown_;
+    for (std::size_t at = place(tunnel);; at = (at + 1) & (slots_.size() - 1)) {
+      const Slot& slot = slots_[at];
+      if (!slot.used) return unknown_;
+      if (slot.tunnel == tunnel) return slot.hot;
+    }
   }
   [[nodiscard]] TunnelState state(TunnelId tunnel) const;
   [[nodiscard]] std::string name(TunnelId tunnel) const;  // "tunnel 7" when it is not known
+  [[nodiscard]] std::size_t size() const { return cold_.size(); }
 
  private:
+  struct Slot {
+    TunnelId tunnel;
+    bool used = false;
+    Hot hot;
+  };
   struct Cold {
     std::string name;
     TunnelState state;
   };
+  [[nodiscard]] std::size_t place(TunnelId tunnel) const {
+    return (tunnel.value() * 0x9e3779b1U) >> shift_;  // ids are handed out one after the other
+  }
+  void put(TunnelId tunnel, const Cold& cold);
+  void rebuild();
+
   Hot unknown_;
-  std::vector<Hot> hot_;  // by id: ids are small numbers (strong_id.hpp)
-  std::vector<Cold> cold_;
+  std::unordered_map<TunnelId, Cold> cold_;
+  std::vector<Slot> slots_;  // open addressing, a power of two, at most half full
+  unsigned shift_ = 31;
 };
 
 // One way to a prefix.

@@ -223,6 +223,31 @@ TEST(Steering, TheOrderOfHopsDoesNotMatter) {
   EXPECT_EQ(s.of_flows(2000), before);
 }
 
+TEST(Steering, StatesOfManyTunnelsComeAndGo) {
+  SeededRng rng{9};
+  TunnelStates states;
+  std::map<TunnelId, std::uint32_t> expected;
+  for (int i = 0; i < 20'000; ++i) {
+    const TunnelId id{i % 2 == 0 ? static_cast<std::uint32_t>(rng.below(1500)) : UINT32_MAX - rng.u32() % 64};
+    if (rng.below(20) == 0) {
+      states.remove(id);
+      expected.erase(id);
+    } else {
+      const auto penalty = static_cast<std::uint32_t>(rng.below(1000));
+      states.set(id, "x", {.health = HealthState::Healthy, .keys = KeySafety::Classical, .classical_penalty = penalty});
+      expected[id] = penalty;
+    }
+  }
+  EXPECT_EQ(states.size(), expected.size());
+  EXPECT_GT(expected.size(), 1000U);
+  for (std::uint32_t n = 0; n < 2000; ++n) {
+    for (const TunnelId id : {TunnelId{n}, TunnelId{UINT32_MAX - n}}) {
+      const auto at = expected.find(id);
+      EXPECT_EQ(states.hot(id).penalty, at == expected.end() ? kNoSaPenalty : at->second);
+    }
+  }
+}
+
 // A restart numbers tunnels anew; their names stay.
 TEST(Steering, FlowsGoByTheTunnelsName) {
   Steering a;
