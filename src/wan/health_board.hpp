@@ -7,7 +7,8 @@
 //
 // A probe has to leave through the tunnel that it is about, whatever the routes and the packet policy say. Every packet
 // in that may be an answer (an echo reply to an interface address, or from outside for unidirectional checks) is shown
-// to handle_packet() with the tunnel that it came through.
+// to handle_packet() with the tunnel that it came through; those that wait are shown before the timer is handled, so
+// that a pause of ours is no loss.
 #pragma once
 
 #include <deque>

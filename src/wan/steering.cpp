@@ -61,18 +61,14 @@ std::uint64_t minus_log2(std::uint64_t h) {
 
 // Weighted rendezvous hashing: each hop draws an exponential time of rate `weight` from flow and hop, the first wins
 // (draft-ietf-bess-weighted-hrw). Shares are exact by weight, and no hop's draw depends on another's.
-struct Draw {
-  std::uint64_t time = 0;  // for weight 1
-  std::uint64_t hash = 0;
-};
-Draw draw(std::uint64_t flow, std::uint64_t salt) {
-  const std::uint64_t hash = mix(flow ^ salt);
-  return {.time = minus_log2(hash), .hash = hash};
+std::uint64_t draw(std::uint64_t flow, std::uint64_t salt) {
+  return mix(flow ^ salt);
 }
-bool before(const WeightedHop& a, const Draw& x, const WeightedHop& b, const Draw& y) {
-  const std::uint64_t left = x.time * b.weight;
-  const std::uint64_t right = y.time * a.weight;
-  return left != right ? left < right : x.hash > y.hash;
+bool before(const WeightedHop& a, std::uint64_t x, const WeightedHop& b, std::uint64_t y) {
+  if (a.weight == b.weight) return x > y;  // a larger hash is an earlier time
+  const std::uint64_t left = minus_log2(x) * b.weight;
+  const std::uint64_t right = minus_log2(y) * a.weight;
+  return left != right ? left < right : x > y;
 }
 
 std::uint64_t sum_of(const WeightedHop& hop, const TunnelStates::Hot& tunnel) {
@@ -191,11 +187,11 @@ Choice choose(std::span<const WeightedHop> hops, const TunnelStates& states, con
 
   const std::uint64_t flow = flow_hash(p);
   const WeightedHop* const first = best;
-  Draw earliest = draw(flow, states.hot(first->tunnel).salt);
+  std::uint64_t earliest = draw(flow, states.hot(first->tunnel).salt);
   for (const WeightedHop* hop = first + 1; hop != hops.data() + hops.size(); ++hop) {
     const TunnelStates::Hot& tunnel = states.hot(hop->tunnel);
     if (sum_of(*hop, tunnel) != lowest || (hybrid_only && !tunnel.hybrid)) continue;
-    const Draw its = draw(flow, tunnel.salt);
+    const std::uint64_t its = draw(flow, tunnel.salt);
     if (!before(*hop, its, *best, earliest)) continue;
     earliest = its;
     best = hop;
