@@ -33,6 +33,9 @@ class PacketCipher {
   PacketCipher& operator=(const PacketCipher&) = delete;
 
   [[nodiscard]] const CipherSizes& sizes() const { return sizes_; }
+  // Forgets its key and takes another one for the same suite, so that a cache of expanded keys allocates nothing.
+  // Error{Internal} as in create(); the cipher is then good for nothing but another rekey().
+  [[nodiscard]] virtual Status rekey(ByteView keymat) = 0;
   // plaintext.size() == ciphertext.size(), a multiple of sizes().block; the two are equal or do not overlap.
   // iv: sizes().iv octets as on the wire; icv: sizes().icv octets.
   virtual void seal(const EspHeaderFields& header, ByteView iv, ByteView plaintext, MutableByteView ciphertext,

@@ -10,8 +10,15 @@ namespace {
 
 class AeadPacketCipher final : public PacketCipher {
  public:
-  AeadPacketCipher(const CipherSizes& sizes, EvpAead aead) : PacketCipher(sizes), aead_(std::move(aead)) {}
+  AeadPacketCipher(const CipherSuite& suite, const CipherSizes& sizes, EvpAead aead)
+      : PacketCipher(sizes), suite_(suite), aead_(std::move(aead)) {}
 
+  Status rekey(ByteView keymat) override {
+    if (keymat.size() != sizes().encr_key)
+      return fail(ErrorKind::Internal, to_string(suite_), "KEYMAT of the wrong size");
+    QANAT_ASSIGN(aead_, EvpAead::create(suite_, keymat));
+    return {};
+  }
   void seal(const EspHeaderFields& header, ByteView iv, ByteView plaintext, MutableByteView ciphertext,
             MutableByteView icv) override {
     // Sizes are ours and the context is keyed, so a failure is a bug; sending what it left behind would be worse.
@@ -23,14 +30,22 @@ class AeadPacketCipher final : public PacketCipher {
   }
 
  private:
+  CipherSuite suite_;
   EvpAead aead_;
 };
 
 class CbcHmacPacketCipher final : public PacketCipher {
  public:
-  CbcHmacPacketCipher(const CipherSizes& sizes, EvpCbc cbc, Hmac hmac)
-      : PacketCipher(sizes), cbc_(std::move(cbc)), hmac_(std::move(hmac)) {}
+  CbcHmacPacketCipher(const CipherSuite& suite, const CipherSizes& sizes, EvpCbc cbc, Hmac hmac)
+      : PacketCipher(sizes), suite_(suite), cbc_(std::move(cbc)), hmac_(std::move(hmac)) {}
 
+  Status rekey(ByteView keymat) override {
+    if (keymat.size() != sizes().encr_key + sizes().integ_key)
+      return fail(ErrorKind::Internal, to_string(suite_), "KEYMAT of the wrong size");
+    QANAT_ASSIGN(cbc_, EvpCbc::create(suite_, keymat.first(sizes().encr_key)));
+    hmac_ = Hmac{integ_hash(suite_.integ), keymat.subspan(sizes().encr_key)};
+    return {};
+  }
   void seal(const EspHeaderFields& header, ByteView iv, ByteView plaintext, MutableByteView ciphertext,
             MutableByteView icv) override {
     ensure(cbc_.encrypt(iv, plaintext, ciphertext), "sealing a packet failed");
@@ -60,6 +75,7 @@ class CbcHmacPacketCipher final : public PacketCipher {
     hmac_.finish(icv);
   }
 
+  CipherSuite suite_;
   EvpCbc cbc_;
   Hmac hmac_;
 };
@@ -71,10 +87,10 @@ Result<std::unique_ptr<PacketCipher>> create_openssl_packet_cipher(const CipherS
   const ByteView encr_key = keymat.first(sizes.encr_key);
   if (suite.is_aead()) {
     QANAT_ASSIGN(EvpAead aead, EvpAead::create(suite, encr_key));
-    return std::make_unique<AeadPacketCipher>(sizes, std::move(aead));
+    return std::make_unique<AeadPacketCipher>(suite, sizes, std::move(aead));
   }
   QANAT_ASSIGN(EvpCbc cbc, EvpCbc::create(suite, encr_key));
-  return std::make_unique<CbcHmacPacketCipher>(sizes, std::move(cbc),
+  return std::make_unique<CbcHmacPacketCipher>(suite, sizes, std::move(cbc),
                                                Hmac{integ_hash(suite.integ), keymat.subspan(sizes.encr_key)});
 }
 

@@ -4,27 +4,29 @@
 
 namespace qanat::esp {
 
-Result<InboundSa> InboundSa::create(const ipsec::SaDirection& direction) {
+Result<InboundSa> InboundSa::create(const ipsec::SaDirection& direction, KeyCache& keys) {
   if (direction.esn && direction.replay_window == 0) {
     return fail(ErrorKind::LocalPolicy, "inbound SA", "extended sequence numbers need a replay window");
   }
-  InboundSa sa;
-  QANAT_ASSIGN(sa.cipher_, crypto::PacketCipher::create(direction.suite, direction.keymat.expose()));
-  sa.layout_ = esp_layout(direction.suite);
-  sa.spi_ = direction.spi;
-  sa.esn_ = direction.esn;
-  sa.window_ = ReplayWindow(direction.replay_window);
-  sa.meter_ =
-      SaMeter(direction.suite, kMaxExtendedSequence, direction.limits);  // the sender's number is the sender's to stop
-  if (direction.last_sequence != 0) sa.window_.start_after(direction.last_sequence);
-  return sa;
+  QANAT_ASSIGN(SaKey key, SaKey::create(keys, direction.suite, direction.keymat.expose()));
+  return InboundSa{direction, std::move(key)};
+}
+
+InboundSa::InboundSa(const ipsec::SaDirection& direction, SaKey key)
+    : key_(std::move(key)),
+      meter_(direction.suite, kMaxExtendedSequence, direction.limits),  // the sender's number is the sender's to stop
+      window_(direction.replay_window),
+      spi_(direction.spi),
+      layout_(esp_layout(direction.suite)),
+      esn_(direction.esn) {
+  if (direction.last_sequence != 0) window_.start_after(direction.last_sequence);
 }
 
 std::expected<Opened, DropReason> InboundSa::open(MutableByteView datagram) {
   // At least one aligned block of ciphertext, which holds the trailer.
   if (datagram.size() < layout_.sealed_size(0)) return std::unexpected(DropReason::TooShort);
   const std::size_t ciphertext_size = datagram.size() - layout_.payload_offset() - layout_.icv;
-  if (ciphertext_size % layout_.alignment != 0) return std::unexpected(DropReason::Alignment);
+  if (!layout_.aligned(ciphertext_size)) return std::unexpected(DropReason::Alignment);
 
   const std::uint32_t low = load_be32(&datagram[4]);
   const std::optional<std::uint64_t> sequence = esn_ ? window_.extend(low) : low;
@@ -32,8 +34,8 @@ std::expected<Opened, DropReason> InboundSa::open(MutableByteView datagram) {
   if (const auto reason = meter_.blocked()) return std::unexpected(*reason);
 
   const MutableByteView payload = datagram.subspan(layout_.payload_offset(), ciphertext_size);
-  if (!cipher_->open({.spi = spi_, .sequence = *sequence, .esn = esn_}, datagram.subspan(kHeaderSize, layout_.iv),
-                     payload, payload, datagram.last(layout_.icv))) {
+  if (!key_.expanded().open({.spi = spi_, .sequence = *sequence, .esn = esn_},
+                            datagram.subspan(kHeaderSize, layout_.iv), payload, payload, datagram.last(layout_.icv))) {
     return std::unexpected(DropReason::AuthFailed);
   }
   const bool newest = window_.commit(*sequence);

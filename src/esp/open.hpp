@@ -3,10 +3,9 @@
 #pragma once
 
 #include <expected>
-#include <memory>
 
-#include "crypto/packet_cipher.hpp"
 #include "esp/drop_reason.hpp"
+#include "esp/key_cache.hpp"
 #include "esp/overhead.hpp"
 #include "esp/replay_window.hpp"
 #include "esp/sa_limits.hpp"
@@ -25,8 +24,8 @@ struct Opened {
 class InboundSa {
  public:
   // Error{Internal} for a suite without cipher or a KEYMAT of another length, Error{LocalPolicy} for ESN without a
-  // replay window: the high half of a number can only be inferred from the window.
-  [[nodiscard]] static Result<InboundSa> create(const ipsec::SaDirection& direction);
+  // replay window: the high half of a number can only be inferred from the window. `keys` outlives the SA.
+  [[nodiscard]] static Result<InboundSa> create(const ipsec::SaDirection& direction, KeyCache& keys);
 
   // `datagram` from the SPI on, which the caller has matched; afterwards its content is unspecified. A reason that
   // comes before the ICV (TooShort, Alignment, Replay, HardLimit, AuthFailed) has changed nothing in this SA.
@@ -36,15 +35,19 @@ class InboundSa {
   [[nodiscard]] SaMeter& meter() { return meter_; }
   [[nodiscard]] const SaMeter& meter() const { return meter_; }
 
- private:
-  InboundSa() : window_(0) {}
+  // Asks the processor for the key that the next open() is going to read.
+  void prefetch_key() const { key_.prefetch(); }
 
-  std::unique_ptr<crypto::PacketCipher> cipher_;
-  EspLayout layout_;
-  ipsec::EspSpi spi_ = 0;
-  bool esn_ = false;
-  ReplayWindow window_;
+ private:
+  InboundSa(const ipsec::SaDirection& direction, SaKey key);
+
+  SaKey key_;
   SaMeter meter_;
+  ReplayWindow window_;
+  ipsec::EspSpi spi_;
+  EspLayout layout_;
+  bool esn_;
 };
+static_assert(sizeof(InboundSa) == 96, "an inbound SA's hot half and what the path adds to it share two cache lines");
 
 }  // namespace qanat::esp

@@ -6,7 +6,9 @@ namespace qanat::esp {
 
 EspLayout esp_layout(const CipherSuite& suite) {
   const crypto::CipherSizes sizes = crypto::cipher_sizes(suite);
-  return {.iv = sizes.iv, .icv = sizes.icv, .alignment = std::max<std::size_t>(4, sizes.block)};
+  return {.iv = static_cast<std::uint8_t>(sizes.iv),
+          .icv = static_cast<std::uint8_t>(sizes.icv),
+          .alignment = static_cast<std::uint8_t>(std::max<std::size_t>(4, sizes.block))};
 }
 
 std::uint16_t inner_mtu(const CipherSuite& suite, ipsec::Encapsulation encapsulation, OuterFamily family,

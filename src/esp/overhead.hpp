@@ -15,13 +15,14 @@ inline constexpr std::size_t kTrailerSize = 2;  // pad length, next header
 
 // Where one SA's packets have what.
 struct EspLayout {
-  std::size_t iv = 0;
-  std::size_t icv = 0;
-  std::size_t alignment = 4;  // of the ciphertext
+  std::uint8_t iv = 0;
+  std::uint8_t icv = 0;
+  std::uint8_t alignment = 4;  // of the ciphertext, a power of two
 
+  [[nodiscard]] constexpr bool aligned(std::size_t ciphertext) const { return (ciphertext & (alignment - 1U)) == 0; }
   [[nodiscard]] constexpr std::size_t payload_offset() const { return kHeaderSize + iv; }
   [[nodiscard]] constexpr std::size_t ciphertext_size(std::size_t inner) const {
-    return (inner + kTrailerSize + alignment - 1) / alignment * alignment;
+    return (inner + kTrailerSize + alignment - 1U) & ~(std::size_t{alignment} - 1);
   }
   [[nodiscard]] constexpr std::size_t sealed_size(std::size_t inner) const {
     return payload_offset() + ciphertext_size(inner) + icv;

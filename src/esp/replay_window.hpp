@@ -4,10 +4,9 @@
 // check() costs nothing and changes nothing: it runs before the ICV is verified. commit() runs only after.
 #pragma once
 
-#include <bit>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <vector>
 
 namespace qanat::esp {
 
@@ -29,14 +28,25 @@ class ReplayWindow {
 
   // False for number 0, one that was committed before, and one that is window() or more below the top.
   [[nodiscard]] bool check(std::uint64_t sequence) const {
-    if (window_ == 0) return true;
-    if (sequence > top_) return true;
+    if (sequence > top_ || window_ == 0) return true;
     if (sequence == 0 || top_ - sequence >= window_) return false;
-    return (words_[(sequence / 64) & mask_] & bit(sequence)) == 0;
+    return (words_[place(sequence)] & bit(sequence)) == 0;
   }
 
   // Marks a number that check() has passed. True when it is the new top.
-  bool commit(std::uint64_t sequence);
+  bool commit(std::uint64_t sequence) {
+    const bool newest = sequence > top_;
+    if (window_ == 0) {
+      top_ = newest ? sequence : top_;
+      return newest;
+    }
+    if (newest) {
+      if (const std::uint64_t steps = sequence / 64 - top_ / 64; steps != 0) advance(steps);
+      top_ = sequence;
+    }
+    words_[place(sequence)] |= bit(sequence);
+    return newest;
+  }
 
   // Of a new window: as if every number up to this one had been committed.
   void start_after(std::uint64_t sequence);
@@ -45,11 +55,20 @@ class ReplayWindow {
   [[nodiscard]] static constexpr std::uint64_t bit(std::uint64_t sequence) {
     return std::uint64_t{1} << (sequence % 64);
   }
+  // Where the word of a number lies that is at most the top, and less than the window below it.
+  [[nodiscard]] std::size_t place(std::uint64_t sequence) const {
+    const std::uint64_t back = top_ / 64 - sequence / 64;
+    return back <= top_word_ ? top_word_ - back : top_word_ + count_ - back;
+  }
+  void advance(std::uint64_t steps);
 
   std::uint64_t top_ = 0;
-  std::uint32_t window_;
-  std::uint64_t mask_ = 0;  // words_.size() - 1
-  std::vector<std::uint64_t> words_;
+  // One word more than the window has: the word of the top is only partly below it. No power of two, which would
+  // nearly double the usual window of 1,024: the ring knows where the word of the top is instead.
+  std::unique_ptr<std::uint64_t[]> words_;
+  std::uint16_t window_;
+  std::uint16_t count_ = 0;     // of words
+  std::uint16_t top_word_ = 0;  // where the word of the top is
 };
 
 }  // namespace qanat::esp

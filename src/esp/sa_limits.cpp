@@ -17,16 +17,56 @@ std::uint64_t soft_of(std::uint64_t wished, std::uint64_t hard) {
   if (wished != 0 && wished < hard) return wished;
   return hard - hard / 8;
 }
+// How much weight `used` may still take on before it reaches `limit`.
+std::uint64_t room(std::uint64_t limit, std::uint64_t used, std::uint64_t weight_of_one) {
+  const std::uint64_t rest = limit > used ? limit - used : 0;
+  return rest > kNone / weight_of_one ? kNone : rest * weight_of_one;
+}
 
 }  // namespace
 
 SaMeter::SaMeter(const CipherSuite& suite, std::uint64_t max_sequence, const ipsec::SaLimits& limits)
-    : max_sequence_(max_sequence),
-      hard_packets_(or_none(limits.hard_packets)),
-      hard_bytes_(or_none(limits.hard_bytes)),
-      hard_blocks_(suite.encr == EncrId::ENCR_CHACHA20_POLY1305 ? kNone : kMaxAesBlocks),
-      soft_packets_(soft_of(limits.soft_packets, std::min(hard_packets_, max_sequence_))),
-      soft_bytes_(soft_of(limits.soft_bytes, hard_bytes_)),
-      soft_blocks_(soft_of(0, hard_blocks_)) {}
+    : bounds_(std::make_unique<Bounds>()) {
+  Bounds& b = *bounds_;
+  b.max_sequence = max_sequence;
+  b.hard = {.packets = or_none(limits.hard_packets),
+            .bytes = or_none(limits.hard_bytes),
+            .blocks = suite.encr == EncrId::ENCR_CHACHA20_POLY1305 ? kNone : kMaxAesBlocks};
+  b.soft = {.packets = soft_of(limits.soft_packets, std::min(b.hard.packets, max_sequence)),
+            .bytes = soft_of(limits.soft_bytes, b.hard.bytes),
+            .blocks = soft_of(0, b.hard.blocks)};
+  refill();
+}
+
+std::optional<DropReason> SaMeter::blocked_now() const {
+  if (packets_ >= bounds_->max_sequence) return DropReason::SeqExhausted;
+  if (reached(bounds_->hard)) return DropReason::HardLimit;
+  return std::nullopt;
+}
+
+bool SaMeter::take_soft_now() {
+  refill();
+  if (bounds_->soft_told || !reached(bounds_->soft)) return false;
+  bounds_->soft_told = true;
+  refill();
+  return true;
+}
+
+bool SaMeter::take_hard_now() {
+  if (bounds_->hard_told || !blocked_now()) return false;
+  bounds_->hard_told = true;
+  return true;
+}
+
+// The least room below the limits that are still to be told of.
+void SaMeter::refill() {
+  const Bounds& b = *bounds_;
+  const auto below = [&](const Limits& limits) {
+    return std::min({room(limits.packets, packets_, kPacketWeight), room(limits.bytes, bytes_, 1),
+                     room(limits.blocks, blocks_, 16)});
+  };
+  left_ = std::min(below(b.hard), room(b.max_sequence, packets_, kPacketWeight));
+  if (!b.soft_told) left_ = std::min(left_, below(b.soft));
+}
 
 }  // namespace qanat::esp

@@ -1,8 +1,10 @@
 // How much one key may protect, and when to ask for the next one (RFC 4303 3.3.3, rules.md "Rekey without loss").
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "base/iana.hpp"
@@ -20,52 +22,68 @@ inline constexpr std::uint64_t kMaxSequence = 0xffffffffU;
 inline constexpr std::uint64_t kMaxExtendedSequence = ~std::uint64_t{0};
 
 // What one direction of an SA has carried, against its limits. Nothing wraps: at a hard limit the SA stops.
+//
+// A packet compares one number: as long as `left_` is not used up, no limit can have been reached. The limits
+// themselves lie elsewhere and are looked at again when it is.
 class SaMeter {
  public:
-  SaMeter() = default;
   SaMeter(const CipherSuite& suite, std::uint64_t max_sequence, const ipsec::SaLimits& limits);
 
   // nullopt: the next packet may go.
   [[nodiscard]] std::optional<DropReason> blocked() const {
-    if (packets_ >= max_sequence_) return DropReason::SeqExhausted;
-    if (packets_ >= hard_packets_ || bytes_ >= hard_bytes_ || blocks_ >= hard_blocks_) return DropReason::HardLimit;
-    return std::nullopt;
+    if (left_ != 0) [[likely]]
+      return std::nullopt;
+    return blocked_now();
   }
   void count(std::size_t inner_octets, std::size_t ciphertext_octets) {
     ++packets_;
     bytes_ += inner_octets;
     blocks_ += ciphertext_octets / 16 + 2;  // the last, partial block, and the one of the tag
+    const std::uint64_t weight = std::max(inner_octets, ciphertext_octets) + kPacketWeight;
+    left_ = left_ > weight ? left_ - weight : 0;
   }
   // Of an SA that goes on here after another place: as if that many packets had been carried.
-  void skip_packets(std::uint64_t packets) { packets_ += packets; }
+  void skip_packets(std::uint64_t packets) {
+    packets_ += packets;
+    left_ = 0;
+  }
 
   [[nodiscard]] std::uint64_t packets() const { return packets_; }
   [[nodiscard]] std::uint64_t bytes() const { return bytes_; }
   // True once, when the soft limit (the hard one) has been reached.
-  [[nodiscard]] bool take_soft() {
-    if (soft_told_ || (packets_ < soft_packets_ && bytes_ < soft_bytes_ && blocks_ < soft_blocks_)) return false;
-    soft_told_ = true;
-    return true;
-  }
-  [[nodiscard]] bool take_hard() {
-    if (hard_told_ || !blocked()) return false;
-    hard_told_ = true;
-    return true;
-  }
+  [[nodiscard]] bool take_soft() { return left_ == 0 && take_soft_now(); }
+  [[nodiscard]] bool take_hard() { return left_ == 0 && take_hard_now(); }
 
  private:
+  // Of one packet, at least as much as it uses up of any limit: its octets, 16 for each of its blocks, and
+  // kPacketWeight for itself. So `left_` octets of weight hold no more octets, blocks or packets than are allowed.
+  static constexpr std::uint64_t kPacketWeight = 64;
+
+  struct Limits {
+    std::uint64_t packets = 0;
+    std::uint64_t bytes = 0;
+    std::uint64_t blocks = 0;
+  };
+  struct Bounds {
+    std::uint64_t max_sequence = 0;
+    Limits hard;
+    Limits soft;
+    bool soft_told = false;
+    bool hard_told = false;
+  };
+  [[nodiscard]] bool reached(const Limits& limits) const {
+    return packets_ >= limits.packets || bytes_ >= limits.bytes || blocks_ >= limits.blocks;
+  }
+  [[nodiscard]] std::optional<DropReason> blocked_now() const;
+  [[nodiscard]] bool take_soft_now();
+  [[nodiscard]] bool take_hard_now();
+  void refill();
+
   std::uint64_t packets_ = 0;
   std::uint64_t bytes_ = 0;
   std::uint64_t blocks_ = 0;
-  std::uint64_t max_sequence_ = 0;
-  std::uint64_t hard_packets_ = 0;
-  std::uint64_t hard_bytes_ = 0;
-  std::uint64_t hard_blocks_ = 0;
-  std::uint64_t soft_packets_ = 0;
-  std::uint64_t soft_bytes_ = 0;
-  std::uint64_t soft_blocks_ = 0;
-  bool soft_told_ = false;
-  bool hard_told_ = false;
+  std::uint64_t left_ = 0;
+  std::unique_ptr<Bounds> bounds_;
 };
 
 }  // namespace qanat::esp

@@ -2,16 +2,19 @@
 
 namespace qanat::esp {
 
-Result<OutboundSa> OutboundSa::create(const ipsec::SaDirection& direction) {
-  OutboundSa sa;
-  QANAT_ASSIGN(sa.cipher_, crypto::PacketCipher::create(direction.suite, direction.keymat.expose()));
-  sa.layout_ = esp_layout(direction.suite);
-  sa.spi_ = direction.spi;
-  sa.esn_ = direction.esn;
-  sa.sequence_iv_ = direction.suite.is_aead();
-  sa.meter_ = SaMeter(direction.suite, direction.esn ? kMaxExtendedSequence : kMaxSequence, direction.limits);
-  sa.meter_.skip_packets(direction.last_sequence);
-  return sa;
+Result<OutboundSa> OutboundSa::create(const ipsec::SaDirection& direction, KeyCache& keys) {
+  QANAT_ASSIGN(SaKey key, SaKey::create(keys, direction.suite, direction.keymat.expose()));
+  return OutboundSa{direction, std::move(key)};
+}
+
+OutboundSa::OutboundSa(const ipsec::SaDirection& direction, SaKey key)
+    : key_(std::move(key)),
+      meter_(direction.suite, direction.esn ? kMaxExtendedSequence : kMaxSequence, direction.limits),
+      spi_(direction.spi),
+      layout_(esp_layout(direction.suite)),
+      esn_(direction.esn),
+      sequence_iv_(direction.suite.is_aead()) {
+  if (direction.last_sequence != 0) meter_.skip_packets(direction.last_sequence);
 }
 
 std::expected<std::size_t, DropReason> OutboundSa::seal(ByteView inner, std::uint8_t next_header, MutableByteView dst,
@@ -47,8 +50,8 @@ std::expected<std::size_t, DropReason> OutboundSa::seal_in_place(std::size_t inn
   payload[ciphertext_size - 2] = static_cast<std::uint8_t>(pad);
   payload[ciphertext_size - 1] = next_header;
 
-  cipher_->seal({.spi = spi_, .sequence = sequence, .esn = esn_}, iv, payload, payload,
-                dst.subspan(size - layout_.icv, layout_.icv));
+  key_.expanded().seal({.spi = spi_, .sequence = sequence, .esn = esn_}, iv, payload, payload,
+                       dst.subspan(size - layout_.icv, layout_.icv));
   return size;
 }
 

@@ -5,11 +5,10 @@
 #pragma once
 
 #include <expected>
-#include <memory>
 
 #include "base/rng.hpp"
-#include "crypto/packet_cipher.hpp"
 #include "esp/drop_reason.hpp"
+#include "esp/key_cache.hpp"
 #include "esp/overhead.hpp"
 #include "esp/sa_limits.hpp"
 #include "ipsec/child_sa_params.hpp"
@@ -22,10 +21,11 @@ inline constexpr std::uint8_t kNextHeaderNone = 59;  // a dummy (RFC 4303 2.6)
 
 class OutboundSa {
  public:
-  // Error{Internal} for a suite without cipher or a KEYMAT of another length.
-  [[nodiscard]] static Result<OutboundSa> create(const ipsec::SaDirection& direction);
+  // Error{Internal} for a suite without cipher or a KEYMAT of another length. `keys` outlives the SA.
+  [[nodiscard]] static Result<OutboundSa> create(const ipsec::SaDirection& direction, KeyCache& keys);
 
   [[nodiscard]] const EspLayout& layout() const { return layout_; }
+  [[nodiscard]] const CipherSuite& suite() const { return key_.suite(); }
   [[nodiscard]] ipsec::EspSpi spi() const { return spi_; }
   [[nodiscard]] SaMeter& meter() { return meter_; }
   [[nodiscard]] const SaMeter& meter() const { return meter_; }
@@ -39,14 +39,15 @@ class OutboundSa {
                                                                      MutableByteView dst, Rng& rng);
 
  private:
-  OutboundSa() = default;
+  OutboundSa(const ipsec::SaDirection& direction, SaKey key);
 
-  std::unique_ptr<crypto::PacketCipher> cipher_;
+  SaKey key_;
+  SaMeter meter_;  // its packets are the last sequence number
+  ipsec::EspSpi spi_;
   EspLayout layout_;
-  ipsec::EspSpi spi_ = 0;
-  bool esn_ = false;
-  bool sequence_iv_ = true;  // the IV is the sequence number (AEAD), not random (CBC)
-  SaMeter meter_;            // its packets are the last sequence number
+  bool esn_ : 1;
+  bool sequence_iv_ : 1;  // the IV is the sequence number (AEAD), not random (CBC)
 };
+static_assert(sizeof(OutboundSa) == 72, "an outbound SA's hot half and its outer path share two cache lines");
 
 }  // namespace qanat::esp

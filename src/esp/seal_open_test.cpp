@@ -15,6 +15,7 @@ using namespace esp::testing;
 constexpr ipsec::EspSpi kSpi = 0x08001234;
 
 struct Pair {
+  std::unique_ptr<KeyCache> keys;
   OutboundSa out;
   InboundSa in;
 };
@@ -26,10 +27,11 @@ Pair make_pair(const CipherSuite& suite, bool esn = false, ipsec::SaLimits limit
   sender.limits = limits;
   sender.last_sequence = receiver.last_sequence = last_sequence;
   receiver.replay_window = window;
-  auto out = OutboundSa::create(sender);
-  auto in = InboundSa::create(receiver);
+  auto keys = std::make_unique<KeyCache>(2);
+  auto out = OutboundSa::create(sender, *keys);
+  auto in = InboundSa::create(receiver, *keys);
   EXPECT_TRUE(out && in);
-  return {std::move(*out), std::move(*in)};
+  return {std::move(keys), std::move(*out), std::move(*in)};
 }
 
 Bytes seal(OutboundSa& sa, ByteView inner, Rng& rng, std::uint8_t next = kNextHeaderIpv4) {
@@ -295,7 +297,8 @@ TEST(Open, EsnNeedsAWindow) {
   auto receiver = direction(kGcm256, kSpi, 1);
   receiver.esn = true;
   receiver.replay_window = 0;
-  const auto sa = InboundSa::create(receiver);
+  KeyCache keys(1);
+  const auto sa = InboundSa::create(receiver, keys);
   ASSERT_FALSE(sa);
   EXPECT_EQ(sa.error().kind, ErrorKind::LocalPolicy);
 }
@@ -303,10 +306,11 @@ TEST(Open, EsnNeedsAWindow) {
 TEST(Open, WrongKeyLengthsAreErrors) {
   auto d = direction(kGcm256, kSpi, 1);
   d.keymat = SecretBytes(35);
-  EXPECT_FALSE(InboundSa::create(d));
-  EXPECT_FALSE(OutboundSa::create(d));
+  KeyCache keys(1);
+  EXPECT_FALSE(InboundSa::create(d, keys));
+  EXPECT_FALSE(OutboundSa::create(d, keys));
   d.suite = {};
-  EXPECT_FALSE(InboundSa::create(d));
+  EXPECT_FALSE(InboundSa::create(d, keys));
 }
 
 TEST(DropReasons, NamesAreUniqueAndExplained) {

@@ -92,13 +92,15 @@ Status PacketPath::State::install(ipsec::InstallInbound& c) {
   if (slot == nullptr || slot->sa || slot->tunnel != c.sa.tunnel || inbound_of.contains(c.sa.child)) {
     return fail(ErrorKind::Internal, "packet path", "an inbound SA came for an SPI that was not reserved for it");
   }
-  QANAT_ASSIGN(auto sa, esp::InboundSa::create(c.sa));
+  QANAT_ASSIGN(auto sa, esp::InboundSa::create(c.sa, keys));
+  SaSelectors selectors = sa_selectors(std::move(c.sa.local_ts), std::move(c.sa.remote_ts));
   slot->sa = std::make_unique<Inbound>(Inbound{.sa = std::move(sa),
-                                               .local_ts = std::move(c.sa.local_ts),
-                                               .remote_ts = std::move(c.sa.remote_ts),
-                                               .path = c.sa.path,
-                                               .first_told = false,
                                                .last = {},
+                                               .peer = c.sa.path.peer,
+                                               .encapsulation = c.sa.path.encapsulation,
+                                               .open = selectors.open,
+                                               .received = false,
+                                               .narrow = std::move(selectors.narrow),
                                                .child = c.sa.child});
   inbound_of[c.sa.child] = c.sa.spi;
   return {};
@@ -120,18 +122,19 @@ Status PacketPath::State::install(ipsec::InstallOutbound& c) {
     return fail(ErrorKind::PeerMisbehaved, "packet path", "the peer's SPI is among those that RFC 4303 2.1 reserves");
   }
   if (outbound_of.contains(c.sa.child)) return fail(ErrorKind::Internal, "packet path", "an outbound SA came twice");
-  QANAT_ASSIGN(auto sa, esp::OutboundSa::create(c.sa));
+  QANAT_ASSIGN(auto sa, esp::OutboundSa::create(c.sa, keys));
+  SaSelectors selectors = sa_selectors(std::move(c.sa.local_ts), std::move(c.sa.remote_ts));
   Tunnel& tunnel = *find_tunnel(c.sa.tunnel);
   auto entry = std::make_unique<Outbound>(Outbound{.sa = std::move(sa),
-                                                   .local_ts = std::move(c.sa.local_ts),
-                                                   .remote_ts = std::move(c.sa.remote_ts),
                                                    .path = c.sa.path,
                                                    .mtu = 0,
                                                    .switched = false,
+                                                   .open = selectors.open,
+                                                   .sent = false,
                                                    .last = {},
+                                                   .narrow = std::move(selectors.narrow),
                                                    .child = c.sa.child,
-                                                   .resource_id = c.sa.resource_id,
-                                                   .suite = c.sa.suite});
+                                                   .resource_id = c.sa.resource_id});
   work_out_mtu(tunnel, *entry);
   outbound_of[c.sa.child] = c.sa.tunnel;
   // Behind every SA that carries.
@@ -193,14 +196,16 @@ void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
     work_out_mtu(*tunnel, *sa);
   }
   for (InboundSlot& slot : slots) {
-    if (slot.sa && slot.tunnel == c.tunnel) slot.sa->path = c.path;
+    if (!slot.sa || slot.tunnel != c.tunnel) continue;
+    slot.sa->peer = c.path.peer;
+    slot.sa->encapsulation = c.path.encapsulation;
   }
 }
 
 void PacketPath::State::work_out_mtu(const Tunnel& tunnel, Outbound& sa) const {
   const std::uint16_t fixed = tunnel.plan.inner_mtu;
   const std::uint16_t fits =
-      esp::inner_mtu(sa.suite, sa.path.encapsulation, esp::outer_family(sa.path), outer_mtu(tunnel));
+      esp::inner_mtu(sa.sa.suite(), sa.path.encapsulation, esp::outer_family(sa.path), outer_mtu(tunnel));
   // A fixed one overrides the configured path, not what the path itself has shown.
   sa.mtu = fixed == 0 ? fits : (tunnel.learnt_mtu ? std::min(fixed, fits) : fixed);
 }
@@ -263,7 +268,7 @@ void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
       ipsec::SaCounters& out = of(sa->child);
       out.packets_out = sa->sa.meter().packets();
       out.bytes_out = sa->sa.meter().bytes();
-      out.last_out = sa->last;
+      if (sa->sent) out.last_out = sa->last;
       out.inner_mtu = sa->mtu;
       add_to(sum, sa->sa);
     }
@@ -273,7 +278,7 @@ void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
     ipsec::SaCounters& in = of(slot.sa->child);
     in.packets_in = slot.sa->sa.meter().packets();
     in.bytes_in = slot.sa->sa.meter().bytes();
-    in.last_in = slot.sa->last;
+    if (slot.sa->received) in.last_in = slot.sa->last;
     add_to(totals[slot.tunnel], slot.sa->sa);
   }
   for (const auto& [child, sa] : sas) counters.sas.push_back(sa);

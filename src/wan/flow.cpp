@@ -1,5 +1,9 @@
 #include "wan/flow.hpp"
 
+#include <algorithm>
+
+#include "ipsec/selectors.hpp"
+
 namespace qanat::wan {
 
 namespace {
@@ -55,6 +59,29 @@ Fit fits(SelectorView local, SelectorView remote, const Flow& flow) {
   const Fit b = fits_side(remote, flow.remote, flow, flow.remote_port);
   if (b == Fit::No) return b;
   return a == Fit::Yes && b == Fit::Yes ? Fit::Yes : Fit::NeedsPorts;
+}
+
+SaSelectors sa_selectors(std::vector<wire::TrafficSelector> local, std::vector<wire::TrafficSelector> remote) {
+  const auto has = [](const auto& selectors, const wire::TrafficSelector& any) {
+    return std::find(selectors.begin(), selectors.end(), any) != selectors.end();
+  };
+  const auto all_any = [](const auto& selectors) {
+    return std::all_of(selectors.begin(), selectors.end(), [](const wire::TrafficSelector& ts) {
+      return ts == ipsec::any_selector_v4() || ts == ipsec::any_selector_v6();
+    });
+  };
+  unsigned open = 0;
+  const auto look = [&](OpenTo family, const wire::TrafficSelector& any) {
+    if (has(local, any) && has(remote, any)) open |= static_cast<unsigned>(family);
+  };
+  look(OpenTo::V4, ipsec::any_selector_v4());
+  look(OpenTo::V6, ipsec::any_selector_v6());
+  SaSelectors selectors{.open = static_cast<OpenTo>(open), .narrow = nullptr};
+  if (!all_any(local) || !all_any(remote)) {
+    selectors.narrow = std::make_unique<const NarrowSelectors>(
+        NarrowSelectors{.local = std::move(local), .remote = std::move(remote)});
+  }
+  return selectors;
 }
 
 wire::TrafficSelector local_selector(const Flow& flow) {

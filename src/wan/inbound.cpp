@@ -27,8 +27,8 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
   if (sa.sa.meter().packets() != authenticated) {
     // The peer has these keys, whatever the packet's trailer says.
     sa.last = now;
-    if (!sa.first_told) {
-      sa.first_told = true;
+    if (!sa.received) {
+      sa.received = true;
       events.emplace_back(ipsec::FirstInbound{slot->tunnel, sa.child});
     }
   }
@@ -44,7 +44,7 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
 
 void PacketPath::State::note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived) {
   // Both forms of ESP are accepted at any time: the other form says nothing about ports.
-  if (arrived.encapsulation != sa.path.encapsulation || arrived.peer == sa.path.peer) return;
+  if (arrived.encapsulation != sa.encapsulation || arrived.peer == sa.peer) return;
   // An SA that was replaced, whose outbound half is gone already, brings stragglers from where the peer was.
   if (!outbound_of.contains(sa.child)) return;
   // Whoever can rewrite addresses on the way could move the peer with every packet.
@@ -78,7 +78,7 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
   const VrfId vrf = tunnel.plan.vrf;
   const auto flow = flow_of(now, Direction::In, id, *p);
   if (!flow) return drop(&tunnel, flow.error());
-  switch (fits(sa.local_ts, sa.remote_ts, *flow)) {
+  switch (sa.fits(*flow)) {
     case Fit::No:
       note_outside(now, tunnel, sa, packet);
       return drop(&tunnel, DropReason::TsMismatch);

@@ -72,7 +72,8 @@ TEST(Mutation, EveryInnerPacketUnderTheRightKeyIsDeliveredOrCounted) {
       net.link.b_ts = {
           {.first = ip("10.2.0.0"), .last = ip("10.2.255.255"), .protocol = 17, .port_first = 0, .port_last = 6000}};
     net.up();
-    auto sealer = *esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, kT));
+    esp::KeyCache keys(1);
+    auto sealer = *esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, kT), keys);
     for (int i = 0; i < 30'000; ++i) {
       PacketSpec s = rng.below(2) == 0 ? a_to_b6() : a_to_b();
       s.payload = rng.below(60);

@@ -35,7 +35,7 @@ std::expected<Outbound*, DropReason> carrier(const Tunnel& tunnel, const Flow& f
   DropReason why = DropReason::TsMismatch;
   for (const auto& sa : tunnel.outbound) {
     if (!sa->switched) break;
-    const Fit fit = fits(sa->local_ts, sa->remote_ts, flow);
+    const Fit fit = sa->fits(flow);
     if (fit == Fit::Yes) {
       const auto blocked = sa->sa.meter().blocked();
       if (!blocked) return sa.get();
@@ -49,9 +49,8 @@ std::expected<Outbound*, DropReason> carrier(const Tunnel& tunnel, const Flow& f
 
 // One that fits is installed, and IKE will switch to it.
 bool on_its_way(const Tunnel& tunnel, const Flow& flow) {
-  return std::any_of(tunnel.outbound.begin(), tunnel.outbound.end(), [&](const auto& sa) {
-    return !sa->switched && fits(sa->local_ts, sa->remote_ts, flow) != Fit::No;
-  });
+  return std::any_of(tunnel.outbound.begin(), tunnel.outbound.end(),
+                     [&](const auto& sa) { return !sa->switched && sa->fits(flow) != Fit::No; });
 }
 
 std::uint8_t next_header_of(const InnerPacket& p) {
@@ -233,6 +232,7 @@ void PacketPath::State::seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa,
                                       PacketSink& sink) {
   const auto size = sa.sa.seal_in_place(inner_size, next_header, room, rng);
   if (!size) return drop(&tunnel, size.error());
+  sa.sent = true;
   sa.last = now;
   sink.commit(sa.path, tos, df, *size);
   if (sa.sa.meter().take_soft()) events.emplace_back(ipsec::SoftLimit{sa.child});

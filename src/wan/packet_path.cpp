@@ -28,6 +28,7 @@ std::vector<CipherSuite> every_suite() {
 PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
     : config(std::move(config_in)),
       rng(rng_in),
+      keys(config.expanded_keys),
       spis(config.shard, rng.u32()),
       fragments(config.fragment_entries),
       held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),

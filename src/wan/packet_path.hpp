@@ -92,6 +92,9 @@ struct PacketPathConfig {
   std::size_t fragment_entries = 4096;   // inner datagrams whose fragments are followed
   std::uint32_t icmp_per_second = 1000;  // errors that we send, over all tunnels
   Duration learnt_mtu_time = 10min;      // then the path may have become wider
+  // Directions of SAs whose keys are kept expanded, 1.1 KB each with AES-GCM; the others are expanded again when a
+  // packet comes.
+  std::size_t expanded_keys = 4096;
 };
 
 class PacketPath final : public ipsec::DataPlane {

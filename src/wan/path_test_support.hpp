@@ -238,7 +238,7 @@ struct TwoSites {
 class HostileA {
  public:
   explicit HostileA(TwoSites& net)
-      : net_(net), sa_(*esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, TwoSites::kTunnel))) {}
+      : net_(net), sa_(*esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, TwoSites::kTunnel), keys_)) {}
   void send(ByteView inner, std::uint8_t next_header, std::uint8_t outer_tos = 0) {
     Bytes dst(sa_.layout().sealed_size(inner.size()));
     ensure(sa_.seal(inner, next_header, dst, rng_).has_value(), "a test must seal");
@@ -248,6 +248,7 @@ class HostileA {
 
  private:
   TwoSites& net_;
+  esp::KeyCache keys_{1};
   esp::OutboundSa sa_;
   SeededRng rng_{99};
 };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <deque>
 #include <memory>
 #include <set>
@@ -24,29 +25,39 @@
 
 namespace qanat::wan {
 
-struct Outbound {
+// A packet touches the first two cache lines of an SA, its slot in the key cache and its expanded key; what commands
+// and status need lies behind.
+struct alignas(64) Outbound {
   esp::OutboundSa sa;
-  std::vector<wire::TrafficSelector> local_ts;
-  std::vector<wire::TrafficSelector> remote_ts;
   ipsec::OuterPath path;
   std::uint16_t mtu = 0;  // largest inner packet
   bool switched = false;  // a SwitchOutbound has named it: it carries
-  std::optional<Instant> last;
-  // Cold: commands and status only.
+  OpenTo open = OpenTo::None;
+  bool sent = false;
+  Instant last;  // when, if so
+  // Cold.
+  std::unique_ptr<const NarrowSelectors> narrow;
   ChildSaId child;
   std::uint32_t resource_id = 0;
-  CipherSuite suite;
-};
 
-struct Inbound {
-  esp::InboundSa sa;
-  std::vector<wire::TrafficSelector> local_ts;
-  std::vector<wire::TrafficSelector> remote_ts;
-  ipsec::OuterPath path;
-  bool first_told = false;
-  std::optional<Instant> last;
-  ChildSaId child;
+  [[nodiscard]] Fit fits(const Flow& flow) const { return wan::fits(open, narrow.get(), flow); }
 };
+static_assert(offsetof(Outbound, last) + sizeof(Instant) <= 128 && sizeof(Outbound) == 192);
+
+struct alignas(64) Inbound {
+  esp::InboundSa sa;
+  Instant last;   // when the last packet came, if one did
+  Endpoint peer;  // where it is, as far as we know
+  ipsec::Encapsulation encapsulation = ipsec::Encapsulation::Udp;
+  OpenTo open = OpenTo::None;
+  bool received = false;
+  // Cold.
+  std::unique_ptr<const NarrowSelectors> narrow;
+  ChildSaId child;
+
+  [[nodiscard]] Fit fits(const Flow& flow) const { return wan::fits(open, narrow.get(), flow); }
+};
+static_assert(offsetof(Inbound, received) < 128 && sizeof(Inbound) == 192);
 
 struct Totals {
   std::uint64_t packets_in = 0;
@@ -55,24 +66,37 @@ struct Totals {
   std::uint64_t bytes_out = 0;
 };
 
+// Of one tunnel: most never drop anything.
+class TunnelDrops {
+ public:
+  void count(esp::DropReason reason) {
+    if (counts_ == nullptr) counts_ = std::make_unique<esp::DropCounters>();
+    counts_->count(reason);
+  }
+  [[nodiscard]] auto nonzero() const { return (counts_ != nullptr ? *counts_ : esp::DropCounters{}).nonzero(); }
+
+ private:
+  std::unique_ptr<esp::DropCounters> counts_;
+};
+
 // What a tunnel has asked IKE for lately, so that a flood asks neither often nor twice for the same.
 class Asked {
  public:
   static constexpr Duration kQuiet = 1s;
   // A packet wants an SA that no Acquire of this second was for; and no more than kMany a second.
   [[nodiscard]] bool may_ask(Instant now, const IpAddress& destination) const {
-    return !lately(now, destination) && !fresh(now, entries_[next_]);
+    return entries_ == nullptr || (!lately(now, destination) && !fresh(now, (*entries_)[next_]));
   }
   // Asked for within this second.
   [[nodiscard]] bool lately(Instant now, const IpAddress& destination) const {
-    return std::any_of(entries_.begin(), entries_.end(),
-                       [&](const auto& entry) { return fresh(now, entry) && entry->destination == destination; });
+    return any([&](const auto& entry) { return fresh(now, entry) && entry->destination == destination; });
   }
   [[nodiscard]] bool lately(Instant now) const {
-    return std::any_of(entries_.begin(), entries_.end(), [&](const auto& entry) { return fresh(now, entry); });
+    return any([&](const auto& entry) { return fresh(now, entry); });
   }
   void note(Instant now, const IpAddress& destination) {
-    entries_[next_] = {.destination = destination, .at = now};
+    if (entries_ == nullptr) entries_ = std::make_unique<Entries>();
+    (*entries_)[next_] = {.destination = destination, .at = now};
     next_ = (next_ + 1) % kMany;
   }
 
@@ -85,7 +109,12 @@ class Asked {
   [[nodiscard]] static bool fresh(Instant now, const std::optional<Entry>& entry) {
     return entry && now - entry->at < kQuiet;
   }
-  std::array<std::optional<Entry>, kMany> entries_;  // a ring: at next_ is the oldest
+  using Entries = std::array<std::optional<Entry>, kMany>;
+  template <typename Test>
+  [[nodiscard]] bool any(const Test& test) const {
+    return entries_ != nullptr && std::any_of(entries_->begin(), entries_->end(), test);
+  }
+  std::unique_ptr<Entries> entries_;  // a ring: at next_ is the oldest. Most tunnels never ask
   std::size_t next_ = 0;
 };
 
@@ -93,7 +122,7 @@ struct Tunnel {
   ipsec::TunnelPlan plan;
   // Those that carry first, the last that traffic was switched to before the others; then those that wait for it.
   std::vector<std::unique_ptr<Outbound>> outbound;
-  esp::DropCounters drops;
+  TunnelDrops drops;
   Asked asked;
   std::optional<std::uint16_t> learnt_mtu;  // of the path, below plan.outer_mtu
   Instant learnt_until;
@@ -214,6 +243,7 @@ struct PacketPath::State {
 
   PacketPathConfig config;
   Rng& rng;
+  esp::KeyCache keys;  // before all SAs
   ipsec::SpiTable spis;
   std::vector<InboundSlot> slots;  // by slot of the SPI
   std::unordered_map<TunnelId, std::unique_ptr<Tunnel>> tunnels;

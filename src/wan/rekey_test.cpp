@@ -408,7 +408,8 @@ TEST(Limits, BytesAndPacketsStopEitherHalf) {
     net.up();
     auto sealer = net.link;
     sealer.limits = {};
-    auto endless = *esp::OutboundSa::create(a_out(sealer, net.keyed, ChildSaId{1}, kT));
+    esp::KeyCache keys(1);
+    auto endless = *esp::OutboundSa::create(a_out(sealer, net.keyed, ChildSaId{1}, kT), keys);
     SeededRng rng(6);
     std::vector<std::size_t> soft_at;
     std::vector<std::size_t> hard_at;

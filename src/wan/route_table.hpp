@@ -1,28 +1,21 @@
-// RouteTable: where a destination lies, by longest prefix, for every VRF. One hash map for each prefix length in use;
-// a compressed trie comes when there are many lengths (ARCHITECTURE.md).
+// RouteTable: where a destination lies, by longest prefix, for every VRF: a path-compressed trie of six bits a node for
+// each address family (W. Eatherton et al., "Tree Bitmap", 2004, with the runs of single children left out), and in
+// front of it the answers to the last questions.
+//
+// A change touches the nodes on one path, at most 22, and copies at most 64 children: a table is never rebuilt, and the
+// next packet sees the change. Not thread-safe, not even lookup().
 #pragma once
 
+#include <array>
 #include <compare>
 #include <optional>
 #include <unordered_map>
-#include <vector>
 
 #include "base/address.hpp"
 #include "base/strong_id.hpp"
+#include "wan/route_trie.hpp"
 
 namespace qanat::wan {
-
-// What a prefix leads to. The order is the preference among hops of one prefix.
-struct Hop {
-  enum class Kind : std::uint8_t {
-    Interface,  // an address of our own, answered in user space
-    Local,      // reached by the host without a tunnel
-    Tunnel,
-  };
-  Kind kind = Kind::Tunnel;
-  TunnelId tunnel;  // of Interface and Tunnel
-  friend auto operator<=>(const Hop&, const Hop&) = default;
-};
 
 class RouteTable {
  public:
@@ -38,35 +31,36 @@ class RouteTable {
   [[nodiscard]] std::optional<Match> lookup(VrfId vrf, const IpAddress& address) const;
   // True when any prefix of that tunnel holds the address, whatever is preferred.
   [[nodiscard]] bool leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const;
-  [[nodiscard]] std::size_t size() const;  // (prefix, hop) pairs
+  [[nodiscard]] std::size_t size() const { return size_; }  // (prefix, hop) pairs
 
  private:
-  // An address as two words, the first bit highest: masked and hashed in a few instructions for every packet.
-  struct Key {
-    std::uint64_t high = 0;
-    std::uint64_t low = 0;
-    [[nodiscard]] static Key of(const IpAddress& address);
-    [[nodiscard]] Key masked(unsigned length) const;
-    friend bool operator==(const Key&, const Key&) = default;
-  };
-  struct KeyHash {
-    std::size_t operator()(const Key& k) const noexcept;
-  };
-  using Hops = std::vector<Hop>;  // sorted, never empty
-  struct Level {
-    unsigned length = 0;
-    std::unordered_map<Key, Hops, KeyHash> prefixes;
-  };
-  struct Family {
-    std::vector<Level> levels;  // the longest first, none empty
-  };
   struct Vrf {
-    Family v4;
-    Family v6;
+    RouteTrie v4;
+    RouteTrie v6;
   };
-  [[nodiscard]] const Family* family(VrfId vrf, const IpAddress& address) const;
+  // An answer, as long as no change came after it. Two kinds of questions, so two caches.
+  template <typename Answer>
+  struct Remembered {
+    IpAddress address;
+    VrfId vrf;
+    TunnelId tunnel;          // of leads_to()
+    std::uint64_t as_of = 0;  // of generation_; 0: none
+    Answer answer{};
+  };
+  static constexpr std::size_t kRemembered = 64;
+  template <typename Answer>
+  using Memory = std::array<Remembered<Answer>, kRemembered>;
+
+  template <typename Answer, typename Find>
+  [[nodiscard]] Answer remember(Memory<Answer>& memory, VrfId vrf, const IpAddress& address, TunnelId tunnel,
+                                const Find& find) const;
+  [[nodiscard]] const RouteTrie* trie(VrfId vrf, const IpAddress& address) const;
 
   std::unordered_map<VrfId, Vrf> vrfs_;
+  std::size_t size_ = 0;
+  std::uint64_t generation_ = 1;  // of the table: another one after every change
+  mutable Memory<std::optional<Match>> matches_;
+  mutable Memory<bool> sources_;
 };
 
 }  // namespace qanat::wan

@@ -21,10 +21,11 @@ struct World {
     net.link.b_ts.push_back(
         {.first = ip("10.2.0.0"), .last = ip("10.2.0.255"), .protocol = 17, .port_first = 0, .port_last = 6000});
     net.up();
-    sealer.emplace(*esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, kTunnel)));
+    sealer.emplace(*esp::OutboundSa::create(a_out(net.link, net.keyed, ChildSaId{1}, kTunnel), keys));
     reserved = net.b.reserve(kTunnel);
   }
   TwoSites net;
+  esp::KeyCache keys{1};
   std::optional<esp::OutboundSa> sealer;
   ipsec::EspSpi reserved = 0;
   SeededRng rng{1};

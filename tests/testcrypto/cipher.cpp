@@ -44,8 +44,13 @@ FastAead aead_of(const CipherSuite& suite, std::initializer_list<ByteView> keys)
 
 class FastPacketCipher final : public PacketCipher {
  public:
-  FastPacketCipher(const CipherSizes& sizes, FastAead aead) : PacketCipher(sizes), aead_(aead) {}
+  FastPacketCipher(const CipherSuite& suite, const CipherSizes& sizes, FastAead aead)
+      : PacketCipher(sizes), suite_(suite), aead_(aead) {}
 
+  Status rekey(ByteView keymat) override {
+    aead_ = aead_of(suite_, {keymat});
+    return {};
+  }
   void seal(const EspHeaderFields& header, ByteView iv, ByteView plaintext, MutableByteView ciphertext,
             MutableByteView icv) override {
     testcrypto::Ledger::instance().note_seal(aead_.key, iv, "ESP");
@@ -66,6 +71,7 @@ class FastPacketCipher final : public PacketCipher {
     store_be64(&out[4], header.esn ? header.sequence : header.sequence & 0xffffffff);
     return out;
   }
+  CipherSuite suite_;
   FastAead aead_;
 };
 
@@ -129,7 +135,7 @@ Result<std::unique_ptr<PacketCipher>> create_packet_cipher_unchecked(const Ciphe
   const CipherSizes sizes = cipher_sizes(suite);
   if (sizes.encr_key == 0 || keymat.size() != sizes.encr_key + sizes.integ_key)
     return fail(ErrorKind::Internal, to_string(suite), "KEYMAT of the wrong size");
-  return std::make_unique<FastPacketCipher>(sizes, aead_of(suite, {keymat}));
+  return std::make_unique<FastPacketCipher>(suite, sizes, aead_of(suite, {keymat}));
 }
 
 std::string packet_backend_name() {
