@@ -71,7 +71,7 @@ void Side::drain(Instant now, std::deque<ike::Transmit>& wire) {
     if (const auto* r = std::get_if<ike::Report>(&*action)) established += r->what == ike::Report::What::ChildUp;
     if (const auto* q = std::get_if<ike::SignQuestion>(&*action)) endpoint.handle_auth(now, credentials->answer(*q));
     if (const auto* q = std::get_if<ike::VerifyQuestion>(&*action))
-      endpoint.handle_auth(now, credentials->answer(*q, kNow));
+      endpoint.handle_auth(now, credentials->answer(*q, kNow, chains));
     if (const auto* p = std::get_if<ike::PlaneCommand>(&*action)) {
       if (const auto* spi = std::get_if<ipsec::ReserveSpi>(&p->command))
         endpoint.handle_plane(now, ipsec::Done{spi->request, next_spi_++, {}});

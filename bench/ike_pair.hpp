@@ -37,6 +37,7 @@ class Side {
   crypto::SystemRng rng;
   ike::IkeEndpoint endpoint;
   std::shared_ptr<const gateway::AuthCredentials> credentials;
+  gateway::ChainCache chains;
   std::size_t established = 0;
 
  private:

@@ -57,7 +57,8 @@ namespace qanat::ike {
   X(plane_refused, "Child SAs that the packet path did not take")                                    \
   X(refragmented, "messages sent again in smaller fragments, because the larger ones had no answer") \
   X(path_probe, "requests sent on another path, because the one in use gave no answer")              \
-  X(address_refused, "address updates of MOBIKE that were refused, by either side")
+  X(address_refused, "address updates of MOBIKE that were refused, by either side")                  \
+  X(keys_made_ahead, "key pairs made while there was nothing else to do, each for one handshake")
 
 enum class Counter : std::uint8_t {
 #define QANAT_X(name, help) name,
