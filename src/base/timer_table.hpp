@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
+#include <limits>
 #include <optional>
 
 #include "base/time.hpp"
@@ -14,33 +16,32 @@ namespace qanat {
 template <typename Name>
 class TimerTable {
  public:
+  TimerTable() { slots_.fill(kNever); }
   void set(Name name, Instant at) { slots_[index(name)] = at; }
-  void stop(Name name) { slots_[index(name)].reset(); }
-  [[nodiscard]] bool is_set(Name name) const { return slots_[index(name)].has_value(); }
-  [[nodiscard]] std::optional<Instant> at(Name name) const { return slots_[index(name)]; }
+  void stop(Name name) { slots_[index(name)] = kNever; }
+  [[nodiscard]] bool is_set(Name name) const { return slots_[index(name)] != kNever; }
+  [[nodiscard]] std::optional<Instant> at(Name name) const {
+    return is_set(name) ? std::optional{slots_[index(name)]} : std::nullopt;
+  }
 
   [[nodiscard]] std::optional<Instant> next() const {
-    std::optional<Instant> earliest;
-    for (const auto& slot : slots_) {
-      if (slot && (!earliest || *slot < *earliest)) earliest = slot;
-    }
-    return earliest;
+    const Instant earliest = *std::min_element(slots_.begin(), slots_.end());
+    return earliest == kNever ? std::nullopt : std::optional{earliest};
   }
 
   // Clears and returns one timer that is due, the earliest first; nullopt when none is.
   [[nodiscard]] std::optional<Name> expire(Instant now) {
-    std::optional<std::size_t> due;
-    for (std::size_t i = 0; i < slots_.size(); ++i) {
-      if (slots_[i] && *slots_[i] <= now && (!due || *slots_[i] < *slots_[*due])) due = i;
-    }
-    if (!due) return std::nullopt;
-    slots_[*due].reset();
-    return static_cast<Name>(*due);
+    const auto due = std::min_element(slots_.begin(), slots_.end());
+    if (*due == kNever || *due > now) return std::nullopt;
+    *due = kNever;
+    return static_cast<Name>(due - slots_.begin());
   }
 
  private:
   static constexpr std::size_t index(Name name) { return static_cast<std::size_t>(name); }
-  std::array<std::optional<Instant>, static_cast<std::size_t>(Name::kCount)> slots_{};
+  // Half the size of as many optionals; there is one table in each of many thousand IKE SAs.
+  static constexpr Instant kNever = Instant::from_ns(std::numeric_limits<std::int64_t>::max());
+  std::array<Instant, static_cast<std::size_t>(Name::kCount)> slots_;
 };
 
 }  // namespace qanat

@@ -1,6 +1,6 @@
 #include "crypto/digest.hpp"
 
-#include "crypto/hmac.hpp"
+#include "crypto/md_context.hpp"
 
 namespace qanat::crypto {
 
@@ -8,14 +8,10 @@ namespace {
 
 template <std::size_t Size>
 std::array<std::uint8_t, Size> digest(HashId id, std::initializer_list<ByteView> parts) {
-  const EvpMdCtx context{EVP_MD_CTX_new()};
-  bool done = context != nullptr && ok(EVP_DigestInit_ex(context.get(), evp_md(id), nullptr));
-  for (const ByteView part : parts) {
-    done = done && (part.empty() || ok(EVP_DigestUpdate(context.get(), part.data(), part.size())));
-  }
+  MdContext context{id};
+  for (const ByteView part : parts) context.update(part);
   std::array<std::uint8_t, Size> out{};
-  done = done && ok(EVP_DigestFinal_ex(context.get(), out.data(), nullptr));
-  ensure(done, "hashing failed");
+  context.finish(out.data());
   return out;
 }
 

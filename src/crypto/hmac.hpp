@@ -1,22 +1,17 @@
 // HMAC-SHA2 with a cached key schedule, over EVP digests that are fetched once. Internal to crypto/.
 #pragma once
 
+#include <initializer_list>
+
 #include "base/iana.hpp"
-#include "crypto/openssl.hpp"
+#include "crypto/md_context.hpp"
 
 namespace qanat::crypto {
 
-enum class HashId : std::uint8_t { Sha1, Sha256, Sha384, Sha512 };
-
-// The process's one fetched implementation of a hash; aborts when OpenSSL has none (a broken installation).
-[[nodiscard]] const EVP_MD* evp_md(HashId id);
-[[nodiscard]] std::size_t hash_size(HashId id);
-
-// A key that has been absorbed once; every message then costs two hash states less. Wiped on destruction
-// (EVP_MD_CTX_free clears the state).
+// A key that has been absorbed once; every message then costs two hash blocks less. Wiped on destruction.
 class Hmac {
  public:
-  static constexpr std::size_t kMaxSize = 64;
+  static constexpr std::size_t kMaxSize = kMaxHashSize;
 
   Hmac(HashId id, ByteView key);
 
@@ -29,9 +24,12 @@ class Hmac {
 
  private:
   std::size_t size_;
-  EvpMdCtx inner_;  // has absorbed key ^ ipad
-  EvpMdCtx outer_;  // has absorbed key ^ opad
-  EvpMdCtx work_;
+  MdContext inner_;  // has absorbed key ^ ipad
+  MdContext outer_;  // has absorbed key ^ opad
+  MdContext work_;
 };
+
+// One message under a key that is not used again: no state is kept, and none is copied.
+void hmac_once(HashId id, ByteView key, std::initializer_list<ByteView> parts, MutableByteView out);
 
 }  // namespace qanat::crypto

@@ -9,6 +9,7 @@
 
 #include "crypto/ke_internal.hpp"
 #include "crypto/openssl.hpp"
+#include "crypto/pkey_context.hpp"
 
 namespace qanat::crypto {
 
@@ -111,9 +112,13 @@ EVP_PKEY* group_parameters(const DhMethod& method) {
 }
 
 Result<EvpPkey> generate(const DhMethod& method) {
+  if (method.kind == DhKind::X25519) {
+    EvpPkey fresh = generate_key(key_type(method));
+    if (fresh == nullptr) return openssl_failure(to_string(method.id));
+    return fresh;
+  }
   EVP_PKEY* parameters = group_parameters(method);
-  const EvpPkeyCtx context{parameters == nullptr ? EVP_PKEY_CTX_new_from_name(nullptr, key_type(method), nullptr)
-                                                 : EVP_PKEY_CTX_new_from_pkey(nullptr, parameters, nullptr)};
+  const EvpPkeyCtx context{parameters == nullptr ? nullptr : EVP_PKEY_CTX_new_from_pkey(nullptr, parameters, nullptr)};
   EVP_PKEY* key = nullptr;
   if (context == nullptr || !ok(EVP_PKEY_keygen_init(context.get())) || !ok(EVP_PKEY_generate(context.get(), &key))) {
     return openssl_failure(to_string(method.id));
@@ -126,7 +131,7 @@ Result<EvpPkey> generate(const DhMethod& method) {
 Result<EvpPkey> import_public(const DhMethod& method, ByteView value) {
   QANAT_TRY(check_length(method.id, value, method.value));
   if (method.kind == DhKind::X25519) {
-    EvpPkey key{EVP_PKEY_new_raw_public_key_ex(nullptr, key_type(method), nullptr, value.data(), value.size())};
+    EvpPkey key = import_public_key(key_type(method), value);
     if (key == nullptr) return openssl_failure(to_string(method.id));
     return key;
   }

@@ -4,6 +4,7 @@
 #include <openssl/params.h>
 
 #include "crypto/ke_internal.hpp"
+#include "crypto/pkey_context.hpp"
 
 namespace qanat::crypto::ml_kem {
 
@@ -25,15 +26,13 @@ OSSL_PARAM octets(const char* key, ByteView value) {
   return OSSL_PARAM_construct_octet_string(key, const_cast<std::uint8_t*>(value.data()), value.size());
 }
 
-Result<EvpPkey> generate_with(KeId id, ByteView seed) {
+Result<EvpPkey> generate_with_seed(KeId id, ByteView seed) {
   const EvpPkeyCtx context{EVP_PKEY_CTX_new_from_name(nullptr, name(id), nullptr)};
   if (context == nullptr || !ok(EVP_PKEY_keygen_init(context.get()))) return openssl_failure(to_string(id));
-  if (!seed.empty()) {
-    const std::array<OSSL_PARAM, 2> params{octets(OSSL_PKEY_PARAM_ML_KEM_SEED, seed), OSSL_PARAM_construct_end()};
-    if (!ok(EVP_PKEY_CTX_set_params(context.get(), params.data()))) return openssl_failure(to_string(id));
-  }
+  const std::array<OSSL_PARAM, 2> params{octets(OSSL_PKEY_PARAM_ML_KEM_SEED, seed), OSSL_PARAM_construct_end()};
   EVP_PKEY* key = nullptr;
-  if (!ok(EVP_PKEY_generate(context.get(), &key))) return openssl_failure(to_string(id));
+  if (!ok(EVP_PKEY_CTX_set_params(context.get(), params.data())) || !ok(EVP_PKEY_generate(context.get(), &key)))
+    return openssl_failure(to_string(id));
   return EvpPkey{key};
 }
 
@@ -53,12 +52,14 @@ Sizes sizes(KeId id) {
 }
 
 Result<EvpPkey> generate(KeId id) {
-  return generate_with(id, {});
+  EvpPkey key = generate_key(name(id));
+  if (key == nullptr) return openssl_failure(to_string(id));
+  return key;
 }
 
 Result<EvpPkey> generate_from_seed(KeId id, ByteView d_and_z) {
   ensure(d_and_z.size() == kSeed, "an ML-KEM seed has 64 octets");
-  return generate_with(id, d_and_z);
+  return generate_with_seed(id, d_and_z);
 }
 
 Result<Bytes> encapsulation_key(KeId id, const EvpPkey& key) {
@@ -71,7 +72,7 @@ Result<Bytes> encapsulation_key(KeId id, const EvpPkey& key) {
 
 Result<EvpPkey> import_encapsulation_key(KeId id, ByteView ek) {
   QANAT_TRY(check_length(id, ek, sizes(id).encapsulation_key));
-  EvpPkey key{EVP_PKEY_new_raw_public_key_ex(nullptr, name(id), nullptr, ek.data(), ek.size())};
+  EvpPkey key = import_public_key(name(id), ek);
   if (key == nullptr) {
     clear_openssl_errors();
     return bad_peer_value(id, "the encapsulation key fails the modulus check (FIPS 203 7.2)");

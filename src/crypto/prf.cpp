@@ -47,11 +47,8 @@ std::size_t prf_size(PrfId id) {
 }
 
 SecretBytes prf(PrfId id, ByteView key, std::initializer_list<ByteView> parts) {
-  Hmac hmac{hash_of(id), key};
-  hmac.begin();
-  for (const ByteView part : parts) hmac.update(part);
-  SecretBytes out{hmac.size()};
-  hmac.finish(out.expose_mutable());
+  SecretBytes out{prf_size(id)};
+  hmac_once(hash_of(id), key, parts, out.expose_mutable());
   return out;
 }
 

@@ -70,6 +70,8 @@ class PublicKey {
   // From a SubjectPublicKeyInfo in DER, all of it. Error{AuthFailed} says what kind of key is not served, and why: RSA
   // below 2,048 bits or with a bad exponent, curves that are not named, other algorithms.
   [[nodiscard]] static Result<PublicKey> from_spki(ByteView der);
+  // A key that OpenSSL has decoded already; the same is refused.
+  [[nodiscard]] static Result<PublicKey> adopt(std::shared_ptr<evp_pkey_st> key);
   [[nodiscard]] KeyKind kind() const { return kind_; }
   [[nodiscard]] Bytes spki() const;
   [[nodiscard]] std::string describe() const;                           // "ML-DSA-65", "RSA-3072", "ECDSA P-256"
@@ -78,7 +80,6 @@ class PublicKey {
 
  private:
   friend class PrivateKey;
-  [[nodiscard]] static Result<PublicKey> adopt(std::shared_ptr<evp_pkey_st> key);
   std::shared_ptr<evp_pkey_st> key_;
   KeyKind kind_{};
   std::size_t rsa_octets_ = 0;

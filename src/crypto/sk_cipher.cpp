@@ -1,7 +1,8 @@
 #include "crypto/sk_cipher.hpp"
 
+#include <algorithm>
 #include <array>
-#include <variant>
+#include <initializer_list>
 
 #include "crypto/evp_cipher.hpp"
 #include "crypto/hmac.hpp"
@@ -9,27 +10,14 @@
 
 namespace qanat::crypto {
 
-namespace {
-
-struct CbcHmac {
-  EvpCbc cbc;
-  Hmac hmac;
-};
-
-// RFC 7296 3.14: the ICV is over everything from the IKE header to the end of the ciphertext.
-void authenticate(Hmac& hmac, ByteView associated, ByteView iv, ByteView text, MutableByteView icv) {
-  hmac.begin();
-  hmac.update(associated);
-  hmac.update(iv);
-  hmac.update(text);
-  hmac.finish(icv);
-}
-
-}  // namespace
-
+// The keys alone. An IKE SA says something every few seconds, and OpenSSL's contexts for it would take more memory than
+// everything else of it; keying one for a message costs less than a microsecond.
 struct SkCipher::Impl {
+  CipherSuite suite;
   CipherSizes sizes;
-  std::variant<EvpAead, CbcHmac> cipher;
+  SecretBytes keys;  // sk_e | sk_a
+  [[nodiscard]] ByteView sk_e() const { return keys.expose().first(sizes.encr_key); }
+  [[nodiscard]] ByteView sk_a() const { return keys.expose().subspan(sizes.encr_key); }
 };
 
 SkCipher::SkCipher(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -47,30 +35,40 @@ Result<SkCipher> SkCipher::create_unchecked(const CipherSuite& suite, ByteView s
   if (sizes.encr_key == 0 || sk_e.size() != sizes.encr_key || sk_a.size() != sizes.integ_key) {
     return fail(ErrorKind::Internal, to_string(suite), "keys of the wrong size");
   }
-  if (suite.is_aead()) {
-    QANAT_ASSIGN(EvpAead aead, EvpAead::create(suite, sk_e));
-    return SkCipher{std::make_unique<Impl>(Impl{.sizes = sizes, .cipher = std::move(aead)})};
-  }
-  QANAT_ASSIGN(EvpCbc cbc, EvpCbc::create(suite, sk_e));
-  return SkCipher{std::make_unique<Impl>(
-      Impl{.sizes = sizes, .cipher = CbcHmac{.cbc = std::move(cbc), .hmac = Hmac{integ_hash(suite.integ), sk_a}}})};
+  SecretBytes keys{sk_e.size() + sk_a.size()};
+  std::copy(sk_e.begin(), sk_e.end(), keys.expose_mutable().begin());
+  std::copy(sk_a.begin(), sk_a.end(), keys.expose_mutable().last(sk_a.size()).begin());
+  return SkCipher{std::make_unique<Impl>(Impl{.suite = suite, .sizes = sizes, .keys = std::move(keys)})};
 }
 
 const CipherSizes& SkCipher::sizes() const {
   return impl_->sizes;
 }
 
+namespace {
+
+// RFC 7296 3.14: the ICV is over everything from the IKE header to the end of the ciphertext.
+void authenticate(const CipherSuite& suite, ByteView sk_a, std::initializer_list<ByteView> parts, MutableByteView icv) {
+  Hmac hmac{integ_hash(suite.integ), sk_a};
+  hmac.begin();
+  for (const ByteView part : parts) hmac.update(part);
+  hmac.finish(icv);
+}
+
+}  // namespace
+
 Status SkCipher::seal(ByteView associated, ByteView iv, MutableByteView text, MutableByteView icv) {
   const CipherSizes& sizes = impl_->sizes;
   ensure(iv.size() == sizes.iv && icv.size() == sizes.icv && text.size() % sizes.block == 0,
          "an SK payload laid out by the suite's sizes");
-  if (auto* aead = std::get_if<EvpAead>(&impl_->cipher)) {
-    if (!aead->seal(associated, iv, text, text, icv)) return openssl_failure("SK payload");
+  if (impl_->suite.is_aead()) {
+    QANAT_ASSIGN(EvpAead aead, EvpAead::create(impl_->suite, impl_->sk_e()));
+    if (!aead.seal(associated, iv, text, text, icv)) return openssl_failure("SK payload");
     return {};
   }
-  auto& suite = std::get<CbcHmac>(impl_->cipher);
-  if (!suite.cbc.encrypt(iv, text, text)) return openssl_failure("SK payload");
-  authenticate(suite.hmac, associated, iv, text, icv);
+  QANAT_ASSIGN(EvpCbc cbc, EvpCbc::create(impl_->suite, impl_->sk_e()));
+  if (!cbc.encrypt(iv, text, text)) return openssl_failure("SK payload");
+  authenticate(impl_->suite, impl_->sk_a(), {associated, iv, text}, icv);
   return {};
 }
 
@@ -80,17 +78,18 @@ Status SkCipher::open(ByteView associated, ByteView iv, MutableByteView text, By
   // The length of the ciphertext is the peer's choice.
   if (text.size() % sizes.block != 0)
     return fail(ErrorKind::AuthFailed, "SK payload", "is not a whole number of cipher blocks");
-  if (auto* aead = std::get_if<EvpAead>(&impl_->cipher)) {
-    if (!aead->open(associated, iv, text, text, icv))
+  if (impl_->suite.is_aead()) {
+    QANAT_ASSIGN(EvpAead aead, EvpAead::create(impl_->suite, impl_->sk_e()));
+    if (!aead.open(associated, iv, text, text, icv))
       return fail(ErrorKind::AuthFailed, "SK payload", "the integrity check failed");
     return {};
   }
-  auto& suite = std::get<CbcHmac>(impl_->cipher);
   std::array<std::uint8_t, Hmac::kMaxSize> expected{};
   const MutableByteView mac = MutableByteView{expected}.first(sizes.icv);
-  authenticate(suite.hmac, associated, iv, text, mac);
+  authenticate(impl_->suite, impl_->sk_a(), {associated, iv, text}, mac);
   if (!constant_time_equal(mac, icv)) return fail(ErrorKind::AuthFailed, "SK payload", "the integrity check failed");
-  if (!suite.cbc.decrypt(iv, text, text)) return openssl_failure("SK payload");
+  QANAT_ASSIGN(EvpCbc cbc, EvpCbc::create(impl_->suite, impl_->sk_e()));
+  if (!cbc.decrypt(iv, text, text)) return openssl_failure("SK payload");
   return {};
 }
 

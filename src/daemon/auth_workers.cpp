@@ -32,7 +32,7 @@ Status AuthWorkers::start() {
     Worker* w = owner.get();
     QANAT_ASSIGN(w->loop, io::EventLoop::create());
     QANAT_TRY(w->loop->add(w->inbox.fd(), [this, w] {
-      for (const Task& task : w->inbox.take_all()) answers_.post(answer(task));
+      for (const Task& task : w->inbox.take_all()) answers_.post(answer(task, w->chains));
     }));
     w->thread = std::thread([this, w] {
       if (const Status ended = w->loop->run(); !ended) log_.error("auth-worker-failed", ended.error());
@@ -69,11 +69,11 @@ void AuthWorkers::ask(AuthQuestion question) {
   }
 }
 
-AuthAnswer AuthWorkers::answer(const Task& task) {
+AuthAnswer AuthWorkers::answer(const Task& task, gateway::ChainCache& chains) {
   if (const auto* sign = std::get_if<ike::SignQuestion>(&task.question))
     return task.credentials ? task.credentials->answer(*sign) : gateway::no_credentials(*sign);
   const auto& verify = std::get<ike::VerifyQuestion>(task.question);
-  return task.credentials ? task.credentials->answer(verify, io::wall_now()) : gateway::no_credentials(verify);
+  return task.credentials ? task.credentials->answer(verify, io::wall_now(), chains) : gateway::no_credentials(verify);
 }
 
 }  // namespace qanat::daemon

@@ -48,8 +48,9 @@ class AuthWorkers {
     io::Mailbox<Task> inbox;
     std::unique_ptr<io::EventLoop> loop;
     std::thread thread;
+    gateway::ChainCache chains;  // the thread's
   };
-  [[nodiscard]] static AuthAnswer answer(const Task& task);
+  [[nodiscard]] static AuthAnswer answer(const Task& task, gateway::ChainCache& chains);
 
   io::Mailbox<AuthAnswer>& answers_;
   const io::Log& log_;

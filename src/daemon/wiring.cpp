@@ -13,7 +13,8 @@ namespace qanat::daemon {
 namespace {
 
 constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
-constexpr Duration kSwarm = 100ms;      // what belongs to one change of addresses comes within that time
+constexpr Duration kSnapshotPatience = 5s;
+constexpr Duration kSwarm = 100ms;  // what belongs to one change of addresses comes within that time
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
   ike::EndpointConfig out;
@@ -69,24 +70,26 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
   QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
+  QANAT_TRY(loop_->add(snapshot_wishes_.fd(), [this] { on_snapshot_wishes(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
   QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
-    publish();
     end_of_turn();
   });
   QANAT_TRY(data_.start());
   QANAT_TRY(auth_.start());
   look_at_addresses(io::boot_now());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
-  publish();
   QANAT_ASSIGN(http_, io::HttpServer::start(
                           std::move(api_listener_),
                           [this](control::Request request, const io::HttpServer::Peer&, io::HttpServer::Reply reply) {
-                            const std::shared_ptr<const control::Snapshot> snapshot = snapshot_.load();
+                            const std::shared_ptr<const control::Snapshot> snapshot = wait_for_snapshot();
+                            if (!snapshot) {
+                              return reply(control::error_reply(503, "busy", "the gateway does not answer: try again"));
+                            }
                             auto outcome = control::handle(request, *snapshot);
                             if (auto* ready = std::get_if<control::Reply>(&outcome)) {
                               reply(std::move(*ready));
@@ -103,11 +106,13 @@ int Wiring::run(const model::Config& config) {
     log_.error("start-failed", started.error());
     return 1;
   }
-  log_.info("started", {{"version", snapshot_.load()->version}, {"crypto", snapshot_.load()->crypto}});
+  const control::Snapshot first = gateway_.snapshot(io::boot_now());
+  log_.info("started", {{"version", first.version}, {"crypto", first.crypto}});
   if (const Status ended = loop_->run(); !ended) {
     log_.error("control-loop-failed", ended.error());
     exit_code_ = 1;
   }
+  for (auto& wish : snapshot_wishes_.take_all()) wish.set_value(nullptr);
   http_.reset();
   log_.info("stopped");
   return exit_code_;
@@ -138,7 +143,6 @@ void Wiring::on_data_events() {
   for (FromDataWorker& message : data_events_.take_all()) {
     if (const auto* event = std::get_if<ipsec::Event>(&message)) {
       gateway_.handle_plane(now, *event);
-      if (std::holds_alternative<ipsec::Counters>(*event)) publish();
     } else if (const auto* error = std::get_if<io::PathError>(&message)) {
       gateway_.handle_path_error(now, error->local, error->remote);
     } else {
@@ -165,7 +169,6 @@ void Wiring::on_api_calls() {
     open_calls_.emplace(ticket, std::move(call));
     gateway_.command(now, ticket, command);
   }
-  publish();
   end_of_turn();
 }
 
@@ -225,13 +228,21 @@ void Wiring::on_signal(int signal) {
   end_of_turn();
 }
 
-void Wiring::transmit(const ike::Transmit& out) {
-  std::vector<io::UdpSocket>& sockets = out.path.local.port == io::kNatPort ? control_.nat : control_.ike;
-  for (io::UdpSocket& s : sockets) {
-    if (s.local().address.is_v6() == out.path.remote.address.is_v6()) {
-      s.send(out.path.local.address, out.path.remote, 0, io::Df::Clear, out.datagram);
+// What one turn has to say leaves in one system call a socket.
+void Wiring::transmit() {
+  if (to_send_.empty()) return;
+  std::vector<io::OutgoingDatagram> batch;
+  const auto send_by = [&](io::UdpSocket& socket, std::uint16_t port) {
+    batch.clear();
+    for (const ike::Transmit& out : to_send_) {
+      if (out.path.local.port == port && out.path.remote.address.is_v6() == socket.local().address.is_v6())
+        batch.push_back({out.path.local.address, out.path.remote, 0, io::Df::Clear, out.datagram});
     }
-  }
+    if (!batch.empty()) socket.send_batch(batch);
+  };
+  for (io::UdpSocket& s : control_.ike) send_by(s, io::kIkePort);
+  for (io::UdpSocket& s : control_.nat) send_by(s, io::kNatPort);
+  to_send_.clear();
 }
 
 void Wiring::write_log(const gateway::LogEvent& event) {
@@ -245,16 +256,25 @@ void Wiring::write_log(const gateway::LogEvent& event) {
   log_.log(level, event.name, fields);
 }
 
-void Wiring::publish() {
-  snapshot_.store(std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now())));
+void Wiring::on_snapshot_wishes() {
+  auto wishes = snapshot_wishes_.take_all();
+  if (wishes.empty()) return;
+  const auto snapshot = std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
+  for (auto& wish : wishes) wish.set_value(snapshot);
+}
+
+std::shared_ptr<const control::Snapshot> Wiring::wait_for_snapshot() {
+  std::promise<std::shared_ptr<const control::Snapshot>> wish;
+  auto answer = wish.get_future();
+  snapshot_wishes_.post(std::move(wish));
+  return answer.wait_for(kSnapshotPatience) == std::future_status::ready ? answer.get() : nullptr;
 }
 
 void Wiring::end_of_turn() {
-  bool changed = false;
   std::vector<gateway::CommandDone> done;
   while (auto out = gateway_.poll()) {
-    if (const auto* datagram = std::get_if<ike::Transmit>(&*out)) {
-      transmit(*datagram);
+    if (auto* datagram = std::get_if<ike::Transmit>(&*out)) {
+      to_send_.push_back(std::move(*datagram));
     } else if (auto* plane = std::get_if<gateway::PlaneOut>(&*out)) {
       data_.inbox().post(std::move(plane->command));
     } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
@@ -267,10 +287,8 @@ void Wiring::end_of_turn() {
       auth_.ask(std::move(*verify));
     } else if (auto* finished = std::get_if<gateway::CommandDone>(&*out)) {
       done.push_back(std::move(*finished));
-      changed = true;
     } else if (const auto* event = std::get_if<gateway::LogEvent>(&*out)) {
       write_log(*event);
-      changed = true;
     } else if (key_log_ &&
                (std::holds_alternative<ike::KeyLog>(*out) || std::holds_alternative<ike::EspKeyLog>(*out))) {
       const Status written = std::holds_alternative<ike::KeyLog>(*out)
@@ -279,8 +297,7 @@ void Wiring::end_of_turn() {
       if (!written) log_.error("key-log-failed", written.error());
     }
   }
-  // Whoever asked sees in the next status what the answer says.
-  if (changed) publish();
+  transmit();
   for (const gateway::CommandDone& d : done) {
     const auto call = open_calls_.find(d.ticket);
     if (call == open_calls_.end()) continue;

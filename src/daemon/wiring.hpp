@@ -3,13 +3,13 @@
 //   control thread: IKE sockets, timers, signals, the helper's answers, API commands -> gateway::Gateway
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
 //   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
-//   API thread:     HTTP on the Unix socket -> control::handle over the published snapshot
+//   API thread:     HTTP on the Unix socket -> control::handle over a snapshot
 //
-// They speak through mailboxes only. The snapshot is the one thing that is read from another thread: immutable,
-// replaced as a whole.
+// They speak through mailboxes only. The API thread asks for a snapshot and waits for it; the control thread makes one
+// when it is asked, so a gateway with many thousand tunnels neither makes nor keeps what nobody looks at.
 #pragma once
 
-#include <atomic>
+#include <future>
 #include <map>
 #include <memory>
 #include <optional>
@@ -54,9 +54,10 @@ class Wiring {
   void look_at_addresses(Instant now);
   void on_signal(int signal);
   void end_of_turn();
-  void transmit(const ike::Transmit& out);
+  void transmit();
   void write_log(const gateway::LogEvent& event);
-  void publish();
+  void on_snapshot_wishes();
+  [[nodiscard]] std::shared_ptr<const control::Snapshot> wait_for_snapshot();  // on the API thread; null: it took long
 
   const io::Log& log_;
   ControlSockets control_;
@@ -75,7 +76,8 @@ class Wiring {
   io::Mailbox<ApiCall> api_calls_;
   std::map<std::uint64_t, ApiCall> open_calls_;
   std::uint64_t next_ticket_ = 1;
-  std::atomic<std::shared_ptr<const control::Snapshot>> snapshot_;
+  io::Mailbox<std::promise<std::shared_ptr<const control::Snapshot>>> snapshot_wishes_;
+  std::vector<ike::Transmit> to_send_;  // of this turn
   std::unique_ptr<io::EventLoop> loop_;
   std::unique_ptr<io::HttpServer> http_;
   std::optional<Instant> stop_at_;  // when waiting for peers ends

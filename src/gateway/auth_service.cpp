@@ -204,9 +204,19 @@ struct Judged {
   std::string described;
   bool quantum_safe = false;
 };
-Result<Judged> judge(const pki::TrustStore& trust, bool quantum_safe_only, const ike::VerifyQuestion& q, WallTime now) {
+Result<pki::Verified> verified_peer(const pki::TrustStore& trust, pki::Requirements required,
+                                    const ike::VerifyQuestion& q, WallTime now, ChainCache& chains) {
   QANAT_ASSIGN(const std::vector<Bytes> certificates, certificates_of(q.certificates));
-  QANAT_ASSIGN(pki::Verified peer, trust.validate(certificates, q.peer_id, now, {.quantum_safe = quantum_safe_only}));
+  const ChainCache::Key key = ChainCache::key_of(trust, certificates, q.peer_id, required);
+  if (const pki::Verified* known = chains.find(key, now)) return *known;
+  QANAT_ASSIGN(pki::Verified peer, trust.validate(certificates, q.peer_id, now, required));
+  chains.keep(key, now, peer);
+  return peer;
+}
+
+Result<Judged> judge(const pki::TrustStore& trust, pki::Requirements required, const ike::VerifyQuestion& q,
+                     WallTime now, ChainCache& chains) {
+  QANAT_ASSIGN(pki::Verified peer, verified_peer(trust, required, q, now, chains));
   QANAT_ASSIGN(const Claim claim, claim_of(q, peer.key));
   if (!crypto::fits(claim.scheme, peer.key.kind()))
     return refuse(fmt::format("the peer signed with {}, and the key of its certificate is {}",
@@ -267,9 +277,9 @@ ike::SignAnswer AuthCredentials::answer(const ike::SignQuestion& q) const {
   return out;
 }
 
-ike::VerifyAnswer AuthCredentials::answer(const ike::VerifyQuestion& q, WallTime now) const {
+ike::VerifyAnswer AuthCredentials::answer(const ike::VerifyQuestion& q, WallTime now, ChainCache& chains) const {
   ike::VerifyAnswer out{.request = q.request, .status = {}, .described = {}, .quantum_safe = false};
-  auto judged = judge(trust_, quantum_safe_only_, q, now);
+  auto judged = judge(trust_, {.quantum_safe = quantum_safe_only_}, q, now, chains);
   if (judged) {
     out.described = std::move(judged->described);
     out.quantum_safe = judged->quantum_safe;

@@ -11,6 +11,7 @@
 
 #include "base/time.hpp"
 #include "crypto/signature.hpp"
+#include "gateway/chain_cache.hpp"
 #include "ike/auth_task.hpp"
 #include "ike/config.hpp"
 #include "model/tunnel.hpp"
@@ -26,7 +27,12 @@ class AuthCredentials {
   [[nodiscard]] static Result<std::shared_ptr<const AuthCredentials>> of(const model::Tunnel& tunnel);
 
   [[nodiscard]] ike::SignAnswer answer(const ike::SignQuestion& question) const;
-  [[nodiscard]] ike::VerifyAnswer answer(const ike::VerifyQuestion& question, WallTime now) const;
+  // `chains`: of whoever asks; what it knows of the peer's chain is not verified again.
+  [[nodiscard]] ike::VerifyAnswer answer(const ike::VerifyQuestion& question, WallTime now, ChainCache& chains) const;
+  [[nodiscard]] ike::VerifyAnswer answer(const ike::VerifyQuestion& question, WallTime now) const {
+    ChainCache none{0};
+    return answer(question, now, none);
+  }
 
  private:
   std::string tunnel_;

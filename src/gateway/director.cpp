@@ -19,14 +19,13 @@ constexpr Duration kUpPatience = 60s;         // how long `qanat up` waits for a
 }  // namespace
 
 Director::Tunnel* Director::find(TunnelId id) {
-  const auto found = std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.id == id; });
-  return found == tunnels_.end() ? nullptr : &*found;
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : &tunnels_[found->second];
 }
 
 Director::Tunnel* Director::find(const std::string& name) {
-  const auto found =
-      std::find_if(tunnels_.begin(), tunnels_.end(), [&](const Tunnel& t) { return t.config.name == name; });
-  return found == tunnels_.end() ? nullptr : &*found;
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : &tunnels_[found->second];
 }
 
 void Director::log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields) {
@@ -51,6 +50,8 @@ Status Director::apply(Instant now, const model::Config& config) {
     QANAT_ASSIGN(tunnel.ike, ike_tunnel(config.gateway, t, tunnel.id));
     tunnel.certificates_end = pki::first_to_expire(t.credentials.certificates);
     tunnel.wanted = t.start == model::StartMode::Initiate && t.peer ? Wanted::Up : Wanted::OnCall;
+    by_id_[tunnel.id] = tunnels_.size();
+    by_name_[t.name] = tunnels_.size();
     tunnels_.push_back(std::move(tunnel));
   }
   ask_for_protection();
@@ -71,10 +72,29 @@ void Director::ask_for_protection() {
   outputs_.emplace_back(HostOut{*protection_request_, protection(config_)});
 }
 
-void Director::begin(Instant, Tunnel& t) {
+void Director::begin(Instant now, Tunnel& t) {
   t.retry_at.reset();
+  note_times(t);
   if (!protected_) return;  // it begins when the barrier stands
-  outputs_.emplace_back(ToIkeShard{Initiate{t.id}});
+  beginnings_.handle_timeout(now);
+  beginnings_.ask(t.id);
+  begin_next(now);
+}
+
+void Director::begin_next(Instant now) {
+  while (const auto id = beginnings_.next(now)) outputs_.emplace_back(ToIkeShard{Initiate{*id}});
+}
+
+void Director::note_begun(Instant now, TunnelId tunnel, Beginnings::End how) {
+  beginnings_.end(tunnel, how);
+  begin_next(now);
+}
+
+void Director::note_times(Tunnel& t) {
+  if (t.due) due_.erase({*t.due, t.id});
+  t.due = t.retry_at;
+  if (t.wait_until && (!t.due || *t.wait_until < *t.due)) t.due = t.wait_until;
+  if (t.due) due_.insert({*t.due, t.id});
 }
 
 void Director::retry_later(Instant now, Tunnel& t) {
@@ -84,12 +104,14 @@ void Director::retry_later(Instant now, Tunnel& t) {
   const Duration base = std::min<Duration>(kMaxBackoff, Duration{1s} * (1U << doublings));
   t.retry_at =
       now + base + Duration{static_cast<std::int64_t>(rng_.below(static_cast<std::uint64_t>(base.count()) / 4 + 1))};
+  note_times(t);
 }
 
 void Director::answer_waiting(Tunnel& t, bool ok, const std::string& message) {
   for (const std::uint64_t ticket : t.waiting) outputs_.emplace_back(CommandDone{ticket, {ok, message}});
   t.waiting.clear();
   t.wait_until.reset();
+  note_times(t);
 }
 
 void Director::command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command) {
@@ -110,9 +132,12 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     if (t->wanted == Wanted::Down) return done(true, fmt::format("{} is down already", t->config.name));
     t->wanted = Wanted::Down;
     t->retry_at.reset();
+    note_times(*t);
     t->failures = 0;
     t->reason.clear();
     t->live.clear();
+    beginnings_.forget(t->id);
+    begin_next(now);
     answer_waiting(*t, false, "the tunnel was taken down");
     // Forgotten by IKE, so that the peer cannot bring it up again; the routes stay, and with them the barrier.
     outputs_.emplace_back(ToIkeShard{RemoveIkeTunnel{t->id}});
@@ -136,6 +161,7 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
   if (!command.wait) return done(true, fmt::format("{} is being brought up", t->config.name));
   t->waiting.push_back(ticket);
   t->wait_until = now + kUpPatience;
+  note_times(*t);
 }
 
 control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayCommand::Verb verb) {
@@ -198,6 +224,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       t->live.insert(report.child);
       t->failures = 0;
       t->retry_at.reset();
+      note_times(*t);
+      note_begun(now, t->id, Beginnings::End::Up);
       t->reason.clear();
       t->outside_selectors.clear();
       log(first ? EventLevel::Info : EventLevel::Debug, first ? "tunnel-up" : "new-keys",
@@ -219,6 +247,7 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed",
           {{"tunnel", name}, {"reason", report.detail}});
       answer_waiting(*t, false, report.detail);
+      note_begun(now, t->id, Beginnings::End::Failed);
       retry_later(now, *t);
       break;
     case What::ChildGone:
@@ -255,6 +284,7 @@ void Director::handle_cannot_initiate(Instant now, const CannotInitiate& failure
   t->reason = fmt::format("{}: {}", failure.error.where, failure.error.detail);
   log(EventLevel::Error, "attempt-failed", {{"tunnel", t->config.name}, {"reason", t->reason}});
   answer_waiting(*t, false, t->reason);
+  note_begun(now, t->id, Beginnings::End::Failed);
   retry_later(now, *t);
 }
 
@@ -328,10 +358,8 @@ std::optional<Instant> Director::next_timeout() const {
   const auto earlier = [&](const std::optional<Instant>& at) {
     if (at && (!next || *at < *next)) next = at;
   };
-  for (const Tunnel& t : tunnels_) {
-    earlier(t.retry_at);
-    earlier(t.wait_until);
-  }
+  if (!due_.empty()) earlier(due_.begin()->first);
+  earlier(beginnings_.next_timeout());
   return next;
 }
 
@@ -341,7 +369,10 @@ void Director::handle_timeout(Instant now) {
     outputs_.emplace_back(ipsec::Command{ipsec::ReadCounters{RequestId{next_request_++}}});
   }
   if (protection_at_ && *protection_at_ <= now) ask_for_protection();
-  for (Tunnel& t : tunnels_) {
+  beginnings_.handle_timeout(now);
+  begin_next(now);
+  while (!due_.empty() && due_.begin()->first <= now) {
+    Tunnel& t = *find(due_.begin()->second);
     if (t.retry_at && *t.retry_at <= now) begin(now, t);
     if (t.wait_until && *t.wait_until <= now) {
       answer_waiting(t, false,
@@ -356,6 +387,8 @@ void Director::shut_down(Instant) {
   stopping_ = true;
   for (Tunnel& t : tunnels_) {
     t.retry_at.reset();
+    note_times(t);
+    beginnings_.forget(t.id);
     outputs_.emplace_back(ToIkeShard{Terminate{t.id, "qanatd stops"}});
   }
 }

@@ -10,10 +10,13 @@
 #include <optional>
 #include <set>
 #include <span>
+#include <string>
+#include <unordered_map>
 
 #include "base/rng.hpp"
 #include "control/snapshot.hpp"
 #include "gateway/auth_service.hpp"
+#include "gateway/beginnings.hpp"
 #include "gateway/host_command.hpp"
 #include "gateway/messages.hpp"
 #include "model/tunnel.hpp"
@@ -83,11 +86,15 @@ class Director {
     std::optional<Instant> retry_at;
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands
     std::optional<Instant> wait_until;
+    std::optional<Instant> due;  // the earlier of both, as it stands in due_
     ipsec::TunnelCounters counters;
   };
 
   void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
+  void begin_next(Instant now);
+  void note_begun(Instant now, TunnelId tunnel, Beginnings::End how);
+  void note_times(Tunnel& tunnel);
   [[nodiscard]] control::CommandResult renew(Instant now, Tunnel& tunnel, control::GatewayCommand::Verb verb);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
@@ -96,12 +103,16 @@ class Director {
   [[nodiscard]] Tunnel* find(const std::string& name);
   void note_counters(const ipsec::Counters& counters);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
-                                                    std::span<const ike::SaInfo> sas) const;
+                                                    std::span<const ike::SaInfo* const> sas) const;
 
   Rng& rng_;
   model::Config config_;
   std::vector<Tunnel> tunnels_;  // in the order of the config
-  std::map<ChildSaId, ipsec::SaCounters> sa_counters_;
+  std::unordered_map<TunnelId, std::size_t> by_id_;
+  std::unordered_map<std::string, std::size_t> by_name_;
+  std::set<std::pair<Instant, TunnelId>> due_;
+  Beginnings beginnings_;
+  std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
   control::NamedCounters plane_drops_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands

@@ -48,6 +48,11 @@ control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
   return out;
 }
 
+struct ByTunnel {
+  bool operator()(const ike::SaInfo* sa, TunnelId id) const { return sa->tunnel < id; }
+  bool operator()(TunnelId id, const ike::SaInfo* sa) const { return id < sa->tunnel; }
+};
+
 control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
   control::IkeStatus out;
   out.spi_i = sa.spi_i;
@@ -75,7 +80,9 @@ control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
 
 }  // namespace
 
-control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std::span<const ike::SaInfo> sas) const {
+// `sas`: its own, the oldest first.
+control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
+                                              std::span<const ike::SaInfo* const> sas) const {
   control::TunnelStatus out;
   out.name = t.config.name;
   out.wanted = t.wanted == Wanted::Up ? "up" : t.wanted == Wanted::OnCall ? "on call" : "down";
@@ -85,8 +92,8 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t, std:
   for (const Prefix& p : t.config.routes) out.routes.push_back(p.to_string());
   bool trying = false;
   const ike::SaInfo* shown = nullptr;
-  for (const ike::SaInfo& sa : sas) {
-    if (sa.tunnel != t.id) continue;
+  for (const ike::SaInfo* own : sas) {
+    const ike::SaInfo& sa = *own;
     if (sa.state == ike::SaState::Handshake || sa.state == ike::SaState::Installing) trying = true;
     if (sa.state != ike::SaState::Established) continue;
     shown = &sa;  // the newest: ids grow
@@ -151,8 +158,16 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
   out.version = QANAT_VERSION;
   out.crypto = fmt::format("{}, packets by {}", crypto::library_version(), crypto::packet_backend_name());
   out.seconds_up = started_ ? seconds(now - *started_) : 0;
+  std::vector<const ike::SaInfo*> sorted;
+  sorted.reserve(sas.size());
+  for (const ike::SaInfo& sa : sas) sorted.push_back(&sa);
+  std::sort(sorted.begin(), sorted.end(), [](const ike::SaInfo* a, const ike::SaInfo* b) {
+    return std::pair{a->tunnel, a->id} < std::pair{b->tunnel, b->id};
+  });
+  out.tunnels.reserve(tunnels_.size());
   for (const Tunnel& t : tunnels_) {
-    control::TunnelStatus& status = out.tunnels.emplace_back(tunnel_status(now, t, sas));
+    const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), t.id, ByTunnel{});
+    control::TunnelStatus& status = out.tunnels.emplace_back(tunnel_status(now, t, std::span{first, last}));
     const auto ends = wall && t.certificates_end ? pki::expiry_warning(*t.certificates_end, *wall) : std::nullopt;
     if (ends) status.reason += (status.reason.empty() ? "" : "; ") + *ends;
   }

@@ -155,7 +155,7 @@ void IkeSa::handle_done(Instant now, const ipsec::Done& done) {
     } else {
       on_install_failed(now, done.status.error().detail);
     }
-  } else if (auto* own = std::get_if<OwnChild>(&active_);
+  } else if (auto* own = std::get_if<OwnChild>(&active());
              own != nullptr && own->stage == OwnChild::Stage::Spi && own->spi_request == done.request) {
     on_own_spi(now, done);
   } else if (peer_child_ && peer_child_->spi_request == done.request) {
@@ -175,7 +175,7 @@ void IkeSa::on_installed(Instant now, ChildSa& child, const ipsec::Done& done) {
   child.info.state = ChildState::Live;
   if (const auto* first = std::get_if<Installing>(&state_); first != nullptr && first->child == child.info.id) {
     on_first_installed(now, child);
-  } else if (const auto* own = std::get_if<OwnChild>(&active_);
+  } else if (const auto* own = std::get_if<OwnChild>(&active());
              own != nullptr && own->stage == OwnChild::Stage::Install && own->child == child.info.id) {
     on_own_installed(now, child);
   } else {
@@ -186,7 +186,7 @@ void IkeSa::on_installed(Instant now, ChildSa& child, const ipsec::Done& done) {
 void IkeSa::on_child_failed(Instant now, ChildSaId id, const std::string& why) {
   if (const auto* first = std::get_if<Installing>(&state_); first != nullptr && first->child == id) {
     on_install_failed(now, why);
-  } else if (const auto* own = std::get_if<OwnChild>(&active_);
+  } else if (const auto* own = std::get_if<OwnChild>(&active());
              own != nullptr && own->stage == OwnChild::Stage::Install && own->child == id) {
     on_own_install_failed(now, why);
   } else {

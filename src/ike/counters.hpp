@@ -59,7 +59,8 @@ namespace qanat::ike {
   X(path_probe, "requests sent on another path, because the one in use gave no answer")              \
   X(address_refused, "address updates of MOBIKE that were refused, by either side")                  \
   X(invalid_selectors_sent, "notices to peers whose packets are outside their traffic selectors")    \
-  X(invalid_selectors_received, "notices that packets of ours are outside their traffic selectors")
+  X(invalid_selectors_received, "notices that packets of ours are outside their traffic selectors")  \
+  X(keys_made_ahead, "key pairs made while there was nothing else to do, each for one handshake")
 
 enum class Counter : std::uint8_t {
 #define QANAT_X(name, help) name,

@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kMarkerSize = 4;
 constexpr std::uint64_t kShardMask = 0x3f;
+constexpr Duration kIdle = 5ms;  // without a datagram: time to make keys ahead
 
 }  // namespace
 
@@ -48,7 +49,8 @@ std::string to_string(Report::What what) {
 IkeEndpoint::IkeEndpoint(EndpointConfig config, Rng& rng)
     : config_(config),
       rng_(rng),
-      env_{config_, *this, rng_, counters_, actions_},
+      keys_(rng_),
+      env_{config_, *this, rng_, counters_, actions_, keys_},
       cookies_(rng_),
       half_open_(config_) {}
 
@@ -65,10 +67,16 @@ std::optional<Instant> IkeEndpoint::next_timeout() const {
   std::optional<Instant> next;
   if (!timeouts_.empty()) next = timeouts_.begin()->first;
   if (!duplicates_.empty() && (!next || duplicates_.begin()->first < *next)) next = duplicates_.begin()->first;
+  if (idle_at_ && (!next || *idle_at_ < *next)) next = idle_at_;
   return next;
 }
 
 void IkeEndpoint::handle_datagram(Instant now, const Path& arrived, ByteView payload) {
+  judge_datagram(now, arrived, payload);
+  if (!keys_.is_full()) idle_at_ = now + kIdle;
+}
+
+void IkeEndpoint::judge_datagram(Instant now, const Path& arrived, ByteView payload) {
   if (arrived.local.port == config_.nat_port) {
     if (payload.size() == 1 && payload[0] == 0xff) {
       counters_.add(Counter::keepalive);
@@ -213,7 +221,16 @@ IkeSa* IkeEndpoint::owner_of(ChildSaId child) {
   return found == sas_.end() ? nullptr : found->second.sa.get();
 }
 
+// What comes next waits for a few key pairs at most.
+void IkeEndpoint::make_keys_ahead(Instant now) {
+  constexpr int kPairs = 4;
+  idle_at_.reset();
+  for (int i = 0; i < kPairs && keys_.make_one(); ++i) counters_.add(Counter::keys_made_ahead);
+  if (!keys_.is_full()) idle_at_ = now + kIdle;
+}
+
 void IkeEndpoint::handle_timeout(Instant now) {
+  if (idle_at_ && *idle_at_ <= now) make_keys_ahead(now);
   while (!timeouts_.empty() && timeouts_.begin()->first <= now) {
     const std::uint64_t spi = timeouts_.begin()->second;
     sas_.at(spi).sa->handle_timeout(now);
@@ -224,25 +241,6 @@ void IkeEndpoint::handle_timeout(Instant now) {
     duplicates_.erase(duplicates_.begin());
     handle_duplicate(now, spi);
   }
-}
-
-void IkeEndpoint::set_tunnel(TunnelRef tunnel) {
-  TunnelRef& slot = tunnels_[tunnel->id];
-  if (slot) by_peer_[slot->peer].erase(slot->id);
-  by_peer_[tunnel->peer].insert(tunnel->id);
-  slot = std::move(tunnel);
-}
-
-void IkeEndpoint::remove_tunnel(Instant now, TunnelId tunnel) {
-  terminate(now, tunnel, "the tunnel was removed");
-  const auto found = tunnels_.find(tunnel);
-  if (found == tunnels_.end()) return;
-  const auto peers = by_peer_.find(found->second->peer);
-  peers->second.erase(tunnel);
-  if (peers->second.empty()) by_peer_.erase(peers);
-  tunnels_.erase(found);
-  contacted_.erase(tunnel);
-  memories_.erase(tunnel);
 }
 
 TunnelRef IkeEndpoint::current(TunnelId tunnel) const {

@@ -8,6 +8,7 @@
 // addresses, proposal, key exchange.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -69,10 +70,15 @@ class IkeEndpoint final : private TunnelDirectory {
   }
 
  private:
+  using InitKey = std::array<std::uint8_t, 16>;  // the first half of a SHA-256 of source and request
+  struct InitKeyHash {
+    std::size_t operator()(const InitKey& key) const { return static_cast<std::size_t>(load_be64(key.data())); }
+  };
+  [[nodiscard]] static InitKey init_key(const Path& arrived, ByteView datagram);
   struct Entry {
     std::unique_ptr<IkeSa> sa;
-    std::string init_key;            // of the IKE_SA_INIT request, as responder
-    std::optional<Instant> timeout;  // as it stands in timeouts_
+    std::optional<InitKey> init_key;  // of the IKE_SA_INIT request, as responder
+    std::optional<Instant> timeout;   // as it stands in timeouts_
     HalfOpenTable::Standing standing;
     bool announced = false;  // its establishment has been acted upon
     TunnelId tunnel;         // as it stands in by_tunnel_; 0 when not
@@ -88,6 +94,9 @@ class IkeEndpoint final : private TunnelDirectory {
   void succeed(std::uint64_t old, std::uint64_t heir) override;
   [[nodiscard]] TunnelMemory& memory(TunnelId tunnel) override { return memories_[tunnel]; }
 
+  void judge_datagram(Instant now, const Path& arrived, ByteView payload);
+  void make_keys_ahead(Instant now);
+  void forget_tunnel(TunnelId tunnel);
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
   [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
                                                               wire::ClearMessage message);
@@ -118,15 +127,18 @@ class IkeEndpoint final : private TunnelDirectory {
   Rng& rng_;
   Counters counters_;
   std::deque<Action> actions_;
+  crypto::KeyPool keys_;
+  std::optional<Instant> idle_at_;  // when nothing has come until then, keys are made ahead
   Env env_;
   CookieJar cookies_;
   std::map<TunnelId, TunnelRef> tunnels_;
   std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
+  std::map<std::string, std::set<TunnelId>> by_identities_;  // local and remote, as identity_key() has them
   std::vector<std::uint64_t> affected_;  // IKE SAs that another one has made or changed: to be touched with it
   std::set<TunnelId> contacted_;
   std::map<TunnelId, TunnelMemory> memories_;
-  std::unordered_map<std::uint64_t, Entry> sas_;                  // by our SPI
-  std::unordered_map<std::string, std::uint64_t> init_requests_;  // hash of source and request -> our SPI
+  std::unordered_map<std::uint64_t, Entry> sas_;                           // by our SPI
+  std::unordered_map<InitKey, std::uint64_t, InitKeyHash> init_requests_;  // -> our SPI
   std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;
   // IKE SAs that lose against another of their tunnel: whoever began one deletes it; if it does not, we do.

@@ -17,12 +17,14 @@ namespace {
 
 constexpr unsigned kMaxEasier = 2;  // a solved puzzle may be so many bits easier than today's
 
-std::string init_key(const Path& arrived, ByteView datagram) {
-  const auto hash = crypto::sha256({arrived.remote.address.bytes(), datagram});
-  return {hash.begin(), hash.end()};
-}
-
 }  // namespace
+
+IkeEndpoint::InitKey IkeEndpoint::init_key(const Path& arrived, ByteView datagram) {
+  const auto hash = crypto::sha256({arrived.remote.address.bytes(), datagram});
+  InitKey out;
+  std::copy_n(hash.begin(), out.size(), out.begin());
+  return out;
+}
 
 // Without keys, to whoever it may be: never more octets than were asked with, so that nobody gains by a forged source.
 void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads) {
@@ -168,7 +170,7 @@ void IkeEndpoint::handle_init_request(Instant now, const Path& arrived, ByteView
     counters_.add(Counter::wrong_role);  // our own request, reflected
     return;
   }
-  const std::string key = init_key(arrived, datagram);
+  const InitKey key = init_key(arrived, datagram);
   if (const auto known = init_requests_.find(key); known != init_requests_.end()) {
     sas_.at(known->second).sa->repeat_init_response(arrived);
     return;
@@ -218,7 +220,10 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   // The identity is not known yet: the first tunnel whose choice is hybrid decides, else the first that accepts.
   std::optional<ipsec::ChosenIke> chosen;
   std::string why;
+  const TunnelConfig* judged = nullptr;  // what holds for it holds for those with the same proposals
   for (const TunnelRef& t : fitting) {
+    if (judged != nullptr && judged->pq == t->pq && judged->ike == t->ike) continue;
+    judged = t.get();
     auto choice = ipsec::choose_ike(offered, t->ike, rules_of(*t));
     if (!choice) {
       if (why.empty()) why = fmt::format("tunnel {}: {}: {}", t->name, choice.error().where, choice.error().detail);
@@ -245,7 +250,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
     answer_notify(arrived, header, NotifyType::INVALID_SYNTAX);
     return std::nullopt;
   }
-  auto reply = crypto::respond(chosen->ke, ke.data, rng_);
+  auto reply = env_.keys.respond(chosen->ke, ke.data);
   if (!reply) {
     counters_.add(Counter::bad_key_exchange);  // RFC 6989 2.5: drop; an attacker could have sent it
     return std::nullopt;
@@ -254,8 +259,13 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   out.datagram = to_bytes(datagram);
   out.header = header;
   out.chosen = *chosen;
+  judged = nullptr;
+  bool accepts = false;
   for (const TunnelRef& t : fitting) {
-    if (ipsec::choose_ike(ipsec::accept_ike(*chosen), t->ike, rules_of(*t))) out.candidates.push_back(t);
+    if (judged == nullptr || judged->pq != t->pq || judged->ike != t->ike)
+      accepts = ipsec::choose_ike(ipsec::accept_ike(*chosen), t->ike, rules_of(*t)).has_value();
+    judged = t.get();
+    if (accepts) out.candidates.push_back(t);
   }
   out.ke = std::move(*reply);
   out.payloads = std::move(message.payloads);

@@ -11,12 +11,53 @@ namespace {
 // How long the side that began a superfluous IKE SA has to delete it before the other does.
 constexpr Duration kDuplicatePatience = 10s;
 
+// Identities that match have the same key; distinguished names, which match in several spellings, share one.
+std::string identity_key(const TunnelConfig& tunnel) {
+  std::string out;
+  for (const wire::Identity* id : {&tunnel.local_id, &tunnel.remote_id}) {
+    out += static_cast<char>(id->type);
+    if (id->type == wire::IdType::ID_DER_ASN1_DN) continue;
+    for (const std::uint8_t octet : id->data)
+      out += static_cast<char>(octet >= 'A' && octet <= 'Z' ? octet - 'A' + 'a' : octet);
+    out += '\0';
+  }
+  return out;
+}
+
 }  // namespace
+
+void IkeEndpoint::set_tunnel(TunnelRef tunnel) {
+  forget_tunnel(tunnel->id);
+  by_peer_[tunnel->peer].insert(tunnel->id);
+  by_identities_[identity_key(*tunnel)].insert(tunnel->id);
+  const TunnelId id = tunnel->id;
+  tunnels_[id] = std::move(tunnel);
+}
+
+void IkeEndpoint::forget_tunnel(TunnelId tunnel) {
+  const auto found = tunnels_.find(tunnel);
+  if (found == tunnels_.end()) return;
+  const auto peers = by_peer_.find(found->second->peer);
+  peers->second.erase(tunnel);
+  if (peers->second.empty()) by_peer_.erase(peers);
+  const auto alike = by_identities_.find(identity_key(*found->second));
+  alike->second.erase(tunnel);
+  if (alike->second.empty()) by_identities_.erase(alike);
+  tunnels_.erase(found);
+}
+
+void IkeEndpoint::remove_tunnel(Instant now, TunnelId tunnel) {
+  terminate(now, tunnel, "the tunnel was removed");
+  if (!tunnels_.contains(tunnel)) return;
+  forget_tunnel(tunnel);
+  contacted_.erase(tunnel);
+  memories_.erase(tunnel);
+}
 
 void IkeEndpoint::remove(std::uint64_t spi) {
   const auto found = sas_.find(spi);
   const Entry& entry = found->second;
-  if (!entry.init_key.empty()) init_requests_.erase(entry.init_key);
+  if (entry.init_key) init_requests_.erase(*entry.init_key);
   if (const auto list = by_tunnel_.find(entry.tunnel); list != by_tunnel_.end()) {
     list->second.erase(spi);
     if (list->second.empty()) by_tunnel_.erase(list);
@@ -60,6 +101,7 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
     entry.announced = true;
     on_established(now, sa);
   }
+  sa.settle();
   half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
   if (sa.is_closed()) {
@@ -147,10 +189,12 @@ bool IkeEndpoint::claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking
   if (std::any_of(sas.begin(), sas.end(),
                   [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); }))
     return false;
-  const bool shared = std::any_of(tunnels_.begin(), tunnels_.end(), [&](const auto& other) {
-    return other.first != tunnel.id && other.second->local_id.matches(tunnel.local_id) &&
-           other.second->remote_id.matches(tunnel.remote_id);
-  });
+  const auto alike = by_identities_.find(identity_key(tunnel));
+  const bool shared =
+      alike != by_identities_.end() && std::any_of(alike->second.begin(), alike->second.end(), [&](TunnelId other) {
+        const TunnelConfig& t = *tunnels_.at(other);
+        return other != tunnel.id && t.local_id.matches(tunnel.local_id) && t.remote_id.matches(tunnel.remote_id);
+      });
   return !shared && contacted_.insert(tunnel.id).second;
 }
 

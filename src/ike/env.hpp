@@ -8,6 +8,7 @@
 
 #include "base/rng.hpp"
 #include "crypto/key_exchange.hpp"
+#include "crypto/key_pool.hpp"
 #include "ike/actions.hpp"
 #include "ike/config.hpp"
 #include "ike/counters.hpp"
@@ -28,6 +29,7 @@ struct Env {
   Rng& rng;
   Counters& counters;
   std::deque<Action>& actions;
+  crypto::KeyPool& keys;  // for IKE_SA_INIT and IKE_INTERMEDIATE; rekeys have time
   std::uint64_t next_request = 1;
   std::uint64_t next_child = 1;
   // Which IKE SA, by our SPI, awaits an answer of the packet path, or owns a Child SA.

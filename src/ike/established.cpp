@@ -39,15 +39,33 @@ void IkeSa::become_established(Instant now) {
   since_ = now;
   origin_ = {context_.spi_i, initiator_, now};
   last_heard_ = now;
-  init_request_.clear();
-  init_response_.clear();
-  earlier_init_requests_.clear();
-  int_auth_i_ = {};
-  int_auth_r_ = {};
+  forget_handshake();
   // Within its time as a rekey is: by one side first, and not by many tunnels at once.
   const auto percent = static_cast<std::int64_t>(initiator_ ? 90 + env_.rng.below(7) : 100);
   if (tunnel_->reauth > 0s) timers_.set(Timer::Reauth, now + tunnel_->reauth / 100 * percent);
   start_timers(now);
+}
+
+// An established IKE SA may stand for months beside many thousand others: it keeps what it will use.
+void IkeSa::forget_handshake() {
+  init_request_ = {};
+  init_response_ = {};
+  earlier_init_requests_ = {};
+  other_answers_ = {};
+  candidates_ = {};
+  rivals_ = {};
+  int_auth_i_ = {};
+  int_auth_r_ = {};
+  context_.nonce_i = {};
+  context_.nonce_r = {};
+  auth_solution_ = {};
+  classical_reason_ = {};
+  agreed_ = agreed_.for_heir();
+  // The ciphers have their own; SK_d makes all that is to come.
+  KeySet last;
+  last.sk_d = std::move(keys_.sk_d);
+  keys_ = std::move(last);
+  handshake_.shrink_to_fit();
 }
 
 void IkeSa::start_timers(Instant now) {
@@ -143,7 +161,7 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
   }
   if (delete_ike) {
     // Our own rekey is forgotten (RFC 7296 2.25.2); the peer's, if it has made its IKE SA already, takes over.
-    if (const auto* own = std::get_if<OwnIke>(&active_); own != nullptr && own->rival && own->rival->spi != 0) {
+    if (const auto* own = std::get_if<OwnIke>(&active()); own != nullptr && own->rival && own->rival->spi != 0) {
       IkeSa* rival = env_.tunnels.find_sa(own->rival->spi);
       if (rival != nullptr && !rival->is_closed()) {
         bequeath(now, *rival);
@@ -175,9 +193,9 @@ void IkeSa::on_delete_children(Instant now, const std::vector<ipsec::EspSpi>& th
       note_unknown_delete(spi);
       continue;
     }
-    const auto* deleting = std::get_if<task::DeleteChild>(&active_);
+    const auto* deleting = std::get_if<task::DeleteChild>(&active());
     if (deleting == nullptr || deleting->child != child->info.id) ours.push_back(child->info.spi_in);
-    if (auto* own = std::get_if<OwnChild>(&active_);
+    if (auto* own = std::get_if<OwnChild>(&active());
         own != nullptr && own->stage == OwnChild::Stage::Install && own->child == child->info.id) {
       own->deleted.push_back(spi);  // it goes when the packet path has taken it, and our request is over
       continue;
@@ -224,7 +242,7 @@ void IkeSa::note_invalid_selectors(Instant now, const wire::Payloads& payloads) 
 // It may be of the Child SA that the answer to our CREATE_CHILD_SA is about, which this DELETE has overtaken.
 void IkeSa::note_unknown_delete(ipsec::EspSpi spi) {
   constexpr std::size_t kMaxRemembered = 16;
-  auto* own = std::get_if<OwnChild>(&active_);
+  auto* own = std::get_if<OwnChild>(&active());
   if (own == nullptr || (own->stage != OwnChild::Stage::Create && own->stage != OwnChild::Stage::Followup)) return;
   if (own->deleted.size() < kMaxRemembered) own->deleted.push_back(spi);
 }

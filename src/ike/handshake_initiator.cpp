@@ -44,7 +44,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
 }
 
 Status IkeSa::send_init(Instant now, AwaitInit& state, KeId group) {
-  QANAT_ASSIGN(auto ke, crypto::KeyExchange::create(group, env_.rng));
+  QANAT_ASSIGN(auto ke, env_.keys.create(group));
   state.attempts.push_back({{}, std::move(ke)});
   resend_init(now, state);
   return {};
@@ -264,7 +264,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
   const std::vector<KeId> rounds = chosen_->rounds();
   if (rounds_done == rounds.size() && begin_auth_puzzle(now, rounds_done)) return;
   if (rounds_done < rounds.size()) {
-    auto ke = crypto::KeyExchange::create(rounds[rounds_done], env_.rng);
+    auto ke = env_.keys.create(rounds[rounds_done]);
     if (!ke) return fail_attempt(ke.error().detail);
     const wire::Payloads payloads{wire::KePayload{rounds[rounds_done], to_bytes((*ke)->public_value())}};
     state_ = AwaitIntermediate{rounds_done, std::move(*ke)};

@@ -14,8 +14,6 @@ using wire::NotifyPayload;
 using wire::NotifyType;
 using wire::PayloadType;
 
-namespace {}  // namespace
-
 Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
                                               const Path& path, InitRequest request) {
   std::unique_ptr<IkeSa> sa{new IkeSa(env, id, false)};
@@ -106,7 +104,7 @@ void IkeSa::on_intermediate_request(Instant now, Verified message) {
   if (ke->method != expected) {
     return refuse(fmt::format("sent {} where {} was agreed", to_string(ke->method), to_string(expected)));
   }
-  auto reply = crypto::respond(expected, ke->data, env_.rng);
+  auto reply = env_.keys.respond(expected, ke->data);
   if (!reply) {
     return refuse(fmt::format("its {} value is invalid: {}", to_string(expected), reply.error().detail));
   }

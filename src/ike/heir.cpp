@@ -48,6 +48,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->context_.prf = plan.chosen.prf;
   const SecretBytes seed = plan.rounds->seed(plan.nonce_i, plan.nonce_r);
   sa->install_keys(derive_rekeyed_keys(context_.prf, keys_.sk_d, seed, sa->context_));
+  sa->forget_handshake();
   if (const auto at = timers_.at(Timer::Reauth)) sa->timers_.set(Timer::Reauth, *at);
   sa->state_ = Superseded{};
   sa->timers_.set(Timer::Linger, now + kDeletePatience);
@@ -88,7 +89,7 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   heir.next_selectors_report_ = next_selectors_report_;
   env_.tunnels.succeed(our_spi(), heir.our_spi());
   inherit_path(heir);
-  if (const auto* asked = std::get_if<AddressExchange>(&active_))
+  if (const auto* asked = std::get_if<AddressExchange>(&active()))
     heir.tasks_.enqueue(task::AddressTask{asked->what}, now);
   const bool weakened = heir.verdict_.hybrid && heir.verdict_.inherited && !verdict_.inherited;
   heir.timers_.stop(Timer::Linger);
@@ -108,7 +109,7 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
 // Our own rekey is not answered yet, and the peer goes on in the IKE SA that its rekey made: it has decided.
 void IkeSa::claim_inheritance(Instant now) {
   IkeSa* old = env_.tunnels.find_sa(std::exchange(rival_of_, 0));
-  const auto* own = old != nullptr ? std::get_if<OwnIke>(&old->active_) : nullptr;
+  const auto* own = old != nullptr ? std::get_if<OwnIke>(&old->active()) : nullptr;
   if (own == nullptr || !own->rival || own->rival->spi != our_spi()) return;
   old->bequeath(now, *this);
   old->become_superseded(now);

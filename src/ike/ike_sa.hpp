@@ -7,15 +7,14 @@
 //
 // The handshake is a variant of small states, each consumed when the next one is made. Two exchange slots stand beside
 // it: our outstanding request, and the peer's last request with the response that we gave to it. Once established, what
-// we ask the peer comes from a queue of tasks, one at a time; the one under way is active_.
+// we ask the peer comes from a queue of tasks, one at a time; the one under way is active().
 #pragma once
 
-#include <deque>
 #include <memory>
 #include <optional>
-#include <unordered_map>
 #include <variant>
 
+#include "base/boxed.hpp"
 #include "base/rng.hpp"
 #include "base/timer_table.hpp"
 #include "crypto/key_exchange.hpp"
@@ -77,6 +76,8 @@ class IkeSa {
   [[nodiscard]] bool initial_contact_received() const { return initial_contact_received_; }
   [[nodiscard]] const wire::Identity& peer_id() const { return peer_id_; }
   [[nodiscard]] std::optional<Instant> next_timeout() const;
+  // Gives back memory that nothing needs at the moment. After every input.
+  void settle();
 
   // `message` was parsed from `datagram` (without the marker), which is addressed to our_spi().
   void handle_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
@@ -287,6 +288,8 @@ class IkeSa {
   [[nodiscard]] ipsec::OuterPath outer_path() const;
 
   // tasks.cpp: our requests after the handshake
+  [[nodiscard]] Active& active();
+  [[nodiscard]] const Active& active() const;
   void pump(Instant now);
   [[nodiscard]] bool can_start_task() const;
   void start_task(Instant now, QueuedTask task);
@@ -355,6 +358,7 @@ class IkeSa {
 
   // established.cpp
   void become_established(Instant now);
+  void forget_handshake();
   void start_timers(Instant now);
   void on_informational_request(Instant now, Verified message);
   void on_deleting_response(Instant now, const Verified& message);
@@ -442,9 +446,9 @@ class IkeSa {
   std::vector<ExchangeRecord> handshake_;
   ChildSas children_;
   TaskQueue tasks_;
-  Active active_;
-  std::uint64_t rival_of_ = 0;  // our SPI of the IKE SA that the peer's rekey made this from, while ours is open
-  std::optional<PeerChild> peer_child_;  // its request is being worked on
+  Boxed<Active> task_;           // active()
+  std::uint64_t rival_of_ = 0;   // our SPI of the IKE SA that the peer's rekey made this from, while ours is open
+  Boxed<PeerChild> peer_child_;  // its request is being worked on
   std::vector<Parked> parked_;
   bool more_selectors_ = false;          // ADDITIONAL_TS_POSSIBLE came
   std::optional<Instant> next_acquire_;  // packets ask for Child SAs no sooner

@@ -183,7 +183,7 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   std::optional<OwnIke> rekey;
   if (is_established()) {
     timers_ = {};
-    if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && outstanding_) rekey = std::move(*own);
+    if (auto* own = std::get_if<OwnIke>(&active()); own != nullptr && outstanding_) rekey = std::move(*own);
     drop_tasks();
     if (ending == Ending::AtOnce) remove_children();
     retire_children(now);

@@ -281,7 +281,7 @@ void IkeSa::start_address_task(Instant now, AddressExchange::What what) {
     mobike_.announced = additional_addresses();
   }
   payloads.emplace_back(notify(NotifyType::COOKIE2, exchange.cookie));
-  active_ = std::move(exchange);
+  active() = std::move(exchange);
   send_request(now, ExchangeType::INFORMATIONAL, payloads);
 }
 

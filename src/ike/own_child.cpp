@@ -32,7 +32,7 @@ bool is_deleted(const OwnChild& own, const ChildSa& child) {
 
 void IkeSa::create_child(Instant now) {
   if (!is_established()) return;
-  if (const auto* own = std::get_if<OwnChild>(&active_); own != nullptr && !own->old) return;  // under way
+  if (const auto* own = std::get_if<OwnChild>(&active()); own != nullptr && !own->old) return;  // under way
   // Both sides may want it at the same moment, and one is enough: the responder gives way.
   tasks_.enqueue(task::CreateChild{}, initiator_ ? now : now + kGivingWay);
   pump(now);
@@ -76,13 +76,13 @@ void IkeSa::begin_own_child(Instant now, QueuedTask task, std::optional<ChildSaI
   own.memory = env_.tunnels.memory(tunnel_->id);
   own.spi_request = new_request();
   env_.actions.emplace_back(PlaneCommand{ipsec::ReserveSpi{own.spi_request, tunnel_->id}});
-  active_ = std::move(own);
+  active() = std::move(own);
   timers_.set(Timer::OwnSpi, now + kPlanePatience);
 }
 
 void IkeSa::on_own_spi(Instant now, const ipsec::Done& done) {
   timers_.stop(Timer::OwnSpi);
-  OwnChild own = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
+  OwnChild own = std::get<OwnChild>(std::exchange(active(), std::monostate{}));
   if (!done.status) {
     env_.counters.add(Counter::plane_refused);
     return end_own(now, std::move(own), true);
@@ -102,8 +102,8 @@ void IkeSa::on_own_spi(Instant now, const ipsec::Done& done) {
     own.local_ts.insert(own.local_ts.end(), tunnel_->local_ts.begin(), tunnel_->local_ts.end());
     own.remote_ts.insert(own.remote_ts.end(), tunnel_->remote_ts.begin(), tunnel_->remote_ts.end());
   }
-  active_ = std::move(own);
-  send_own_create(now, std::get<OwnChild>(active_));
+  active() = std::move(own);
+  send_own_create(now, std::get<OwnChild>(active()));
 }
 
 void IkeSa::send_own_create(Instant now, OwnChild& own) {
@@ -125,7 +125,7 @@ void IkeSa::send_own_create(Instant now, OwnChild& own) {
   if (const auto id = first_ke(proposals)) {
     auto ke = crypto::KeyExchange::create(*id, env_.rng);
     if (!ke) {
-      OwnChild taken = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
+      OwnChild taken = std::get<OwnChild>(std::exchange(active(), std::monostate{}));
       return end_own(now, std::move(taken), true);
     }
     own.ke = std::move(*ke);
@@ -201,8 +201,8 @@ void IkeSa::on_own_refused(Instant now, OwnChild own, const NotifyPayload& error
     } else {
       memory.pfs = Pfs::None;
     }
-    active_ = std::move(own);
-    return send_own_create(now, std::get<OwnChild>(active_));
+    active() = std::move(own);
+    return send_own_create(now, std::get<OwnChild>(active()));
   }
   switch (error.type) {
     case NotifyType::CHILD_SA_NOT_FOUND: {
@@ -277,14 +277,14 @@ void IkeSa::on_own_created(Instant now, OwnChild own, const Verified& message) {
   if (own.ke) {
     if (ke == nullptr || ke->method != own.ke->id() || chosen->ke != own.ke->id()) {
       env_.counters.add(Counter::bad_key_exchange);
-      active_ = std::move(own);
+      active() = std::move(own);
       return close(now, fmt::format("{} answered CREATE_CHILD_SA with another key exchange than ours", peer_text()));
     }
     auto secret = own.ke->finish(ke->data);
     if (!secret) {
       // No notification about a bad response; the IKE SA is deleted by an exchange of its own (RFC 6989 2.5).
       env_.counters.add(Counter::bad_key_exchange);
-      active_ = std::move(own);
+      active() = std::move(own);
       return close(now, fmt::format("the {} value of {} is invalid: {}", to_string(chosen->ke.value_or(KeId::NONE)),
                                     peer_text(), secret.error().detail));
     }
@@ -318,7 +318,7 @@ void IkeSa::on_own_followup(Instant now, OwnChild own, const Verified& message) 
                     : Result<SecretBytes>{fail(ErrorKind::PeerMisbehaved, "IKE_FOLLOWUP_KE", "has no such KE payload")};
   if (!secret) {
     env_.counters.add(Counter::bad_key_exchange);
-    active_ = std::move(own);
+    active() = std::move(own);
     return close(
         now, fmt::format("the {} value of {} is invalid: {}", to_string(expected), peer_text(), secret.error().detail));
   }
@@ -343,7 +343,7 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
     const wire::Payloads request{
         wire::KePayload{own.ke->id(), to_bytes(own.ke->public_value())},
         NotifyPayload{wire::ProtocolId::None, {}, NotifyType::ADDITIONAL_KEY_EXCHANGE, link->data}};
-    active_ = std::move(own);
+    active() = std::move(own);
     return send_request(now, ExchangeType::IKE_FOLLOWUP_KE, request);
   }
   // The peer has deleted it before we knew of it: it is not made. What it was to succeed is rekeyed another time.
@@ -356,12 +356,12 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
   ChildPlan plan{own.chosen, std::exchange(own.spi, 0), own.local_ts, own.remote_ts, own.old};
   own.stage = OwnChild::Stage::Install;
   own.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Us, child_verdict(own.rounds)).info.id;
-  active_ = std::move(own);
+  active() = std::move(own);
 }
 
 // Make before break (rules.md "Rekey without loss"): the new SA carries, then the old one is deleted at once.
 void IkeSa::on_own_installed(Instant now, ChildSa& child) {
-  OwnChild own = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
+  OwnChild own = std::get<OwnChild>(std::exchange(active(), std::monostate{}));
   ChildSa* old = own.old ? find_child(*own.old) : nullptr;
   if (is_deleted(own, child)) {
     retire_child(now, child, {});
@@ -380,7 +380,7 @@ void IkeSa::on_own_installed(Instant now, ChildSa& child) {
 }
 
 void IkeSa::on_own_install_failed(Instant now, const std::string& why) {
-  OwnChild own = std::get<OwnChild>(std::exchange(active_, std::monostate{}));
+  OwnChild own = std::get<OwnChild>(std::exchange(active(), std::monostate{}));
   env_.counters.add(Counter::plane_refused);
   report(Report::What::Hint, fmt::format("the packet path refused the keys of a new Child SA: {}", why));
   if (ChildSa* child = find_child(own.child); child != nullptr && is_deleted(own, *child)) {

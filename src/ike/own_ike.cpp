@@ -47,7 +47,7 @@ void IkeSa::send_own_ike(Instant now, OwnIke own) {
   own.ke = std::move(*ke);
   const wire::Payloads payloads{with_ike_spi(own.offer, own.spi), wire::NoncePayload{own.nonce_i},
                                 wire::KePayload{own.group, to_bytes(own.ke->public_value())}};
-  active_ = std::move(own);
+  active() = std::move(own);
   send_request(now, ExchangeType::CREATE_CHILD_SA, payloads);
 }
 
@@ -135,7 +135,7 @@ void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message
     const wire::Payloads request{
         wire::KePayload{own.ke->id(), to_bytes(own.ke->public_value())},
         NotifyPayload{wire::ProtocolId::None, {}, NotifyType::ADDITIONAL_KEY_EXCHANGE, link->data}};
-    active_ = std::move(own);
+    active() = std::move(own);
     return send_request(now, ExchangeType::IKE_FOLLOWUP_KE, request);
   }
   IkeSa& heir =

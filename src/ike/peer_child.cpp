@@ -95,7 +95,7 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
   if (!sa->proposals.empty() && sa->proposals.front().protocol == wire::ProtocolId::IKE) {
     return on_rekey_ike_request(now, message);
   }
-  if (std::holds_alternative<OwnIke>(active_) || peer_rekeys_ike()) return temporary();
+  if (std::holds_alternative<OwnIke>(active()) || peer_rekeys_ike()) return temporary();
 
   PeerChild peer;
   peer.exchange = kExchange;
@@ -113,7 +113,7 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     }
     // It is about to go, or has a successor already; or our own rekey of it has gone too far to be undone.
     if (old->info.state == ChildState::Deleting || old->info.state == ChildState::Rekeyed) return temporary();
-    if (const auto* own = std::get_if<OwnChild>(&active_);
+    if (const auto* own = std::get_if<OwnChild>(&active());
         own != nullptr && own->old == old->info.id &&
         (own->stage == OwnChild::Stage::Followup || own->stage == OwnChild::Stage::Install))
       return temporary();
@@ -207,7 +207,7 @@ void IkeSa::on_peer_spi(Instant now, const ipsec::Done& done) {
   answer.emplace_back(wire::TsPayload{PayloadType::TSr, peer.local_ts});
   peer.answer = std::move(answer);
   // Both rekey the same: whose SA stays is decided when our own answer comes.
-  if (auto* own = std::get_if<OwnChild>(&active_);
+  if (auto* own = std::get_if<OwnChild>(&active());
       own != nullptr && own->old && own->old == peer.old && own->stage == OwnChild::Stage::Create)
     own->rival = Rival{lower_nonce(peer.nonce_i, peer.nonce_r), std::nullopt};
   next_peer_step(now, std::move(peer));
@@ -278,7 +278,7 @@ void IkeSa::on_peer_installed(Instant now, ChildSa& child) {
   const bool succeeds = old != nullptr && old->carries();
   child.awaits_inbound = succeeds;
   child.unconfirmed = true;
-  if (auto* own = std::get_if<OwnChild>(&active_); own != nullptr && own->rival && own->old == peer.old) {
+  if (auto* own = std::get_if<OwnChild>(&active()); own != nullptr && own->rival && own->old == peer.old) {
     own->rival->child = id;
   } else if (succeeds) {
     old->info.state = ChildState::Rekeyed;
@@ -296,7 +296,7 @@ void IkeSa::on_peer_install_failed(Instant now, const std::string& why) {
   PeerChild peer = std::move(*peer_child_);
   peer_child_.reset();
   remove_child(peer.child, {});
-  if (auto* own = std::get_if<OwnChild>(&active_); own != nullptr && own->old == peer.old) own->rival.reset();
+  if (auto* own = std::get_if<OwnChild>(&active()); own != nullptr && own->old == peer.old) own->rival.reset();
   refuse_create(now, peer.exchange, NotifyType::TEMPORARY_FAILURE, Counter::plane_refused,
                 fmt::format("no Child SA: the packet path refused the keys: {}", why));
 }

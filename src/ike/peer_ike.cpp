@@ -39,9 +39,9 @@ void IkeSa::on_rekey_ike_request(Instant now, const Verified& message) {
   const auto& offered = *wire::find<wire::SaPayload>(message.payloads);
   const auto* nonce = wire::find<wire::NoncePayload>(message.payloads);
   const auto* ke = wire::find<wire::KePayload>(message.payloads);
-  const auto* own = std::get_if<OwnIke>(&active_);
+  const auto* own = std::get_if<OwnIke>(&active());
   // We are creating, rekeying or closing a Child SA, or our own rekey has gone too far to be undone.
-  if (std::holds_alternative<OwnChild>(active_) || std::holds_alternative<task::DeleteChild>(active_) ||
+  if (std::holds_alternative<OwnChild>(active()) || std::holds_alternative<task::DeleteChild>(active()) ||
       (own != nullptr && own->stage == OwnIke::Stage::Followup))
     return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure, {});
   for (Parked& p : parked_) p.deadline = now;  // the peer has given up what it began before
@@ -81,7 +81,7 @@ void IkeSa::on_rekey_ike_request(Instant now, const Verified& message) {
   peer.rounds.begin(chosen->ke, chosen->rounds());
   peer.rounds.add(std::move(reply->secret));
   // Both rekey: whose IKE SA stays is decided when our own answer comes.
-  if (auto* mine = std::get_if<OwnIke>(&active_)) mine->rival = IkeRival{lower_nonce(peer.nonce_i, peer.nonce_r), 0};
+  if (auto* mine = std::get_if<OwnIke>(&active())) mine->rival = IkeRival{lower_nonce(peer.nonce_i, peer.nonce_r), 0};
   wire::Payloads answer{with_ike_spi(ipsec::accept_ike(peer.chosen), peer.spi), wire::NoncePayload{peer.nonce_r},
                         wire::KePayload{ke->method, std::move(reply->public_value)}};
   next_peer_ike_step(now, std::move(peer), std::move(answer));
@@ -89,8 +89,8 @@ void IkeSa::on_rekey_ike_request(Instant now, const Verified& message) {
 
 void IkeSa::on_ike_followup(Instant now, PeerIke peer, const wire::KePayload* ke) {
   constexpr ExchangeType kExchange = ExchangeType::IKE_FOLLOWUP_KE;
-  const auto* own = std::get_if<OwnIke>(&active_);
-  if (std::holds_alternative<OwnChild>(active_) || std::holds_alternative<task::DeleteChild>(active_) ||
+  const auto* own = std::get_if<OwnIke>(&active());
+  if (std::holds_alternative<OwnChild>(active()) || std::holds_alternative<task::DeleteChild>(active()) ||
       (own != nullptr && own->stage == OwnIke::Stage::Followup))
     return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure, {});
   const KeId expected = peer.rounds.next();
@@ -118,7 +118,7 @@ void IkeSa::next_peer_ike_step(Instant now, PeerIke peer, wire::Payloads answer)
   if (is_closed()) return;
   IkeSa& heir =
       make_heir(now, {WhoBegan::Peer, peer.spi, peer.peer_spi, peer.chosen, peer.nonce_i, peer.nonce_r, &peer.rounds});
-  if (auto* own = std::get_if<OwnIke>(&active_); own != nullptr && own->rival) {
+  if (auto* own = std::get_if<OwnIke>(&active()); own != nullptr && own->rival) {
     own->rival->spi = heir.our_spi();
     heir.rival_of_ = our_spi();
     return;

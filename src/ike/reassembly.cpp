@@ -9,63 +9,62 @@ namespace qanat::ike {
 
 FragmentVerdict Reassembly::check(std::uint32_t message_id, const wire::EncryptedPart& part) const {
   if (part.total_fragments > kMaxTotalFragments) return FragmentVerdict::TooLarge;
-  if (parts_.empty() || message_id != message_id_ || part.total_fragments > total_) return FragmentVerdict::Stored;
-  if (part.total_fragments < total_) return FragmentVerdict::Stale;
-  return parts_.contains(part.fragment_number) ? FragmentVerdict::Duplicate : FragmentVerdict::Stored;
+  if (!partial_ || message_id != partial_->message_id || part.total_fragments > partial_->total)
+    return FragmentVerdict::Stored;
+  if (part.total_fragments < partial_->total) return FragmentVerdict::Stale;
+  return partial_->parts.contains(part.fragment_number) ? FragmentVerdict::Duplicate : FragmentVerdict::Stored;
 }
 
 FragmentVerdict Reassembly::add(Instant now, std::uint32_t message_id, const wire::EncryptedPart& part,
                                 ByteView datagram, Bytes plaintext, Duration patience) {
   const FragmentVerdict verdict = check(message_id, part);
   if (verdict != FragmentVerdict::Stored) return verdict;
-  if (message_id != message_id_ || part.total_fragments > total_) clear();
-  if (parts_.empty()) {
-    message_id_ = message_id;
-    total_ = part.total_fragments;
-    deadline_ = now + patience;
-  }
-  if (octets_ + plaintext.size() > limit_) {
+  if (partial_ && (message_id != partial_->message_id || part.total_fragments > partial_->total)) clear();
+  if (stored_octets() + plaintext.size() > limit_) {
     clear();
     return FragmentVerdict::TooLarge;
   }
-  octets_ += plaintext.size();
-  wire_octets_ += static_cast<std::uint32_t>(datagram.size());
-  largest_ = std::max(largest_, static_cast<std::uint32_t>(datagram.size()));
-  if (part.fragment_number == 1) {
-    first_datagram_ = to_bytes(datagram.first(part.associated_size));
-    first_ = part;
-    first_.body = {};
-    first_hash_ = crypto::sha256({datagram});
+  if (!partial_) {
+    Partial& fresh = partial_.emplace();
+    fresh.message_id = message_id;
+    fresh.total = part.total_fragments;
+    fresh.deadline = now + patience;
   }
-  parts_.emplace(part.fragment_number, std::move(plaintext));
-  return parts_.size() == total_ ? FragmentVerdict::Complete : FragmentVerdict::Stored;
+  Partial& p = *partial_;
+  p.octets += plaintext.size();
+  p.wire_octets += static_cast<std::uint32_t>(datagram.size());
+  p.largest = std::max(p.largest, static_cast<std::uint32_t>(datagram.size()));
+  if (part.fragment_number == 1) {
+    p.first_datagram = to_bytes(datagram.first(part.associated_size));
+    p.first = part;
+    p.first.body = {};
+    p.first_hash = crypto::sha256({datagram});
+  }
+  p.parts.emplace(part.fragment_number, std::move(plaintext));
+  return p.parts.size() == p.total ? FragmentVerdict::Complete : FragmentVerdict::Stored;
 }
 
 Reassembly::Complete Reassembly::take() {
-  ensure(parts_.size() == total_ && total_ != 0, "a message is taken when it is complete");
+  ensure(partial_ && partial_->parts.size() == partial_->total, "a message is taken when it is complete");
+  Partial& p = *partial_;
   Complete out;
-  out.first_inner = first_.first_inner;
-  out.first = first_;
-  out.first_datagram = std::move(first_datagram_);
-  out.total = total_;
-  out.octets = wire_octets_;
-  out.largest = largest_;
-  out.first_hash = first_hash_;
-  out.plaintext.reserve(octets_);
-  for (const auto& [number, part] : parts_) append(out.plaintext, part);
+  out.first_inner = p.first.first_inner;
+  out.first = p.first;
+  out.first_datagram = std::move(p.first_datagram);
+  out.total = p.total;
+  out.octets = p.wire_octets;
+  out.largest = p.largest;
+  out.first_hash = p.first_hash;
+  out.plaintext.reserve(p.octets);
+  for (const auto& [number, text] : p.parts) append(out.plaintext, text);
   clear();
   return out;
 }
 
 void Reassembly::clear() {
-  for (auto& [number, part] : parts_) wipe(part);
-  parts_.clear();
-  first_datagram_.clear();
-  first_ = {};
-  total_ = 0;
-  octets_ = 0;
-  wire_octets_ = 0;
-  largest_ = 0;
+  if (!partial_) return;
+  for (auto& [number, part] : partial_->parts) wipe(part);
+  partial_.reset();
 }
 
 }  // namespace qanat::ike

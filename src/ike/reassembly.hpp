@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 
+#include "base/boxed.hpp"
 #include "base/time.hpp"
 #include "wire/message.hpp"
 
@@ -44,24 +45,27 @@ class Reassembly {
   // After FragmentVerdict::Complete: the message; the reassembly is empty again.
   [[nodiscard]] Complete take();
   void clear();
-  [[nodiscard]] bool empty() const { return parts_.empty(); }
+  [[nodiscard]] bool empty() const { return !partial_; }
   [[nodiscard]] std::optional<Instant> deadline() const {
-    return parts_.empty() ? std::nullopt : std::optional{deadline_};
+    return partial_ ? std::optional{partial_->deadline} : std::nullopt;
   }
-  [[nodiscard]] std::size_t stored_octets() const { return octets_; }
+  [[nodiscard]] std::size_t stored_octets() const { return partial_ ? partial_->octets : 0; }
 
  private:
+  struct Partial {  // of a message that is arriving; it has one fragment at least
+    std::uint32_t message_id = 0;
+    std::uint16_t total = 0;
+    Instant deadline;
+    std::size_t octets = 0;
+    std::map<std::uint16_t, Bytes> parts;
+    Bytes first_datagram;
+    wire::EncryptedPart first;
+    std::uint32_t wire_octets = 0;
+    std::uint32_t largest = 0;
+    std::array<std::uint8_t, 32> first_hash{};
+  };
   std::size_t limit_;
-  std::uint32_t message_id_ = 0;
-  std::uint16_t total_ = 0;
-  Instant deadline_;
-  std::size_t octets_ = 0;
-  std::map<std::uint16_t, Bytes> parts_;
-  Bytes first_datagram_;
-  wire::EncryptedPart first_;
-  std::uint32_t wire_octets_ = 0;
-  std::uint32_t largest_ = 0;
-  std::array<std::uint8_t, 32> first_hash_{};
+  Boxed<Partial> partial_;
 };
 
 }  // namespace qanat::ike

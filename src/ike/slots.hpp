@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/boxed.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
@@ -30,8 +31,8 @@ struct Outstanding {  // our request
   std::vector<Bytes> datagrams;
   unsigned sends = 0;
   Instant first_sent;
-  std::optional<Unsealed> text{};  // when it could be cut smaller
-  bool probing = false;            // has been sent on other paths, too
+  Boxed<Unsealed> text{};  // when it could be cut smaller
+  bool probing = false;    // has been sent on other paths, too
 };
 
 struct PeerSlot {  // the peer's last request and our response
@@ -42,7 +43,7 @@ struct PeerSlot {  // the peer's last request and our response
   std::uint32_t request_datagrams = 1;
   unsigned generation = 0;  // of the keys that opened it
   std::vector<Bytes> response;
-  std::optional<Unsealed> text;
+  Boxed<Unsealed> text;
   unsigned repeats = 0;  // of the request, and so of the response
   Instant first_seen;
 };

@@ -6,6 +6,7 @@
 #include <optional>
 #include <variant>
 
+#include "base/boxed.hpp"
 #include "crypto/key_exchange.hpp"
 #include "ike/actions.hpp"
 #include "ike/config.hpp"
@@ -47,9 +48,9 @@ struct AwaitAuth {  // initiator: the IKE_AUTH response
 };
 struct AwaitSignature {  // both: a worker makes our AUTH; a second one without the PPK may follow (RFC 8784 3)
   RequestId request;
-  AwaitAuth sent;                   // initiator: what the IKE_AUTH request will offer
-  wire::Payloads message;           // responder: the IKE_AUTH request
-  std::optional<SignAnswer> first;  // initiator: while the second is made
+  AwaitAuth sent;           // initiator: what the IKE_AUTH request will offer
+  wire::Payloads message;   // responder: the IKE_AUTH request
+  Boxed<SignAnswer> first;  // initiator: while the second is made
 };
 struct AwaitVerdict {  // both: a worker judges the peer's AUTH and certificates
   RequestId request;
@@ -74,7 +75,7 @@ struct Installing {  // both: the first Child SA's two directions are being inst
 struct Established {};
 struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
   bool sent = false;
-  std::optional<OwnIke> rekey{};  // our last request: what the peer makes of it is deleted as well
+  Boxed<OwnIke> rekey{};  // our last request: what the peer makes of it is deleted as well
 };
 struct Superseded {};  // rekeyed by the peer, which deletes it; or made by a rekey that may lose (heir.cpp)
 struct Lingering {};   // failed or deleted as responder: the last response may have to be repeated

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <algorithm>
-#include <deque>
 #include <optional>
 #include <variant>
+#include <vector>
 
 #include "base/bytes.hpp"
 #include "base/strong_id.hpp"
@@ -109,7 +109,7 @@ class TaskQueue {
     if (std::holds_alternative<task::AddressTask>(t.task)) return 0;
     return std::holds_alternative<task::DeleteChild>(t.task) ? 1 : 2;
   }
-  std::deque<QueuedTask> tasks_;
+  std::vector<QueuedTask> tasks_;
 };
 
 }  // namespace qanat::ike

@@ -19,8 +19,22 @@ constexpr Duration kMaxDelay = 60s;
 
 }  // namespace
 
+// It is there while a task runs: most of the time none does, and the largest of them has 500 octets.
+Active& IkeSa::active() {
+  return task_ ? *task_ : task_.emplace();
+}
+
+const Active& IkeSa::active() const {
+  static const Active kNone{};
+  return task_ ? *task_ : kNone;
+}
+
+void IkeSa::settle() {
+  if (task_ && std::holds_alternative<std::monostate>(*task_)) task_.reset();
+}
+
 bool IkeSa::can_start_task() const {
-  return is_established() && !outstanding_ && std::holds_alternative<std::monostate>(active_);
+  return is_established() && !outstanding_ && std::holds_alternative<std::monostate>(active());
 }
 
 void IkeSa::pump(Instant now) {
@@ -42,7 +56,7 @@ void IkeSa::put_off(Instant now, QueuedTask task) {
 void IkeSa::start_task(Instant now, QueuedTask task) {
   if (std::holds_alternative<task::Liveness>(task.task)) {
     if (now < last_heard_ + tunnel_->dpd_idle) return;
-    active_ = task::Liveness{};
+    active() = task::Liveness{};
     // Behind a NAT the question is also as what the peer sees us (RFC 4555 3.8).
     const bool ask_seen = mobike_.on && began_first_ && nat_local_;
     send_request(now, ExchangeType::INFORMATIONAL,
@@ -51,7 +65,7 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
   } else if (const auto* gone = std::get_if<task::DeleteChild>(&task.task)) {
     const ChildSa* child = find_child(gone->child);
     if (child == nullptr || child->info.state != ChildState::Deleting) return;
-    active_ = *gone;
+    active() = *gone;
     // Our inbound SPI (RFC 7296 1.4.1).
     send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::ESP, {child->info.spi_in}}});
   } else if (const auto* rekey = std::get_if<task::RekeyChild>(&task.task)) {
@@ -97,7 +111,7 @@ void IkeSa::on_task_response(Instant now, const Verified& message) {
       (error->type == NotifyType::AUTHENTICATION_FAILED || error->type == NotifyType::INVALID_SYNTAX)) {
     return abandon(fmt::format("{} answered {}", peer_text(), wire::to_string(error->type)));
   }
-  Active done = std::exchange(active_, std::monostate{});
+  Active done = std::exchange(active(), std::monostate{});
   if (const auto* gone = std::get_if<task::DeleteChild>(&done)) {
     on_child_deleted(now, gone->child);
   } else if (auto* own = std::get_if<OwnChild>(&done)) {
@@ -124,9 +138,9 @@ void IkeSa::on_child_deleted(Instant now, ChildSaId id) {
 // The IKE SA is ending: what it was about to do is not done.
 void IkeSa::drop_tasks() {
   tasks_.clear();
-  if (auto* own = std::get_if<OwnChild>(&active_); own != nullptr && own->spi != 0)
+  if (auto* own = std::get_if<OwnChild>(&active()); own != nullptr && own->spi != 0)
     env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{std::exchange(own->spi, 0)}});
-  active_ = std::monostate{};
+  active() = std::monostate{};
   if (peer_child_ && peer_child_->spi != 0)
     env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{peer_child_->spi}});
   peer_child_.reset();

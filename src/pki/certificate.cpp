@@ -106,6 +106,14 @@ Bytes Certificate::spki() const {
   return der_of(i2d_X509_PUBKEY, X509_get_X509_PUBKEY(native()));
 }
 
+// OpenSSL has decoded it with the certificate.
+Result<crypto::PublicKey> Certificate::public_key() const {
+  std::shared_ptr<EVP_PKEY> key{X509_get_pubkey(native()), EVP_PKEY_free};
+  crypto::clear_openssl_errors();
+  if (!key) return crypto::PublicKey::from_spki(spki());  // which says what is wrong with it
+  return crypto::PublicKey::adopt(std::move(key));
+}
+
 std::string Certificate::signed_with() const {
   const int nid = X509_get_signature_nid(native());
   const char* name = nid == NID_undef ? nullptr : OBJ_nid2ln(nid);

@@ -38,7 +38,7 @@ class Certificate {
   [[nodiscard]] WallTime not_before() const { return not_before_; }
   [[nodiscard]] WallTime not_after() const { return not_after_; }
   [[nodiscard]] Bytes spki() const;
-  [[nodiscard]] Result<crypto::PublicKey> public_key() const { return crypto::PublicKey::from_spki(spki()); }
+  [[nodiscard]] Result<crypto::PublicKey> public_key() const;
   [[nodiscard]] std::string signed_with() const;          // "ML-DSA-65", "ecdsa-with-SHA256"
   [[nodiscard]] bool has_quantum_safe_signature() const;  // ML-DSA or SLH-DSA
   [[nodiscard]] bool is_self_issued() const;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "crypto/digest.hpp"
 #include "pki/x509.hpp"
 #include "wire/numbers.hpp"
 
@@ -130,8 +131,20 @@ std::string weakness(std::span<const Certificate> chain, const crypto::PublicKey
   return {};
 }
 
+// The certificate as it was parsed before: OpenSSL's chain is made of the very objects that it was given.
+Result<Certificate> known(const X509* x509, std::span<const Certificate> presented,
+                          const std::vector<Certificate>& anchors) {
+  for (const std::span<const Certificate> list : {presented, std::span{anchors}}) {
+    for (const Certificate& c : list) {
+      if (c.native() == x509) return c;
+    }
+  }
+  return Certificate::parse(der_of(i2d_X509, x509));
+}
+
 Result<std::vector<Certificate>> verified_chain(X509_STORE* store, std::span<const Certificate> presented,
-                                                const std::vector<Crl>& crls, WallTime now) {
+                                                const std::vector<Certificate>& anchors, const std::vector<Crl>& crls,
+                                                WallTime now) {
   const StoreContext context{X509_STORE_CTX_new()};
   const CertificateStack others{sk_X509_new_null()};
   if (!context || !others) return crypto::openssl_failure("certificate chain");
@@ -161,7 +174,7 @@ Result<std::vector<Certificate>> verified_chain(X509_STORE* store, std::span<con
   std::vector<Certificate> chain;
   const STACK_OF(X509)* built = X509_STORE_CTX_get0_chain(context.get());
   for (int i = 0; i < sk_X509_num(built); ++i) {
-    QANAT_ASSIGN(Certificate c, Certificate::parse(der_of(i2d_X509, sk_X509_value(built, i))));
+    QANAT_ASSIGN(Certificate c, known(sk_X509_value(built, i), presented, anchors));
     chain.push_back(std::move(c));
   }
   if (chain.empty()) return refuse("its chain could not be checked");
@@ -184,6 +197,15 @@ Result<TrustStore> TrustStore::create(std::span<const Bytes> anchors, std::span<
     if (!ok(X509_STORE_add_crl(out.store_.get(), crl.native()))) return crypto::openssl_failure("revocation lists");
     out.crls_.push_back(std::move(crl));
   }
+  ByteWriter all;
+  for (const std::span<const Bytes> list : {anchors, crls}) {
+    all.u32(static_cast<std::uint32_t>(list.size()));
+    for (const Bytes& der : list) {
+      all.u32(static_cast<std::uint32_t>(der.size()));
+      all.bytes(der);
+    }
+  }
+  out.fingerprint_ = crypto::sha256({all.view()});
   return out;
 }
 
@@ -208,7 +230,7 @@ Result<Verified> TrustStore::validate(std::span<const Bytes> presented, const wi
       return refuse("the peer sent no certificate: have it send its own, or put it into ca_files");
     certificates.push_back(*pinned);
   }
-  QANAT_ASSIGN(const std::vector<Certificate> chain, verified_chain(store_.get(), certificates, crls_, now));
+  QANAT_ASSIGN(const std::vector<Certificate> chain, verified_chain(store_.get(), certificates, anchors_, crls_, now));
   const Certificate& leaf = chain.front();
   for (std::size_t i = 0; i == 0 || i + 1 < chain.size(); ++i) QANAT_TRY(check_usage(chain[i], i == 0));
   if (expected.type == wire::IdType::ID_KEY_ID)
@@ -227,7 +249,11 @@ Result<Verified> TrustStore::validate(std::span<const Bytes> presented, const wi
   if (requirements.quantum_safe && !weak.empty())
     return refuse(
         fmt::format("pq_auth = \"require\", and the certificate {} is not quantum-safe: {}", leaf.subject(), weak));
-  Verified out{*std::move(key), weak.empty(), {}};
+  Verified out{*std::move(key), weak.empty(), {}, leaf.not_after()};
+  for (const Certificate& c : chain) out.until = std::min(out.until, c.not_after());
+  for (const Crl& crl : crls_) {
+    if (const auto next = crl.next_update()) out.until = std::min(out.until, *next);
+  }
   out.described =
       fmt::format("{} certificate {}, issued by {}, until {}, {}", out.key.describe(), leaf.subject(), leaf.issuer(),
                   date_text(leaf.not_after()), weak.empty() ? "quantum-safe" : "not quantum-safe: " + weak);

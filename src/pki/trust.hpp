@@ -6,6 +6,7 @@
 // certificate not on it; where there is none, nothing is asked.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <span>
 
@@ -30,6 +31,8 @@ struct Verified {
   // "ML-DSA-65 certificate CN=berlin, issued by CN=Example CA, until 2027-03-01, quantum-safe", or "..., not
   // quantum-safe: its key is ECDSA P-256"
   std::string described;
+  // The first date on which something that was relied upon ends: a certificate of the chain, or a revocation list.
+  WallTime until;
 };
 
 class TrustStore {
@@ -44,11 +47,14 @@ class TrustStore {
                                           WallTime now, Requirements requirements = {}) const;
   [[nodiscard]] const std::vector<Certificate>& anchors() const { return anchors_; }
   [[nodiscard]] const std::vector<Crl>& crls() const { return crls_; }
+  // SHA-256 of all anchors and lists: equal for stores that believe the same.
+  [[nodiscard]] const std::array<std::uint8_t, 32>& fingerprint() const { return fingerprint_; }
 
  private:
   std::shared_ptr<x509_store_st> store_;
   std::vector<Certificate> anchors_;
   std::vector<Crl> crls_;
+  std::array<std::uint8_t, 32> fingerprint_{};
 };
 
 }  // namespace qanat::pki
