@@ -2,6 +2,8 @@
 // some hundred times. Internal to crypto/.
 #pragma once
 
+#include <utility>
+
 #include "crypto/openssl.hpp"
 
 namespace qanat::crypto {
@@ -22,7 +24,11 @@ class MdContext {
   explicit MdContext(HashId id);
   ~MdContext();
   MdContext(MdContext&& other) noexcept : id_(other.id_), context_(std::move(other.context_)) {}
-  MdContext& operator=(MdContext&&) = delete;
+  MdContext& operator=(MdContext&& other) noexcept {
+    std::swap(id_, other.id_);  // whoever has it last gives it back, wiped
+    std::swap(context_, other.context_);
+    return *this;
+  }
   MdContext(const MdContext&) = delete;
   MdContext& operator=(const MdContext&) = delete;
 
