@@ -96,7 +96,7 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     wire::NotifyPayload notice{wire::ProtocolId::ESP, Bytes(4), NotifyType::INVALID_SELECTORS,
                                std::move(outside->packet)};
     store_be32(notice.spi.data(), child->info.spi_in);  // that of the packet
-    active_ = task::InvalidSelectors{child->info.id, {}};
+    active() = task::InvalidSelectors{child->info.id, {}};
     env_.counters.add(Counter::invalid_selectors_sent);
     send_request(now, ExchangeType::INFORMATIONAL, {std::move(notice)});
   } else if (const auto* address = std::get_if<task::AddressTask>(&task.task)) {

@@ -69,9 +69,9 @@ struct Totals {
 // Of one tunnel: most never drop anything.
 class TunnelDrops {
  public:
-  void count(esp::DropReason reason) {
+  void count(esp::DropReason reason, std::uint64_t packets) {
     if (counts_ == nullptr) counts_ = std::make_unique<esp::DropCounters>();
-    counts_->count(reason);
+    counts_->count(reason, packets);
   }
   [[nodiscard]] auto nonzero() const { return (counts_ != nullptr ? *counts_ : esp::DropCounters{}).nonzero(); }
 
