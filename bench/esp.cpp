@@ -28,7 +28,7 @@ void raw_seal(benchmark::State& state) {
 BENCHMARK(raw_seal)->Arg(64)->Arg(1420);
 
 // Keeps what leaves a path, so that it can be fed to another.
-class Keep final : public wan::PacketSink {
+class Keep final : public wan::CopyingSink {
  public:
   void send_esp(const ipsec::OuterPath&, std::uint8_t, wan::DfBit, ByteView esp) override {
     last.assign(esp.begin(), esp.end());

@@ -5,89 +5,12 @@
 
 namespace qanat::daemon {
 
-// Gathers what a turn sends and hands it to the kernel in batches. The packets of one batch lie back to back in a slab
-// that is reused, so nothing is allocated once it has grown.
-class DataWorker::Sink final : public wan::PacketSink {
- public:
-  explicit Sink(DataSockets& sockets) : sockets_(sockets) {}
-
-  void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfBit df, ByteView esp) override {
-    Batch& batch = batch_of(path);
-    if (batch.used == io::kBatch) flush(batch);
-    if (batch.slots.size() <= batch.used) batch.slots.emplace_back();
-    Slot& slot = batch.slots[batch.used++];
-    slot.data.assign(esp.begin(), esp.end());
-    slot.out = {path.local.address, path.peer, tos, df == wan::DfBit::Set ? io::Df::Set : io::Df::Clear, {}};
-  }
-  void write_tun(VrfId, ByteView packet) override { sockets_.tun.send(packet); }
-
-  // How many packets our interfaces refused as too long since the last call.
-  std::uint64_t take_too_big() { return std::exchange(too_big_, 0); }
-
-  void flush() {
-    for (Batch* batch : {&udp4_, &udp6_, &esp4_, &esp6_}) {
-      if (batch->used != 0) flush(*batch);
-    }
-  }
-
- private:
-  struct Slot {
-    Bytes data;
-    io::OutgoingDatagram out;
-  };
-  struct Batch {
-    ipsec::Encapsulation encapsulation{};
-    io::Family family{};
-    std::vector<Slot> slots;
-    std::vector<io::OutgoingDatagram> outs;
-    std::size_t used = 0;
-  };
-
-  Batch& batch_of(const ipsec::OuterPath& path) {
-    const bool v6 = path.peer.address.is_v6();
-    if (path.encapsulation == ipsec::Encapsulation::Udp) return v6 ? udp6_ : udp4_;
-    return v6 ? esp6_ : esp4_;
-  }
-
-  void flush(Batch& batch) {
-    batch.outs.clear();
-    for (std::size_t i = 0; i < batch.used; ++i) {
-      batch.outs.push_back(batch.slots[i].out);
-      batch.outs.back().data = batch.slots[i].data;
-    }
-    batch.used = 0;
-    if (batch.encapsulation == ipsec::Encapsulation::Udp) {
-      for (io::UdpSocket& s : sockets_.udp) {
-        if (s.local().address.is_v6() == (batch.family == io::Family::V6)) send(s, batch);
-      }
-    } else {
-      for (io::EspSocket& s : sockets_.esp) {
-        if (s.family() == batch.family) send(s, batch);
-      }
-    }
-  }
-
-  template <typename Socket>
-  void send(Socket& socket, const Batch& batch) {
-    const std::uint64_t before = socket.counters().send_too_big;
-    socket.send_batch(batch.outs);
-    too_big_ += socket.counters().send_too_big - before;
-  }
-
-  DataSockets& sockets_;
-  std::uint64_t too_big_ = 0;
-  Batch udp4_{ipsec::Encapsulation::Udp, io::Family::V4, {}, {}, 0};
-  Batch udp6_{ipsec::Encapsulation::Udp, io::Family::V6, {}, {}, 0};
-  Batch esp4_{ipsec::Encapsulation::Native, io::Family::V4, {}, {}, 0};
-  Batch esp6_{ipsec::Encapsulation::Native, io::Family::V6, {}, {}, 0};
-};
-
 DataWorker::DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log)
     : sockets_(std::move(sockets)), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
   wan::PacketPathConfig config;
   config.capabilities.native_esp = !sockets_.esp.empty();
   path_ = std::make_unique<wan::PacketPath>(config, *rng_);
-  sink_ = std::make_unique<Sink>(sockets_);
+  sink_ = std::make_unique<WorkerSink>(sockets_);
 }
 
 DataWorker::~DataWorker() {
@@ -103,7 +26,10 @@ Status DataWorker::start() {
   QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(); }));
   for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_udp(s); }));
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_esp(s); }));
-  for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(s.watch_path_errors());
+  for (io::UdpSocket& s : sockets_.udp) {
+    s.use_segmentation();
+    QANAT_TRY(s.watch_path_errors());
+  }
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(s.watch_path_errors());
   loop_->on_timer([this] {
     path_->handle_timeout(io::boot_now(), *sink_);
@@ -119,7 +45,8 @@ void DataWorker::run() {
 
 void DataWorker::on_commands() {
   const Instant now = io::boot_now();
-  for (ToDataWorker& message : inbox_.take_all()) {
+  auto messages = inbox_.take_all();  // what is delivered of a stray datagram lies there until the end of the turn
+  for (ToDataWorker& message : messages) {
     if (auto* command = std::get_if<ipsec::Command>(&message)) {
       path_->post(now, std::move(*command));
     } else if (const auto* error = std::get_if<io::PathError>(&message)) {
@@ -135,21 +62,26 @@ void DataWorker::on_commands() {
 }
 
 void DataWorker::on_tun() {
-  const auto packets = sockets_.tun.receive();
-  views_.assign(packets.begin(), packets.end());
-  path_->handle_tun(io::boot_now(), VrfId{}, views_, *sink_);
+  path_->handle_tun(io::boot_now(), VrfId{}, sockets_.tun.receive(), *sink_);
   end_of_turn();
 }
 
 void DataWorker::on_udp(io::UdpSocket& socket) {
   const Instant now = io::boot_now();
   for (const io::ReceivedDatagram& d : socket.receive()) {
-    if (d.data.size() < 4 || load_be32(d.data.data()) == 0) {
-      events_.post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
-      continue;
+    views_.clear();
+    for (MutableByteView rest = d.data;;) {
+      const MutableByteView one = d.segment != 0 ? rest.first(std::min(d.segment, rest.size())) : rest;
+      if (one.size() < 4 || load_be32(one.data()) == 0) {
+        events_.post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(one)});
+      } else {
+        views_.push_back(one);
+      }
+      rest = rest.subspan(one.size());
+      if (rest.empty()) break;
     }
     const ipsec::OuterPath arrived{{d.local, io::kNatPort}, d.remote, ipsec::Encapsulation::Udp};
-    path_->handle_esp(now, arrived, d.tos, {&d.data, 1}, *sink_);
+    path_->handle_esp(now, arrived, d.tos, views_, *sink_);
   }
   end_of_turn();
 }

@@ -9,12 +9,10 @@
 #include <vector>
 
 #include "base/rng.hpp"
-#include "io/esp_socket.hpp"
+#include "daemon/worker_sink.hpp"
 #include "io/event_loop.hpp"
 #include "io/log.hpp"
 #include "io/mailbox.hpp"
-#include "io/tun_device.hpp"
-#include "io/udp_socket.hpp"
 #include "ipsec/data_plane.hpp"
 #include "wan/packet_path.hpp"
 
@@ -32,12 +30,6 @@ struct StrayDatagram {
 using ToDataWorker = std::variant<ipsec::Command, StrayDatagram, io::PathError>;
 using FromDataWorker = std::variant<ipsec::Event, StrayDatagram, io::PathError>;
 
-struct DataSockets {
-  io::TunDevice tun;
-  std::vector<io::UdpSocket> udp;  // port 4500, one a family
-  std::vector<io::EspSocket> esp;
-};
-
 class DataWorker {
  public:
   // `events` is told what happens; it outlives the worker.
@@ -50,7 +42,6 @@ class DataWorker {
   io::Mailbox<ToDataWorker>& inbox() { return inbox_; }
 
  private:
-  class Sink;
   void run();
   void on_commands();
   void on_tun();
@@ -66,9 +57,9 @@ class DataWorker {
   io::Mailbox<ToDataWorker> inbox_;
   std::unique_ptr<Rng> rng_;
   std::unique_ptr<wan::PacketPath> path_;
-  std::unique_ptr<Sink> sink_;
+  std::unique_ptr<WorkerSink> sink_;
   std::unique_ptr<io::EventLoop> loop_;
-  std::vector<ByteView> views_;
+  std::vector<MutableByteView> views_;
   std::thread thread_;
 };
 

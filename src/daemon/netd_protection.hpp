@@ -10,7 +10,7 @@
 namespace qanat::daemon {
 
 inline constexpr std::uint32_t kFirstRule = 5200;  // preferences 5200 to 5203
-inline constexpr std::uint32_t kTunQueueLength = 5000;
+inline constexpr std::uint32_t kTunQueueLength = 10'000;
 
 // What SetProtection means. `device` of the TUN's routes is 0: nobody knows it yet.
 struct ProtectionPlan {

@@ -159,7 +159,7 @@ TEST_F(Netd, OpensSocketsAndTheTun) {
     ASSERT_TRUE(tun) << tun.error().where << ": " << tun.error().detail;
     const Json link = Json::parse(shell("ip -j link show qntest0")).at(0);
     EXPECT_EQ(link.at("mtu"), 1380);
-    EXPECT_EQ(link.at("txqlen"), 5000);
+    EXPECT_EQ(link.at("txqlen"), 10000);
     EXPECT_NE(link.at("flags").dump().find("\"UP\""), std::string::npos);
     EXPECT_EQ(shell("cat /proc/sys/net/ipv4/conf/qntest0/rp_filter"), "0\n");
     EXPECT_EQ(shell("ip -6 addr show dev qntest0"), "");  // nothing of the kernel's own goes into the tunnel

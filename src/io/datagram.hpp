@@ -24,6 +24,8 @@ struct ReceivedDatagram {
   Endpoint remote;       // port 0 for raw ESP
   std::uint8_t tos = 0;  // TOS or Traffic Class: DSCP and ECN
   MutableByteView data;  // UDP payload, or the ESP packet without its IP header
+  // Not 0: `data` is several datagrams one behind the other, each as long as this, the last at most (UDP_GRO).
+  std::size_t segment = 0;
 };
 
 // The don't-fragment bit of IPv4. With IPv6: Set refuses what is longer than the interface's MTU, Clear lets our own
@@ -36,7 +38,17 @@ struct OutgoingDatagram {
   std::uint8_t tos = 0;
   Df df = Df::Clear;
   ByteView data;
+  // Not 0: `data` is a run of datagrams one behind the other, each as long as this, the last at most. At most
+  // kMaxRunDatagrams and kMaxRunOctets; they leave in one system call, where that can be (UDP_SEGMENT).
+  std::size_t segment = 0;
 };
+
+inline constexpr std::size_t kMaxRunDatagrams = 64;  // UDP_MAX_SEGMENTS of every kernel that has it
+inline constexpr std::size_t kMaxRunOctets = 65507;  // with an IPv4 and a UDP header: 65,535
+
+[[nodiscard]] constexpr std::size_t datagrams_in(std::size_t octets, std::size_t segment) {
+  return segment == 0 || octets <= segment ? 1 : (octets + segment - 1) / segment;
+}
 
 enum class SendOutcome : std::uint8_t {
   Sent,

@@ -1,5 +1,6 @@
 #include "io/message_batch.hpp"
 
+#include <algorithm>
 #include <cstring>
 
 #include <fcntl.h>
@@ -7,6 +8,7 @@
 #include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
 
 #include "base/result.hpp"
 #include "io/fd.hpp"
@@ -14,6 +16,8 @@
 namespace qanat::io {
 
 namespace {
+
+constexpr std::size_t kReceiveOctets = std::size_t{512} * 1024;
 
 template <typename T>
 T* as(sockaddr_storage& storage) {
@@ -157,22 +161,29 @@ std::span<ReceivedDatagram> MessageBatch::receive(int fd, SocketCounters& counte
     message.msg_hdr.msg_controllen = kControlSize;
     message.msg_hdr.msg_flags = 0;
   }
-  int count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
+  const auto most = static_cast<unsigned>(receive_at_once_);
+  int count = ::recvmmsg(fd, in_.data(), most, MSG_DONTWAIT, nullptr);
   if (count < 0 && !is_busy(errno)) {
     // It told of a datagram that we sent; there may be others to read.
     ++counters.receive_errors;
     may_have_errors_ = true;
-    count = ::recvmmsg(fd, in_.data(), kBatch, MSG_DONTWAIT, nullptr);
+    count = ::recvmmsg(fd, in_.data(), most, MSG_DONTWAIT, nullptr);
   }
   if (count <= 0) {
     may_have_errors_ = true;  // woken by nothing that can be read
     return {};
   }
   std::size_t good = 0;
+  std::size_t octets = 0;
   for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
-    if (parse(i, received_[good], counters)) ++good;
+    octets += in_[i].msg_len;
+    if (!parse(i, received_[good], counters)) continue;
+    counters.received += datagrams_in(received_[good].data.size(), received_[good].segment);
+    ++good;
   }
-  counters.received += good;
+  // So many at once that they are still in the cache when they are worked on.
+  const std::size_t average = std::max<std::size_t>(octets / static_cast<std::size_t>(count), 1);
+  receive_at_once_ = std::clamp<std::size_t>(kReceiveOctets / average, 4, kBatch);
   return std::span(received_).first(good);
 }
 
@@ -185,6 +196,7 @@ bool MessageBatch::parse(std::size_t index, ReceivedDatagram& out, SocketCounter
   out.remote = from_socket_address(in_from_[index]);
   out.data = MutableByteView{slab_.get() + index * stride_, in_[index].msg_len};
   out.tos = 0;
+  out.segment = 0;
   bool has_local = false;
   for (cmsghdr* c = CMSG_FIRSTHDR(&header); c != nullptr; c = CMSG_NXTHDR(&header, c)) {
     if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
@@ -203,6 +215,11 @@ bool MessageBatch::parse(std::size_t index, ReceivedDatagram& out, SocketCounter
       int tclass = 0;
       std::memcpy(&tclass, CMSG_DATA(c), sizeof tclass);
       out.tos = static_cast<std::uint8_t>(tclass);
+    } else if (c->cmsg_level == IPPROTO_UDP && c->cmsg_type == UDP_GRO) {
+      int segment = 0;
+      std::memcpy(&segment, CMSG_DATA(c), sizeof segment);
+      if (segment > 0 && static_cast<std::size_t>(segment) < out.data.size())
+        out.segment = static_cast<std::size_t>(segment);
     }
   }
   bool whole = has_local;
@@ -215,9 +232,9 @@ bool MessageBatch::parse(std::size_t index, ReceivedDatagram& out, SocketCounter
   return whole;
 }
 
-void MessageBatch::fill(std::size_t index, const OutgoingDatagram& datagram) {
+void MessageBatch::fill(std::size_t index, const OutgoingDatagram& datagram, const Piece& piece) {
   // sendmmsg reads only; iovec has no const.
-  out_iov_[index] = {const_cast<std::uint8_t*>(datagram.data.data()), datagram.data.size()};
+  out_iov_[index] = {const_cast<std::uint8_t*>(datagram.data.data()) + piece.begin, piece.size};
   out_to_[index] = to_socket_address(datagram.remote);
   msghdr& header = out_[index].msg_hdr;
   header.msg_namelen = out_to_[index].size;
@@ -240,6 +257,21 @@ void MessageBatch::fill(std::size_t index, const OutgoingDatagram& datagram) {
     }
     put_control(header, at, IPPROTO_IP, IP_TOS, tos);
   }
+  if (piece.datagrams > 1)
+    put_control(header, at, IPPROTO_UDP, UDP_SEGMENT, static_cast<std::uint16_t>(datagram.segment));
+}
+
+bool MessageBatch::right_family(const OutgoingDatagram& d) const {
+  return d.remote.address.is_v6() == v6_ && (d.local.is_unspecified() || d.local.is_v6() == v6_);
+}
+
+MessageBatch::Piece MessageBatch::next_piece(std::span<const OutgoingDatagram> datagrams, std::size_t index,
+                                             std::size_t begin, bool singly) const {
+  const OutgoingDatagram& d = datagrams[index];
+  const std::size_t left = d.data.size() - begin;
+  if (d.segment == 0 || left <= d.segment) return {.index = index, .begin = begin, .size = left, .datagrams = 1};
+  if (singly || !segmentation_) return {.index = index, .begin = begin, .size = d.segment, .datagrams = 1};
+  return {.index = index, .begin = begin, .size = left, .datagrams = datagrams_in(left, d.segment)};
 }
 
 bool MessageBatch::select_df(int fd, Df df) {
@@ -305,19 +337,19 @@ std::optional<PathError> MessageBatch::next_path_error(int fd, SocketCounters& c
   return std::nullopt;
 }
 
-SendOutcome MessageBatch::count_failure(int error, SocketCounters& counters) {
+SendOutcome MessageBatch::count_failure(int error, std::size_t datagrams, SocketCounters& counters) {
   switch (error) {
     case EAGAIN:
     case ENOBUFS:
     case ENOMEM:
     case EINTR:
-      ++counters.send_busy;
+      counters.send_busy += datagrams;
       return SendOutcome::Busy;
     case EMSGSIZE:
-      ++counters.send_too_big;
+      counters.send_too_big += datagrams;
       return SendOutcome::TooBig;
     default:
-      ++counters.send_refused;
+      counters.send_refused += datagrams;
       return SendOutcome::Refused;
   }
 }
@@ -331,50 +363,77 @@ SendOutcome MessageBatch::send(int fd, const OutgoingDatagram& datagram, SocketC
 std::size_t MessageBatch::send_batch(int fd, std::span<const OutgoingDatagram> datagrams,
                                      std::span<SendOutcome> outcomes, SocketCounters& counters) {
   std::size_t sent = 0;
-  std::size_t at = 0;
-  std::optional<std::size_t> again;
+  std::size_t at = 0;     // of `datagrams`
+  std::size_t begin = 0;  // octets of datagrams[at] that are done with
+  std::optional<std::pair<std::size_t, std::size_t>> again;
+  std::optional<std::size_t> singly;  // a run that the kernel did not take in one piece
+  bool unable = false;                // and said so in a way that would mean all runs
   const auto note = [&](std::size_t index, SendOutcome outcome) {
     if (index < outcomes.size()) outcomes[index] = outcome;
   };
+  const auto behind = [&](const Piece& piece) {
+    at = piece.index;
+    begin = piece.begin + piece.size;
+    if (begin >= datagrams[at].data.size()) {
+      ++at;
+      begin = 0;
+    }
+  };
   while (at < datagrams.size()) {
     const OutgoingDatagram& first = datagrams[at];
-    const bool right_family =
-        first.remote.address.is_v6() == v6_ && (first.local.is_unspecified() || first.local.is_v6() == v6_);
-    if (!right_family || !select_df(fd, first.df)) {
-      ++counters.send_refused;
+    if (!right_family(first) || !select_df(fd, first.df)) {
+      counters.send_refused += datagrams_in(first.data.size() - begin, first.segment);
       note(at++, SendOutcome::Refused);
+      begin = 0;
       continue;
     }
     // One system call for as many as share the don't-fragment bit.
-    std::size_t run = 0;
-    while (run < kBatch && at + run < datagrams.size()) {
-      const OutgoingDatagram& next = datagrams[at + run];
-      if (next.df != first.df || next.remote.address.is_v6() != v6_ ||
-          (!next.local.is_unspecified() && next.local.is_v6() != v6_)) {
-        break;
+    std::size_t count = 0;
+    for (std::size_t index = at, from = begin; count < kBatch && index < datagrams.size();) {
+      const OutgoingDatagram& next = datagrams[index];
+      if (next.df != first.df || !right_family(next)) break;
+      const Piece piece = next_piece(datagrams, index, from, singly == index);
+      pieces_[count] = piece;
+      fill(count++, next, piece);
+      from += piece.size;
+      if (from >= next.data.size()) {
+        ++index;
+        from = 0;
       }
-      fill(run++, next);
     }
-    const int count = ::sendmmsg(fd, out_.data(), static_cast<unsigned>(run), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (count <= 0) {
-      // The error belongs to the first of the run (sendmmsg reports it only when nothing was sent), or to a datagram
-      // that was sent long ago: then a second attempt goes well.
+    const int done = ::sendmmsg(fd, out_.data(), static_cast<unsigned>(count), MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (done <= 0) {
+      // The error belongs to the first of them (sendmmsg reports it only when nothing was sent), or to a datagram that
+      // was sent long ago: then a second attempt goes well.
       const int error = errno;
+      const Piece& failed = pieces_[0];
       if (!is_busy(error)) {
         may_have_errors_ = true;
-        if (again != at) {
-          again = at;
+        if (again != std::pair{at, begin}) {
+          again = std::pair{at, begin};
+          continue;
+        }
+        if (failed.datagrams > 1) {
+          // Each alone tells more: too long for the interface, or to be cut by our kernel, or an interface (EIO) or a
+          // kernel (EINVAL) that cannot do this at all.
+          singly = at;
+          again.reset();
+          unable = error == EIO || (error == EINVAL && first.df == Df::Set);
           continue;
         }
       }
-      note(at++, count_failure(error, counters));
+      note(at, count_failure(error, failed.datagrams, counters));
+      behind(failed);
       continue;
     }
-    const auto done = static_cast<std::size_t>(count);
-    for (std::size_t i = 0; i < done; ++i) note(at + i, SendOutcome::Sent);
-    counters.sent += done;
-    sent += done;
-    at += done;
+    if (unable && singly == at) segmentation_ = false;
+    unable = false;
+    for (std::size_t i = 0; i < static_cast<std::size_t>(done); ++i) {
+      note(pieces_[i].index, SendOutcome::Sent);
+      counters.sent += pieces_[i].datagrams;
+      sent += pieces_[i].datagrams;
+    }
+    behind(pieces_[static_cast<std::size_t>(done) - 1]);
   }
   return sent;
 }

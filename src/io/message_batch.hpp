@@ -34,6 +34,10 @@ class MessageBatch {
 
   MessageBatch(bool v6, std::size_t slot_size, Header header);
 
+  // Runs leave in one piece from now on, as long as the socket can do it.
+  void use_segmentation() { segmentation_ = true; }
+  [[nodiscard]] bool uses_segmentation() const { return segmentation_; }
+
   [[nodiscard]] std::span<ReceivedDatagram> receive(int fd, SocketCounters& counters);
   SendOutcome send(int fd, const OutgoingDatagram& datagram, SocketCounters& counters);
   std::size_t send_batch(int fd, std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes,
@@ -45,9 +49,19 @@ class MessageBatch {
   using Control = std::array<std::uint8_t, kControlSize>;
 
   [[nodiscard]] bool parse(std::size_t index, ReceivedDatagram& out, SocketCounters& counters);
-  void fill(std::size_t index, const OutgoingDatagram& datagram);
+  // What one message of a sendmmsg carries: a datagram, or octets of a run from `begin` on.
+  struct Piece {
+    std::size_t index = 0;
+    std::size_t begin = 0;
+    std::size_t size = 0;
+    std::size_t datagrams = 1;
+  };
+  [[nodiscard]] bool right_family(const OutgoingDatagram& datagram) const;
+  [[nodiscard]] Piece next_piece(std::span<const OutgoingDatagram> datagrams, std::size_t index, std::size_t begin,
+                                 bool singly) const;
+  void fill(std::size_t index, const OutgoingDatagram& datagram, const Piece& piece);
   [[nodiscard]] bool select_df(int fd, Df df);
-  SendOutcome count_failure(int error, SocketCounters& counters);
+  SendOutcome count_failure(int error, std::size_t datagrams, SocketCounters& counters);
 
   bool v6_;
   Header header_;
@@ -60,11 +74,14 @@ class MessageBatch {
   std::array<sockaddr_storage, kBatch> in_from_{};
   alignas(cmsghdr) std::array<Control, kBatch> in_control_{};
   std::array<ReceivedDatagram, kBatch> received_{};
+  std::size_t receive_at_once_ = kBatch;
 
   std::array<mmsghdr, kBatch> out_{};
   std::array<iovec, kBatch> out_iov_{};
   std::array<SocketAddress, kBatch> out_to_{};
   alignas(cmsghdr) std::array<Control, kBatch> out_control_{};
+  std::array<Piece, kBatch> pieces_{};
+  bool segmentation_ = false;
   enum class DfState : std::uint8_t { Unknown, Clear, Set } df_ = DfState::Unknown;
 };
 

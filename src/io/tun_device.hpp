@@ -1,4 +1,5 @@
-// TunDevice: the host's side of the inner network, packets without any header before the IP one (IFF_TUN | IFF_NO_PI).
+// TunDevice: the host's side of the inner network (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR). The kernel leaves to us the
+// checksums and the cutting of what its TCP and UDP send, so one read brings up to 64 KB; and takes the same from us.
 // The device lives as long as its last descriptor: when the process dies, it and its routes are gone.
 #pragma once
 
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/bytes.hpp"
+#include "esp/offload.hpp"
 #include "io/datagram.hpp"
 #include "io/fd.hpp"
 
@@ -20,8 +22,8 @@ namespace qanat::io {
 [[nodiscard]] Result<UniqueFd> attach_tun(UniqueFd control, const std::string& name);
 
 struct TunCounters {
-  std::uint64_t received = 0;
-  std::uint64_t sent = 0;
+  std::uint64_t received = 0;      // reads: a super-packet is one
+  std::uint64_t sent = 0;          // writes
   std::uint64_t send_busy = 0;     // the device's queue is full
   std::uint64_t send_refused = 0;  // no IP packet, device down
   std::uint64_t receive_errors = 0;
@@ -29,15 +31,20 @@ struct TunCounters {
 
 class TunDevice {
  public:
-  // `slot_size`: the longest packet that can be read; the MTU of a TUN may change while it lives.
-  [[nodiscard]] static Result<TunDevice> adopt(UniqueFd fd, std::size_t slot_size = 65536);
+  // Takes a device of attach_tun() and asks for every offload that this kernel has.
+  [[nodiscard]] static Result<TunDevice> adopt(UniqueFd fd);
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] const std::string& name() const { return name_; }
+  // Super-packets of UDP can be written (kernel 6.2); those of TCP always can.
+  [[nodiscard]] bool takes_udp() const { return takes_udp_; }
 
-  // Up to kBatch packets that are waiting, as views into the slab until the next call.
-  [[nodiscard]] std::span<MutableByteView> receive();
+  // Packets that are waiting, at most kBatch and as many as the slab takes, as views into it until the next call.
+  [[nodiscard]] std::span<esp::OffloadPacket> receive();
+  // One packet.
   SendOutcome send(ByteView packet);
+  // A packet or super-packet, whose octets are those of the pieces one after the other; at most 1,023.
+  SendOutcome send(const esp::Offload& offload, std::span<const ByteView> pieces);
 
   [[nodiscard]] const TunCounters& counters() const { return counters_; }
 
@@ -45,10 +52,9 @@ class TunDevice {
   TunDevice() = default;
   UniqueFd fd_;
   std::string name_;
-  std::size_t slot_size_ = 0;
-  std::size_t stride_ = 0;
+  bool takes_udp_ = false;
   std::unique_ptr<std::uint8_t[]> slab_;
-  std::vector<MutableByteView> packets_;
+  std::vector<esp::OffloadPacket> packets_;
   TunCounters counters_;
 };
 

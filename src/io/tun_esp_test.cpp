@@ -66,7 +66,7 @@ TEST(TunDevice, CarriesPacketsBothWaysInBatches) {
     for (int i = 0; i < 100; ++i) socket.send({}, {theirs, 7}, 0, Df::Clear, Bytes(50, static_cast<std::uint8_t>(i)));
     std::size_t mine = 0;
     while (mine < 100 && readable(tun.fd())) {
-      for (const MutableByteView packet : tun.receive()) {
+      for (const auto& [packet, offload] : tun.receive()) {
         if (packet[0] >> 4 != 4) continue;  // the kernel's own IPv6 chatter
         EXPECT_EQ(packet.size(), 78U);
         EXPECT_TRUE(equal(packet.subspan(16, 4), theirs.bytes()));

@@ -1,5 +1,7 @@
 #include "io/udp_socket.hpp"
 
+#include <netinet/udp.h>
+
 #include "io/message_batch.hpp"
 
 namespace qanat::io {
@@ -59,6 +61,19 @@ Result<UdpSocket> UdpSocket::adopt(UniqueFd fd, std::size_t slot_size) {
   out.fd_ = std::move(fd);
   out.batch_ = std::make_unique<MessageBatch>(v6, slot_size, MessageBatch::Header::None);
   return out;
+}
+
+void UdpSocket::use_segmentation() {
+  int value = 0;
+  socklen_t size = sizeof value;
+  // A kernel that does not know the option ignores it beside a datagram, too, and would send all as one.
+  if (::getsockopt(fd_.get(), IPPROTO_UDP, UDP_SEGMENT, &value, &size) == 0) batch_->use_segmentation();
+  const int on = 1;
+  (void)::setsockopt(fd_.get(), IPPROTO_UDP, UDP_GRO, &on, sizeof on);
+}
+
+bool UdpSocket::uses_segmentation() const {
+  return batch_->uses_segmentation();
 }
 
 Status UdpSocket::watch_path_errors() {

@@ -47,6 +47,11 @@ class UdpSocket {
   // `outcomes`, if not empty, has one place for each.
   std::size_t send_batch(std::span<const OutgoingDatagram> datagrams, std::span<SendOutcome> outcomes = {});
 
+  // From then on what arrives may be several datagrams in one (ReceivedDatagram::segment), and a run of datagrams
+  // leaves in one piece, where the kernel and the interface can do it; where they cannot, one by one.
+  void use_segmentation();
+  [[nodiscard]] bool uses_segmentation() const;  // false again when an interface or the kernel refused
+
   // From then on the kernel queues ICMP errors and refusals of its own. The queue makes the descriptor ready, so
   // whoever asks for it calls next_path_error() until empty, after every receive() and every send; it costs a system
   // call only when there may be something.

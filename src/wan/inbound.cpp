@@ -90,11 +90,11 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
   }
   // A default route does not say that the host has no better way: the host decides, and the TUN brings it back.
   if (route && route->hop.kind == Hop::Kind::Tunnel && route->hop.tunnel != id && route->length != 0) {
-    if (Tunnel* next = find_tunnel(route->hop.tunnel)) return into_tunnel(now, origin, *next, packet, *p, sink);
+    if (Tunnel* next = find_tunnel(route->hop.tunnel)) return into_tunnel(now, origin, *next, packet, {}, *p, sink);
   }
   // A peer that does not clamp is helped here, by our own way back to it.
   if (tunnel.plan.clamp_mss && !tunnel.outbound.empty()) esp::clamp_mss(packet, *p, tunnel.outbound.front()->mtu);
-  sink.write_tun(vrf, packet);
+  sink.deliver(vrf, packet, *p);
 }
 
 }  // namespace qanat::wan

@@ -58,53 +58,66 @@ std::uint8_t next_header_of(const InnerPacket& p) {
   return p.is_v6() ? esp::kNextHeaderIpv6 : esp::kNextHeaderIpv4;
 }
 
+// The largest inner packet. An IPv6 source need not go below 1,280 (RFC 8200 5): what is between goes out in outer
+// fragments (RFC 2473 7.1).
+std::uint16_t mtu_for(const Outbound& sa, const InnerPacket& p) {
+  return p.is_v6() && sa.mtu != 0 ? std::max(sa.mtu, kMinIpv6Mtu) : sa.mtu;
+}
+
+bool is_super(const esp::Offload& offload) {
+  return offload.kind != esp::Offload::Kind::None;
+}
+
 }  // namespace
 
-void PacketPath::State::from_tun(Instant now, VrfId vrf, ByteView packet, PacketSink& sink) {
+void PacketPath::State::from_tun(Instant now, VrfId vrf, ByteView packet, const esp::Offload& offload,
+                                 PacketSink& sink) {
+  const std::size_t count = esp::packets_in(offload, packet.size());
   const auto p = esp::parse_inner(packet);
-  if (!p) return drop(nullptr, p.error());
+  if (!p) return drop(nullptr, p.error(), count);
   packet = packet.first(p->size);
   const auto route = routes.lookup(vrf, p->destination);
-  if (!route || route->hop.kind == Hop::Kind::Local) return drop(nullptr, DropReason::NoRoute);
+  if (!route || route->hop.kind == Hop::Kind::Local) return drop(nullptr, DropReason::NoRoute, count);
   Tunnel* tunnel = find_tunnel(route->hop.tunnel);
-  if (tunnel == nullptr) return drop(nullptr, DropReason::NoRoute);
+  if (tunnel == nullptr) return drop(nullptr, DropReason::NoRoute, count);
   if (route->hop.kind == Hop::Kind::Interface) {
-    if (!esp::is_echo_request(packet, *p)) return drop(tunnel, DropReason::LocalAddress);
+    if (!esp::is_echo_request(packet, *p)) return drop(tunnel, DropReason::LocalAddress, count);
     drop(tunnel, DropReason::Answered);
     return sink.write_tun(vrf, esp::make_echo_reply(packet, *p));
   }
-  into_tunnel(now, {.kind = Origin::Kind::Tun, .vrf = vrf, .tunnel = {}}, *tunnel, packet, *p, sink);
+  into_tunnel(now, {.kind = Origin::Kind::Tun, .vrf = vrf, .tunnel = {}}, *tunnel, packet, offload, *p, sink);
 }
 
 void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
-                                    const InnerPacket& p, PacketSink& sink) {
+                                    const esp::Offload& offload, const InnerPacket& p, PacketSink& sink) {
+  const std::size_t count = esp::packets_in(offload, packet.size());
   if (!carries(tunnel)) {
     const TunnelId id = tunnel.plan.tunnel;
     // Its fragments are looked at when it leaves, so that each is seen once.
     const Flow flow = make_flow(Direction::Out, p);
     if (tunnel.outbound.empty() && !tunnel.asked.lately(now)) acquire(now, tunnel, flow);
-    if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull);
-    return held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .flow = std::nullopt});
+    if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull, count);
+    return held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .offload = offload, .flow = {}});
   }
   const auto flow = flow_of(now, Direction::Out, tunnel.plan.tunnel, p);
-  if (!flow) return drop(&tunnel, flow.error());
+  if (!flow) return drop(&tunnel, flow.error(), count);
   const auto sa = carrier(tunnel, *flow);
-  if (sa) return transmit(now, origin, tunnel, **sa, packet, p, sink);
-  if (sa.error() == DropReason::TsMismatch) return await_selectors(now, origin, tunnel, packet, *flow);
-  drop(&tunnel, sa.error());
+  if (sa) return dispatch(now, origin, tunnel, **sa, packet, offload, p, sink);
+  if (sa.error() == DropReason::TsMismatch) return await_selectors(now, origin, tunnel, packet, offload, *flow);
+  drop(&tunnel, sa.error(), count);
 }
 
 // A packet outside the selectors of every SA that carries: another SA may be on its way, or IKE may make one
 // (rules.md "Selectors and routes"). The first packets wait for it; if it does not come they are a ts_mismatch, too.
 void PacketPath::State::await_selectors(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
-                                        const Flow& flow) {
+                                        const esp::Offload& offload, const Flow& flow) {
   const TunnelId id = tunnel.plan.tunnel;
   const bool coming = on_its_way(tunnel, flow);
   if (!coming && tunnel.asked.may_ask(now, flow.remote)) acquire(now, tunnel, flow);
   if (!(coming || tunnel.asked.lately(now, flow.remote)) || !held_out.has_room(id, packet.size())) {
-    return drop(&tunnel, DropReason::TsMismatch);
+    return drop(&tunnel, DropReason::TsMismatch, esp::packets_in(offload, packet.size()));
   }
-  held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .flow = flow});
+  held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .offload = offload, .flow = flow});
 }
 
 // An SA has begun to carry: what was held for it leaves, in order. What fits none of those that carry waits on.
@@ -126,17 +139,55 @@ void PacketPath::State::release_tunnel(Instant now, TunnelId id, PacketSink& sin
     const auto sa = *held.flow ? carrier(*tunnel, **held.flow) : std::unexpected(held.flow->error());
     const auto p = esp::parse_inner(held.packet);
     if (sa && p) {
-      transmit(now, held.origin, *tunnel, **sa, held.packet, *p, sink);
+      dispatch(now, held.origin, *tunnel, **sa, held.packet, held.offload, *p, sink);
     } else {
-      drop(tunnel, sa ? p.error() : sa.error());
+      drop(tunnel, sa ? p.error() : sa.error(), esp::packets_in(held.offload, held.packet.size()));
     }
+  }
+}
+
+void PacketPath::State::dispatch(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
+                                 const esp::Offload& offload, const InnerPacket& p, PacketSink& sink) {
+  if (is_super(offload)) return transmit_segments(now, origin, tunnel, sa, packet, offload, p, sink);
+  transmit(now, origin, tunnel, sa, packet, p, sink);
+}
+
+// A super-packet of the host: what holds for one segment holds for all.
+void PacketPath::State::transmit_segments(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa,
+                                          ByteView packet, const esp::Offload& offload, InnerPacket p,
+                                          PacketSink& sink) {
+  const std::uint8_t ttl = p.ttl;
+  if (origin.kind != Origin::Kind::Ourselves && p.ttl > 1) p.ttl = static_cast<std::uint8_t>(p.ttl - 1);
+  auto segments = esp::Segmenter::create(packet, p, offload);
+  if (!segments) return drop(&tunnel, DropReason::Malformed);
+  const std::uint16_t mtu = mtu_for(sa, p);
+  if (segments->largest() > mtu || ttl <= 1 || segments->has_syn()) {
+    // Nothing of the fast kind: each as if it had come alone. A refused one speaks for those behind it.
+    p.ttl = ttl;
+    segments = esp::Segmenter::create(packet, p, offload);
+    const bool too_big = segments->largest() > mtu && p.dont_fragment;
+    while (!segments->done()) {
+      const ByteView segment = ByteView{scratch}.first(segments->next(scratch));
+      const auto parsed = esp::parse_inner(segment);
+      if (!parsed) return drop(&tunnel, parsed.error());
+      transmit(now, origin, tunnel, sa, segment, *parsed, sink);
+      if (too_big) return drop(&tunnel, DropReason::Mtu, segments->count() - 1);
+      if (ttl <= 1) return drop(&tunnel, DropReason::TtlExpired, segments->count() - 1);
+    }
+    return;
+  }
+  const std::uint8_t tos = esp::encapsulated_tos(p.tos, tunnel.plan.dscp);
+  const std::uint8_t next_header = next_header_of(p);
+  while (!segments->done()) {
+    const MutableByteView room = room_for(sa, segments->next_size(), sink);
+    const std::size_t size = segments->next(room.subspan(sa.sa.layout().payload_offset()));
+    seal_and_send(now, tunnel, sa, room, size, next_header, tos, outer_df(tunnel.plan, p, size <= sa.mtu), sink);
   }
 }
 
 void PacketPath::State::transmit(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
                                  InnerPacket p, PacketSink& sink) {
-  // An IPv6 source need not go below 1,280 (RFC 8200 5): what is between goes out in outer fragments (RFC 2473 7.1).
-  const std::uint16_t mtu = p.is_v6() && sa.mtu != 0 ? std::max(sa.mtu, kMinIpv6Mtu) : sa.mtu;
+  const std::uint16_t mtu = mtu_for(sa, p);
   const bool too_big = p.size > mtu;
   const bool cut = too_big && !p.dont_fragment && esp::Ipv4Fragmenter::possible(p, mtu);
   if (too_big && !cut) {
@@ -151,31 +202,39 @@ void PacketPath::State::transmit(Instant now, const Origin& origin, Tunnel& tunn
     return drop(&tunnel, DropReason::TooBig);
 
   const std::uint8_t tos = esp::encapsulated_tos(p.tos, tunnel.plan.dscp);
-  const MutableByteView room = MutableByteView{slab}.subspan(layout.payload_offset());
   if (cut) {
     esp::Ipv4Fragmenter pieces(packet, p, mtu);
     while (!pieces.done()) {
-      const std::size_t size = pieces.next(room);
+      const MutableByteView room = room_for(sa, mtu, sink);
+      const MutableByteView inner = room.subspan(layout.payload_offset());
+      const std::size_t size = pieces.next(inner);
       InnerPacket piece = p;
-      if (forwarded) esp::decrement_ttl(room.first(size), piece);
-      seal_and_send(now, tunnel, sa, size, next_header_of(p), tos, outer_df(tunnel.plan, p, true), sink);
+      if (forwarded) esp::decrement_ttl(inner.first(size), piece);
+      seal_and_send(now, tunnel, sa, room, size, next_header_of(p), tos, outer_df(tunnel.plan, p, true), sink);
     }
     return;
   }
-  std::memcpy(room.data(), packet.data(), p.size);
-  const MutableByteView inner = room.first(p.size);
+  const MutableByteView room = room_for(sa, p.size, sink);
+  const MutableByteView inner = room.subspan(layout.payload_offset(), p.size);
+  std::memcpy(inner.data(), packet.data(), p.size);
   if (tunnel.plan.clamp_mss) esp::clamp_mss(inner, p, mtu);
   if (forwarded) esp::decrement_ttl(inner, p);
-  seal_and_send(now, tunnel, sa, p.size, next_header_of(p), tos, outer_df(tunnel.plan, p, p.size <= sa.mtu), sink);
+  const DfBit df = outer_df(tunnel.plan, p, p.size <= sa.mtu);
+  seal_and_send(now, tunnel, sa, room, p.size, next_header_of(p), tos, df, sink);
 }
 
-// The inner packet lies in the slab, behind the room for the ESP header.
-void PacketPath::State::seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, std::size_t inner_size,
-                                      std::uint8_t next_header, std::uint8_t tos, DfBit df, PacketSink& sink) {
-  const auto size = sa.sa.seal_in_place(inner_size, next_header, slab, rng);
+MutableByteView PacketPath::State::room_for(const Outbound& sa, std::size_t inner_size, PacketSink& sink) {
+  return sink.reserve(sa.sa.layout().sealed_size(inner_size));
+}
+
+// The inner packet lies in `room`, which was reserved last, behind the place of the ESP header.
+void PacketPath::State::seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, MutableByteView room,
+                                      std::size_t inner_size, std::uint8_t next_header, std::uint8_t tos, DfBit df,
+                                      PacketSink& sink) {
+  const auto size = sa.sa.seal_in_place(inner_size, next_header, room, rng);
   if (!size) return drop(&tunnel, size.error());
   sa.last = now;
-  sink.send_esp(sa.path, tos, df, ByteView{slab}.first(*size));
+  sink.commit(sa.path, tos, df, *size);
   if (sa.sa.meter().take_soft()) events.emplace_back(ipsec::SoftLimit{sa.child});
   if (sa.sa.meter().take_hard()) events.emplace_back(ipsec::HardLimit{sa.child});
 }
@@ -187,7 +246,7 @@ void PacketPath::State::send_dummy(Instant now, ChildSaId child, PacketSink& sin
   for (const auto& sa : tunnel->outbound) {
     if (sa->child == child) {
       const std::uint8_t tos = esp::encapsulated_tos(0, tunnel->plan.dscp);
-      return seal_and_send(now, *tunnel, *sa, 0, esp::kNextHeaderNone, tos, DfBit::Set, sink);
+      return seal_and_send(now, *tunnel, *sa, room_for(*sa, 0, sink), 0, esp::kNextHeaderNone, tos, DfBit::Set, sink);
     }
   }
 }
@@ -218,7 +277,7 @@ void PacketPath::State::send_back(Instant now, const Origin& origin, ByteView pa
   Tunnel* tunnel = find_tunnel(origin.tunnel);
   const auto p = esp::parse_inner(packet);
   if (tunnel == nullptr || !p) return;
-  into_tunnel(now, {.kind = Origin::Kind::Ourselves, .vrf = origin.vrf, .tunnel = {}}, *tunnel, packet, *p, sink);
+  into_tunnel(now, {.kind = Origin::Kind::Ourselves, .vrf = origin.vrf, .tunnel = {}}, *tunnel, packet, {}, *p, sink);
 }
 
 void PacketPath::State::acquire(Instant now, Tunnel& tunnel, const Flow& flow) {

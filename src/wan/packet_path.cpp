@@ -8,9 +8,6 @@ namespace qanat::wan {
 
 namespace {
 
-// The largest ESP packet, and the ethernet of every link is smaller.
-constexpr std::size_t kSlabSize = 65536 + 256;
-
 std::vector<CipherSuite> every_suite() {
   constexpr IntegId kIntegs[] = {IntegId::AUTH_HMAC_SHA2_256_128, IntegId::AUTH_HMAC_SHA2_384_192,
                                  IntegId::AUTH_HMAC_SHA2_512_256};
@@ -35,7 +32,7 @@ PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
       fragments(config.fragment_entries),
       held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),
       held_in(config.hold_packets, config.hold_bytes / 2, config.hold_time),
-      slab(kSlabSize) {
+      scratch(65536) {
   if (config.capabilities.suites.empty()) config.capabilities.suites = every_suite();
 }
 
@@ -66,7 +63,19 @@ void PacketPath::set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes)
 
 void PacketPath::handle_tun(Instant now, VrfId vrf, std::span<const ByteView> packets, PacketSink& sink) {
   state_->flush(now, sink);
-  for (const ByteView packet : packets) state_->from_tun(now, vrf, packet, sink);
+  for (const ByteView packet : packets) state_->from_tun(now, vrf, packet, {}, sink);
+}
+
+void PacketPath::handle_tun(Instant now, VrfId vrf, std::span<const esp::OffloadPacket> packets, PacketSink& sink) {
+  state_->flush(now, sink);
+  for (const auto& [packet, offload] : packets) {
+    if (offload.kind == esp::Offload::Kind::None && offload.needs_checksum &&
+        !esp::complete_checksum(packet, offload)) {
+      state_->drop(nullptr, esp::DropReason::Malformed);
+      continue;
+    }
+    state_->from_tun(now, vrf, packet, offload, sink);
+  }
 }
 
 void PacketPath::handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
@@ -104,7 +113,9 @@ void PacketPath::State::flush(Instant now, PacketSink& sink) {
   if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
   while (const auto late = held_out.expire(now)) {
     // With a flow: there was an SA, but none for it.
-    drop(find_tunnel(late->first), late->second.flow ? esp::DropReason::TsMismatch : esp::DropReason::HoldTimeout);
+    const HeldInner& held = late->second;
+    drop(find_tunnel(late->first), held.flow ? esp::DropReason::TsMismatch : esp::DropReason::HoldTimeout,
+         esp::packets_in(held.offload, held.packet.size()));
   }
   while (const auto late = held_in.expire(now)) {
     const InboundSlot* slot = find_slot(late->first);
@@ -114,7 +125,9 @@ void PacketPath::State::flush(Instant now, PacketSink& sink) {
 
 void PacketPath::State::release_held(Instant now, PacketSink& sink) {
   for (const ipsec::EspSpi spi : std::exchange(ready_spis, {})) {
-    for (HeldDatagram& held : held_in.take(spi)) from_wire(now, held.arrived, held.tos, held.datagram, sink);
+    auto leaving = held_in.take(spi);
+    for (HeldDatagram& held : leaving) from_wire(now, held.arrived, held.tos, held.datagram, sink);
+    if (!leaving.empty()) sink.settle();
   }
   for (const TunnelId id : std::exchange(ready_tunnels, {})) release_tunnel(now, id, sink);
   for (const ChildSaId child : std::exchange(dummies, {})) send_dummy(now, child, sink);

@@ -9,8 +9,9 @@
 // Commands have no sink: packets that a command sets free (held ones, dummies) leave with the next input, and
 // next_timeout() is then already due. So after post(), look at next_timeout() again.
 // Every packet in is delivered, held or counted under one name of esp/drop_reason.hpp; nothing that a peer or a host
-// sends ends the process. No allocation per packet in the steady state: a packet is copied once, into a slab of ours,
-// and sealed there; inbound it is opened in place.
+// sends ends the process. No allocation per packet in the steady state: a packet is copied once, into the sink's slab,
+// and sealed there; inbound it is opened in place, and stays there until the sink has written it. A super-packet of the
+// host (esp/offload.hpp) is looked up once; each of its segments is cut straight into the slab.
 // RFC 4301 5, RFC 4303 3.3 and 3.4, RFC 3948, RFC 6040; decisions: rules.md "Selectors and routes", "The outer packet".
 #pragma once
 
@@ -24,6 +25,7 @@
 #include "base/bytes.hpp"
 #include "base/rng.hpp"
 #include "esp/drop_reason.hpp"
+#include "esp/offload.hpp"
 #include "ipsec/data_plane.hpp"
 
 namespace qanat::wan {
@@ -31,14 +33,41 @@ namespace qanat::wan {
 // The don't-fragment bit of an outer IPv4 header. With an outer IPv6 header, Clear lets the sender fragment.
 enum class DfBit : std::uint8_t { Clear, Set };
 
-// Where packets leave. Views live until the call returns: the consumer sends or copies. It must not call back.
+// Where packets leave. It must not call back.
 class PacketSink {
  public:
   virtual ~PacketSink() = default;
-  // `esp` starts at the SPI. With path.encapsulation == Udp it is the payload of a UDP datagram between path's ports.
-  virtual void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, ByteView esp) = 0;
-  // A whole IPv4 or IPv6 packet for the host.
+  // Room for one ESP packet of `size` octets. The next call may give the same room again.
+  virtual MutableByteView reserve(std::size_t size) = 0;
+  // The room that was reserved last holds, in its first `size` octets, a packet that starts at the SPI and leaves. With
+  // path.encapsulation == Udp it is the payload of a UDP datagram between path's ports.
+  virtual void commit(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, std::size_t size) = 0;
+  // A whole IPv4 or IPv6 packet for the host, which `p` describes. It lies where handle_esp() was given it and is the
+  // sink's to keep there and to change until the giver takes its datagrams back.
+  virtual void deliver(VrfId vrf, MutableByteView packet, const esp::InnerPacket& p) = 0;
+  // What was delivered until now dies when this call returns.
+  virtual void settle() = 0;
+  // A whole packet for the host that dies when the call returns.
   virtual void write_tun(VrfId vrf, ByteView packet) = 0;
+};
+
+// A sink that sees each packet once, as views that live until the call returns.
+class CopyingSink : public PacketSink {
+ public:
+  virtual void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, ByteView esp) = 0;
+
+  MutableByteView reserve(std::size_t size) final {
+    if (room_.size() < size) room_.resize(size);
+    return MutableByteView{room_}.first(size);
+  }
+  void commit(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, std::size_t size) final {
+    send_esp(path, tos, df, ByteView{room_}.first(size));
+  }
+  void deliver(VrfId vrf, MutableByteView packet, const esp::InnerPacket&) final { write_tun(vrf, packet); }
+  void settle() final {}
+
+ private:
+  Bytes room_;
 };
 
 // Somebody says that a packet of ours was larger than its path lets through.
@@ -82,17 +111,20 @@ class PacketPath final : public ipsec::DataPlane {
   // one of these (or none, or a default route, or the tunnel that it came from), and to another tunnel otherwise.
   void set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes);
 
-  // Packets that the host routed into the TUN of `vrf`.
+  // Packets that the host routed into the TUN of `vrf`, which are changed.
+  void handle_tun(Instant now, VrfId vrf, std::span<const esp::OffloadPacket> packets, PacketSink& sink);
+  // The same for whole packets.
   void handle_tun(Instant now, VrfId vrf, std::span<const ByteView> packets, PacketSink& sink);
   // Datagrams that came from arrived.peer to arrived.local, native (from the ESP header on) or as UDP payloads, and
-  // with `outer_tos` in their outer header. They are opened in place: their content is unspecified afterwards.
+  // with `outer_tos` in their outer header. They are opened in place: they stay where they are until the sink has
+  // written what it was delivered of them, and their content is unspecified afterwards.
   void handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
                   std::span<const MutableByteView> datagrams, PacketSink& sink);
 
   // Lowers the MTU of the tunnels that it is about, never below 576 (an outer IPv4) or 1280 (IPv6), and for a while.
   // The lost packet's sender hears of it when it sends the next that is too long.
   void handle_too_big(Instant now, const OuterTooBig& news);
-  // Packets that send_esp() was given and our own interface refused as too long.
+  // Packets that left through the sink and that our own interface refused as too long.
   void note_too_big_lost(std::uint64_t packets);
 
   // When handle_timeout() has something to do; in the past when it has now.

@@ -26,7 +26,7 @@ struct Delivered {
   Bytes packet;
 };
 
-class RecordingSink final : public PacketSink {
+class RecordingSink final : public CopyingSink {
  public:
   void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, DfBit df, ByteView esp) override {
     sent.push_back({path, tos, df, to_bytes(esp)});

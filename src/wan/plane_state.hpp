@@ -14,6 +14,7 @@
 #include "esp/inner_edit.hpp"
 #include "esp/open.hpp"
 #include "esp/seal.hpp"
+#include "esp/segmenter.hpp"
 #include "ipsec/spi_table.hpp"
 #include "wan/flow.hpp"
 #include "wan/fragments.hpp"
@@ -118,6 +119,7 @@ struct Origin {
 struct HeldInner {
   Origin origin;
   Bytes packet;
+  esp::Offload offload;
   // Once it has been looked at: a fragment is seen only once. An error: it leaves to be dropped.
   std::optional<std::expected<Flow, esp::DropReason>> flow;
   [[nodiscard]] std::size_t size() const { return packet.size(); }
@@ -160,18 +162,25 @@ struct PacketPath::State {
   void expire_mtus(Instant now);
 
   // outbound.cpp
-  void from_tun(Instant now, VrfId vrf, ByteView packet, PacketSink& sink);
-  void into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet, const esp::InnerPacket& p,
-                   PacketSink& sink);
+  // `offload` with a kind: the packet is a super-packet, whose checksums need not be right.
+  void from_tun(Instant now, VrfId vrf, ByteView packet, const esp::Offload& offload, PacketSink& sink);
+  void into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet, const esp::Offload& offload,
+                   const esp::InnerPacket& p, PacketSink& sink);
+  void dispatch(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
+                const esp::Offload& offload, const esp::InnerPacket& p, PacketSink& sink);
   void transmit(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet, esp::InnerPacket p,
                 PacketSink& sink);
-  void seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, std::size_t inner_size, std::uint8_t next_header,
-                     std::uint8_t tos, DfBit df, PacketSink& sink);
+  void transmit_segments(Instant now, const Origin& origin, Tunnel& tunnel, Outbound& sa, ByteView packet,
+                         const esp::Offload& offload, esp::InnerPacket p, PacketSink& sink);
+  [[nodiscard]] MutableByteView room_for(const Outbound& sa, std::size_t inner_size, PacketSink& sink);
+  void seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, MutableByteView room, std::size_t inner_size,
+                     std::uint8_t next_header, std::uint8_t tos, DfBit df, PacketSink& sink);
   void send_dummy(Instant now, ChildSaId child, PacketSink& sink);
   void refuse(Instant now, const Origin& origin, Tunnel& tunnel, esp::DropReason reason, esp::IcmpError error,
               ByteView packet, const esp::InnerPacket& p, std::uint16_t mtu, PacketSink& sink);
   void send_back(Instant now, const Origin& origin, ByteView packet, PacketSink& sink);
-  void await_selectors(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet, const Flow& flow);
+  void await_selectors(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet, const esp::Offload& offload,
+                       const Flow& flow);
   void release_tunnel(Instant now, TunnelId id, PacketSink& sink);
   void acquire(Instant now, Tunnel& tunnel, const Flow& flow);
 
@@ -185,9 +194,9 @@ struct PacketPath::State {
   // packet_path.cpp
   void flush(Instant now, PacketSink& sink);
   void release_held(Instant now, PacketSink& sink);
-  void drop(Tunnel* tunnel, esp::DropReason reason) {
-    drops.count(reason);
-    if (tunnel != nullptr) tunnel->drops.count(reason);
+  void drop(Tunnel* tunnel, esp::DropReason reason, std::size_t packets = 1) {
+    drops.count(reason, packets);
+    if (tunnel != nullptr) tunnel->drops.count(reason, packets);
   }
   [[nodiscard]] Tunnel* find_tunnel(TunnelId id) {
     const auto found = tunnels.find(id);
@@ -224,7 +233,7 @@ struct PacketPath::State {
   esp::DropCounters drops;
   std::uint64_t path_too_big = 0;
   std::deque<ipsec::Event> events;
-  Bytes slab;
+  Bytes scratch;        // one segment
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;
 };

@@ -40,7 +40,7 @@ struct PlaneTap {
   std::map<RequestId, std::pair<ChildSaId, ipsec::EspSpi>> installing_out_;
 };
 
-class Node final : public wan::PacketSink {
+class Node final : public wan::CopyingSink {
  public:
   Node(World& world, std::string name, model::Config config, std::uint64_t seed);
 
@@ -70,7 +70,7 @@ class Node final : public wan::PacketSink {
   bool host_refuses = false;  // what the helper asks of the kernel fails
   std::map<std::uint64_t, control::CommandResult> answers;
 
-  // PacketSink
+  // wan::CopyingSink
   void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfBit df, ByteView esp) override;
   void write_tun(VrfId vrf, ByteView packet) override;
 

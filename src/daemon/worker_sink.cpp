@@ -1,0 +1,91 @@
+#include "daemon/worker_sink.hpp"
+
+namespace qanat::daemon {
+
+namespace {
+
+// A few full runs: larger ones would only leave the cache before the kernel reads them.
+constexpr std::size_t kSlabSize = std::size_t{256} * 1024;
+
+}  // namespace
+
+WorkerSink::WorkerSink(DataSockets& sockets)
+    : sockets_(sockets),
+      merger_(sockets.tun.takes_udp()),
+      slab_(std::make_unique_for_overwrite<std::uint8_t[]>(kSlabSize)) {
+  for (Lane& lane : lanes_) lane.runs.reserve(io::kBatch);
+}
+
+MutableByteView WorkerSink::reserve(std::size_t size) {
+  if (size > kSlabSize - tail_) send_all();
+  ensure(size <= kSlabSize, "an ESP packet larger than the slab");
+  return {slab_.get() + tail_, size};
+}
+
+void WorkerSink::commit(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfBit df, std::size_t size) {
+  const bool udp = path.encapsulation == ipsec::Encapsulation::Udp;
+  const bool v6 = path.peer.address.is_v6();
+  Lane& lane = lanes_[udp ? (v6 ? Udp6 : Udp4) : (v6 ? Esp6 : Esp4)];
+  const io::Df outer_df = df == wan::DfBit::Set ? io::Df::Set : io::Df::Clear;
+  const ByteView packet{slab_.get() + tail_, size};
+  tail_ += size;
+  if (lane.open) {
+    io::OutgoingDatagram& run = lane.runs.back();
+    if (size <= run.segment && run.data.data() + run.data.size() == packet.data() && run.tos == tos &&
+        run.df == outer_df && run.data.size() + size <= io::kMaxRunOctets && lane.path == path) {
+      run.data = {run.data.data(), run.data.size() + size};
+      lane.open = size == run.segment && ++lane.datagrams < io::kMaxRunDatagrams;
+      return;
+    }
+  }
+  if (lane.runs.size() == io::kBatch) {
+    // The packet itself lies in the slab, which stays as it is until tail_ goes back.
+    const std::size_t tail = tail_;
+    send_all();
+    tail_ = tail;
+  }
+  lane.runs.push_back({path.local.address, path.peer, tos, outer_df, packet, size});
+  lane.path = path;
+  lane.datagrams = 1;
+  lane.open = true;
+}
+
+void WorkerSink::deliver(VrfId, MutableByteView packet, const esp::InnerPacket& p) {
+  merger_.add(packet, p);
+}
+
+void WorkerSink::settle() {
+  if (merger_.empty()) return;
+  merger_.drain(
+      [this](const esp::Offload& offload, std::span<const ByteView> pieces) { sockets_.tun.send(offload, pieces); });
+}
+
+void WorkerSink::write_tun(VrfId, ByteView packet) {
+  sockets_.tun.send(packet);
+}
+
+void WorkerSink::flush() {
+  settle();
+  send_all();
+}
+
+void WorkerSink::send_all() {
+  for (io::UdpSocket& s : sockets_.udp) send(s, lanes_[s.local().address.is_v6() ? Udp6 : Udp4]);
+  for (io::EspSocket& s : sockets_.esp) send(s, lanes_[s.family() == io::Family::V6 ? Esp6 : Esp4]);
+  // What no socket is there for.
+  for (Lane& lane : lanes_) {
+    lane.runs.clear();
+    lane.open = false;
+  }
+  tail_ = 0;
+}
+
+template <typename Socket>
+void WorkerSink::send(Socket& socket, Lane& lane) {
+  if (lane.runs.empty()) return;
+  const std::uint64_t before = socket.counters().send_too_big;
+  socket.send_batch(lane.runs);
+  too_big_ += socket.counters().send_too_big - before;
+}
+
+}  // namespace qanat::daemon
