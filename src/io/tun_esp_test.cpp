@@ -2,10 +2,18 @@
 #include <array>
 #include <cstring>
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/rng.hpp"
+#include "esp/merger.hpp"
+#include "esp/segmenter.hpp"
 #include "io/esp_socket.hpp"
+#include "io/message_batch.hpp"
 #include "io/netns_testing.hpp"
 #include "io/tun_device.hpp"
 #include "io/udp_socket.hpp"
@@ -54,6 +62,76 @@ TunDevice open_tun(const std::string& name) {
   return std::move(TunDevice::adopt(std::move(*fd)).value());
 }
 
+int listen_on(const char* address) {
+  const SocketAddress at = to_socket_address({*IpAddress::parse(address), 80});
+  const int fd = ::socket(at.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  EXPECT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&at.storage), at.size), 0) << errno_text(errno);
+  EXPECT_EQ(::listen(fd, 1), 0);
+  return fd;
+}
+
+// Carries what each of two devices reads to the other.
+struct Carrier {
+  TunDevice& a;
+  TunDevice& b;
+  std::size_t largest_read = 0;
+  std::size_t largest_write = 0;
+
+  bool carry() {
+    const bool moved = carry(a, b);
+    return carry(b, a) || moved;
+  }
+  bool carry(TunDevice& from, TunDevice& to) {
+    const auto packets = from.receive();
+    std::vector<Bytes> segments;
+    for (const auto& [packet, offload] : packets) {
+      largest_read = std::max(largest_read, packet.size());
+      const auto p = esp::parse_inner(packet);
+      EXPECT_TRUE(p);
+      if (!p) continue;
+      if (offload.kind == esp::Offload::Kind::None) {
+        if (offload.needs_checksum) {
+          EXPECT_TRUE(esp::complete_checksum(packet, offload));
+        }
+        segments.push_back(to_bytes(packet));
+        continue;
+      }
+      auto cutter = esp::Segmenter::create(packet, *p, offload);
+      EXPECT_TRUE(cutter);
+      while (cutter && !cutter->done()) {
+        Bytes segment(cutter->next_size());
+        cutter->next(segment);
+        segments.push_back(std::move(segment));
+      }
+    }
+    esp::Merger merger(to.takes_udp());
+    for (Bytes& segment : segments) merger.add(segment, *esp::parse_inner(segment));
+    merger.drain([&](const esp::Offload& offload, std::span<const ByteView> pieces) {
+      std::size_t size = 0;
+      for (const ByteView piece : pieces) size += piece.size();
+      largest_write = std::max(largest_write, size);
+      EXPECT_EQ(to.send(offload, pieces), SendOutcome::Sent);
+    });
+    return !segments.empty();
+  }
+};
+
+int connect_to(const char* address, Carrier& carrier) {
+  const SocketAddress to = to_socket_address({*IpAddress::parse(address), 80});
+  const int fd = ::socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  (void)::connect(fd, reinterpret_cast<const sockaddr*>(&to.storage), to.size);
+  for (int i = 0; i < 200; ++i) {
+    carrier.carry();
+    pollfd p{fd, POLLOUT, 0};
+    if (::poll(&p, 1, 10) == 1) break;
+  }
+  int error = 0;
+  socklen_t size = sizeof error;
+  ::getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
+  EXPECT_EQ(error, 0);
+  return fd;
+}
+
 TEST(TunDevice, CarriesPacketsBothWaysInBatches) {
   in_fresh_netns([] {
     TunDevice tun = open_tun("qntest0");
@@ -89,6 +167,82 @@ TEST(TunDevice, CarriesPacketsBothWaysInBatches) {
     EXPECT_EQ(tun.send(udp_packet(theirs, ours, 1, {})), SendOutcome::Refused);
     EXPECT_TRUE(tun.receive().empty());
     EXPECT_GT(tun.counters().send_refused, 1U);
+  });
+}
+
+// A host's own TCP and UDP over two TUNs whose packets we carry from one to the other: what one hands over as
+// super-packets is cut, merged and written to the other, which must not notice.
+TEST(TunDevice, CarriesSuperPacketsOfTcpAndUdpBothWays) {
+  in_fresh_netns([] {
+    TunDevice here = open_tun("qnhere");
+    shell(
+        "ip link set qnhere mtu 1400 up; ip addr add 10.9.0.1/24 dev qnhere; ip -6 addr add fd09::1/64 dev qnhere "
+        "nodad");
+    std::string pid = shell("unshare -n sleep 60 >/dev/null 2>&1 & echo $!");
+    pid.pop_back();
+    shell("for i in $(seq 100); do [ $(readlink /proc/" + pid +
+          "/ns/net) != $(readlink /proc/self/ns/net) ] && break; sleep 0.02; done");
+    const int ours = ::open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    const int theirs = ::open(("/proc/" + pid + "/ns/net").c_str(), O_RDONLY | O_CLOEXEC);
+    EXPECT_EQ(::setns(theirs, CLONE_NEWNET), 0);
+    TunDevice there = open_tun("qnthere");
+    shell(
+        "ip link set qnthere mtu 1400 up; ip addr add 10.9.0.2/24 dev qnthere; "
+        "ip -6 addr add fd09::2/64 dev qnthere nodad");
+    const int listener4 = listen_on("10.9.0.2");
+    const int listener6 = listen_on("fd09::2");
+    auto udp_there =
+        UdpSocket::adopt(open_udp_socket({*IpAddress::parse("10.9.0.2"), 7}, 0, ReusePort::No).value()).value();
+    EXPECT_EQ(::setns(ours, CLONE_NEWNET), 0);
+    ::close(ours);
+    ::close(theirs);
+
+    Carrier carrier{here, there};
+    for (const int listener : {listener4, listener6}) {
+      const int client = connect_to(listener == listener4 ? "10.9.0.2" : "fd09::2", carrier);
+      for (int i = 0; i < 100 && !readable(listener, 10); ++i) carrier.carry();
+      const int server = ::accept(listener, nullptr, nullptr);
+      EXPECT_GE(server, 0);
+      ::fcntl(server, F_SETFL, O_NONBLOCK);
+      SeededRng rng(1);
+      const Bytes data = rng.bytes(3'000'000);
+      Bytes got;
+      std::size_t sent = 0;
+      std::array<std::uint8_t, 65536> chunk{};
+      for (int idle = 0; got.size() < data.size() && idle < 2000;) {
+        const ssize_t n = ::send(client, &data[sent], data.size() - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+        if (n > 0) sent += static_cast<std::size_t>(n);
+        const bool moved = carrier.carry();
+        const ssize_t r = ::recv(server, chunk.data(), chunk.size(), MSG_DONTWAIT);
+        if (r > 0) got.insert(got.end(), chunk.begin(), chunk.begin() + r);
+        idle = n > 0 || moved || r > 0 ? 0 : idle + 1;
+        if (idle != 0) readable(there.fd(), 1);
+      }
+      EXPECT_EQ(got, data);
+      ::close(client);
+      ::close(server);
+    }
+    EXPECT_GT(carrier.largest_read, 20'000U) << "the host handed over no super-packets";
+    EXPECT_GT(carrier.largest_write, 20'000U) << "none was made of them again";
+
+    // A run of datagrams (UDP_SEGMENT) of a local program.
+    auto udp_here =
+        UdpSocket::adopt(open_udp_socket({*IpAddress::parse("10.9.0.1"), 0}, 0, ReusePort::No).value()).value();
+    udp_here.use_segmentation();
+    udp_there.use_segmentation();
+    Bytes run(30 * 1000 + 10, 3);
+    const OutgoingDatagram out{{}, udp_there.local(), 0, Df::Set, run, 1000};
+    EXPECT_EQ(udp_here.send_batch(std::span(&out, 1)), 31U);
+    std::size_t octets = 0;
+    for (int i = 0; i < 200 && udp_there.counters().received < 31; ++i) {
+      carrier.carry();
+      if (!readable(udp_there.fd(), 10)) continue;
+      for (const ReceivedDatagram& d : udp_there.receive()) octets += d.data.size();
+    }
+    EXPECT_EQ(udp_there.counters().received, 31U);
+    EXPECT_EQ(octets, run.size());
+    EXPECT_EQ(here.counters().send_refused + there.counters().send_refused, 0U);
+    shell("kill " + pid);
   });
 }
 

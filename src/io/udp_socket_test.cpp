@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "io/netns_testing.hpp"
 #include "io/steering.hpp"
@@ -91,6 +92,122 @@ TEST(UdpSocket, SendsAndReceivesBatchesWithMixedDf) {
   EXPECT_EQ(client.counters().sent, kCount - 1);
   EXPECT_EQ(client.counters().send_refused, 1U);
   EXPECT_TRUE(server.receive().empty());
+}
+
+// Datagrams of `size` octets one behind the other, each with its number, the last of `last` octets.
+Bytes run_of(std::size_t count, std::size_t size, std::size_t last) {
+  Bytes out((count - 1) * size + last, 7);
+  for (std::size_t i = 0; i < count; ++i) out[i * size] = static_cast<std::uint8_t>(i);
+  return out;
+}
+
+// What arrives, datagram by datagram, until `count` are there.
+std::vector<Bytes> datagrams(UdpSocket& socket, std::size_t count) {
+  std::vector<Bytes> out;
+  while (out.size() < count) {
+    const auto got = receive(socket);
+    if (got.empty()) break;
+    for (const ReceivedDatagram& d : got) {
+      const std::size_t step = d.segment != 0 ? d.segment : std::max<std::size_t>(d.data.size(), 1);
+      for (std::size_t at = 0; at < d.data.size(); at += step)
+        out.push_back(to_bytes(d.data.subspan(at, std::min(step, d.data.size() - at))));
+    }
+  }
+  return out;
+}
+
+TEST(UdpSocket, SendsARunInOnePieceAndTakesItInOnePiece) {
+  in_fresh_netns([] {
+    shell("ip link set lo up");
+    for (const char* here : {"127.0.0.1", "::1"}) {
+      UdpSocket server = open(here);
+      UdpSocket plain = open(here);
+      UdpSocket client = open(here);
+      server.use_segmentation();
+      client.use_segmentation();
+      EXPECT_TRUE(client.uses_segmentation());
+      const Bytes run = run_of(40, 1400, 99);
+      const Bytes small = run_of(64, 100, 100);
+      const std::vector<OutgoingDatagram> out{{{}, server.local(), 0xb9, Df::Set, run, 1400},
+                                              {{}, server.local(), 0, Df::Set, small, 100},
+                                              {{}, server.local(), 0, Df::Set, ByteView{run}.first(10), 10},
+                                              {{}, plain.local(), 0, Df::Set, small, 100}};
+      EXPECT_EQ(client.send_batch(out), 40U + 64 + 1 + 64);
+      EXPECT_EQ(client.counters().sent, 40U + 64 + 1 + 64);
+      EXPECT_TRUE(client.uses_segmentation());
+      const auto first = receive(server);
+      EXPECT_FALSE(first.empty());
+      if (first.empty()) continue;
+      EXPECT_EQ(first[0].segment, 1400U);
+      EXPECT_EQ(first[0].tos, 0xb9);
+      EXPECT_TRUE(equal(first[0].data, run));
+      EXPECT_EQ(server.counters().received, 105U);
+      EXPECT_EQ(first.back().segment, 0U);
+      // Who did not ask for it gets one by one.
+      const auto got = datagrams(plain, 64);
+      EXPECT_EQ(got.size(), 64U);
+      for (std::size_t i = 0; i < got.size(); ++i) {
+        EXPECT_EQ(got[i].size(), 100U);
+        EXPECT_EQ(got[i][0], i);
+      }
+      EXPECT_EQ(plain.counters().received, 64U);
+    }
+  });
+}
+
+// What the kernel does not take in one piece goes one by one: too long for the interface, or to be fragmented there.
+TEST(UdpSocket, ARunThatDoesNotFitIsSentOneByOne) {
+  in_fresh_netns([] {
+    shell("ip link set lo mtu 1300 up");
+    for (const char* here : {"127.0.0.1", "::1"}) {
+      UdpSocket server = open(here);
+      UdpSocket client = open(here);
+      client.use_segmentation();
+      EXPECT_TRUE(client.watch_path_errors());
+      const Bytes run = run_of(5, 1400, 200);
+      const Bytes fits = run_of(5, 1000, 1000);
+      const std::vector<OutgoingDatagram> out{{{}, server.local(), 0, Df::Set, run, 1400},
+                                              {{}, server.local(), 0, Df::Set, fits, 1000}};
+      std::vector<SendOutcome> outcomes(2, SendOutcome::Busy);
+      EXPECT_EQ(client.send_batch(out, outcomes), 6U);
+      EXPECT_EQ(client.counters().send_too_big, 4U);
+      EXPECT_EQ(outcomes[1], SendOutcome::Sent);
+      std::size_t told = 0;
+      while (const auto error = client.next_path_error()) {
+        ++told;
+        EXPECT_EQ(error->mtu, 1300U);
+      }
+      EXPECT_GT(told, 0U);
+      EXPECT_EQ(datagrams(server, 6).size(), 6U);
+
+      const OutgoingDatagram cut{{}, server.local(), 0, Df::Clear, run, 1400};
+      EXPECT_EQ(client.send_batch(std::span(&cut, 1)), 5U);
+      const auto got = datagrams(server, 5);
+      EXPECT_EQ(got.size(), 5U);
+      for (std::size_t i = 0; i < got.size(); ++i) EXPECT_EQ(got[i][0], i);
+      EXPECT_TRUE(client.uses_segmentation()) << "neither says that the interface cannot do it";
+    }
+  });
+}
+
+// Without checksums no run leaves in one piece (EIO or EINVAL, by kernel): that is remembered, and nothing is lost.
+TEST(UdpSocket, FallsBackForGoodWhereRunsAreRefused) {
+  in_fresh_netns([] {
+    shell("ip link set lo up");
+    UdpSocket server = open("127.0.0.1");
+    UdpSocket client = open("127.0.0.1");
+    client.use_segmentation();
+    const int on = 1;
+    EXPECT_EQ(::setsockopt(client.fd(), SOL_SOCKET, SO_NO_CHECK, &on, sizeof on), 0);
+    const Bytes run = run_of(10, 500, 400);
+    const OutgoingDatagram out{{}, server.local(), 0, Df::Set, run, 500};
+    for (int i = 0; i < 2; ++i) {
+      EXPECT_EQ(client.send_batch(std::span(&out, 1)), 10U);
+      EXPECT_EQ(datagrams(server, 10).size(), 10U);
+      EXPECT_FALSE(client.uses_segmentation());
+    }
+    EXPECT_EQ(client.counters().send_refused, 0U);
+  });
 }
 
 TEST(UdpSocket, CountsWhatIsTooLongAndGoesOn) {
