@@ -58,6 +58,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.smallest:
         vars(options).update(SMALLEST)
+    options.unusual = {name: value for name in SMALLEST if (value := vars(options).get(name)) != parser.get_default(name)}
     unknown = set(options.names) - set(BENCHES) - {"all"}
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)} and all")
@@ -83,7 +84,7 @@ def main() -> int:
     subjects = [Qanat(), *([WireGuardGo(), StrongSwanTunnel()] if peer_root() else []), Bare()]
     if options.only:
         subjects = [subject for subject in subjects if subject.name in options.only]
-    if not peer_root():
+    if options.names and not peer_root():
         print("no peer root (tools/peer-root.sh forky): without wireguard-go and strongSwan")
     for name in options.names:
         BENCHES[name].measure(options, subjects)
