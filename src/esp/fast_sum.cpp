@@ -36,12 +36,30 @@ std::uint64_t add_words(std::uint64_t sum, std::uint8_t* to, const std::uint8_t*
     other += word >> 32;
   }
   sum += other;
-  if (size != 0) {
-    // The octets that are not there count as zero.
-    std::uint64_t word = 0;
-    std::memcpy(&word, from, size);
-    if constexpr (Copy) std::memcpy(to, from, size);
-    sum += (word & 0xffffffffU) + (word >> 32);
+  // Of known sizes, so that no call is made for them. What is not there counts as zero.
+  if ((size & 4U) != 0) {
+    std::uint32_t word = 0;
+    std::memcpy(&word, from, 4);
+    if constexpr (Copy) {
+      std::memcpy(to, &word, 4);
+      to += 4;
+    }
+    sum += word;
+    from += 4;
+  }
+  if ((size & 2U) != 0) {
+    std::uint16_t word = 0;
+    std::memcpy(&word, from, 2);
+    if constexpr (Copy) {
+      std::memcpy(to, &word, 2);
+      to += 2;
+    }
+    sum += word;
+    from += 2;
+  }
+  if ((size & 1U) != 0) {
+    if constexpr (Copy) *to = *from;
+    sum += std::endian::native == std::endian::little ? *from : std::uint64_t{*from} << 8;
   }
   return sum;
 }
@@ -67,6 +85,17 @@ __attribute__((target("avx2"))) std::uint64_t add_vectors(std::uint8_t* to, cons
     high = _mm256_add_epi64(high, _mm256_unpackhi_epi32(a, zero));
     low2 = _mm256_add_epi64(low2, _mm256_unpacklo_epi32(b, zero));
     high2 = _mm256_add_epi64(high2, _mm256_unpackhi_epi32(b, zero));
+  }
+  if (size >= 32) {
+    const __m256i a = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+    if constexpr (Copy) {
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), a);
+      to += 32;
+    }
+    low = _mm256_add_epi64(low, _mm256_unpacklo_epi32(a, zero));
+    high = _mm256_add_epi64(high, _mm256_unpackhi_epi32(a, zero));
+    size -= 32;
+    from += 32;
   }
   const __m256i all = _mm256_add_epi64(_mm256_add_epi64(low, high), _mm256_add_epi64(low2, high2));
   const __m128i half = _mm_add_epi64(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1));

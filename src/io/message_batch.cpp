@@ -422,6 +422,7 @@ std::size_t MessageBatch::send_batch(int fd, std::span<const OutgoingDatagram> d
           continue;
         }
       }
+      unable = false;  // it was not the run's fault
       note(at, count_failure(error, failed.datagrams, counters));
       behind(failed);
       continue;

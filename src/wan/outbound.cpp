@@ -159,7 +159,7 @@ void PacketPath::State::transmit_segments(Instant now, const Origin& origin, Tun
   const std::uint8_t ttl = p.ttl;
   if (origin.kind != Origin::Kind::Ourselves && p.ttl > 1) p.ttl = static_cast<std::uint8_t>(p.ttl - 1);
   auto segments = esp::Segmenter::create(packet, p, offload);
-  if (!segments) return drop(&tunnel, DropReason::Malformed);
+  if (!segments) return drop(&tunnel, DropReason::Malformed, esp::packets_in(offload, packet.size()));
   const std::uint16_t mtu = mtu_for(sa, p);
   if (segments->largest() > mtu || ttl <= 1 || segments->has_syn()) {
     // Nothing of the fast kind: each as if it had come alone. A refused one speaks for those behind it.
