@@ -32,7 +32,7 @@ from processes import stop_on_signals  # noqa: E402
 BENCHES = {"throughput": throughput, "packets": packets, "latency": latency, "handshake": handshake, "scale": scale, "rekey": rekey,
            "esp": small}
 SMALLEST = {"rounds": 1, "seconds": 1, "step_seconds": 0.3, "close": 4, "pings": 10, "idle": 50, "handshakes": 20, "signed_handshakes": 20,
-            "tunnels": 50, "rekey_seconds": 3, "in_flight": 16, "min_time": 0.01}
+            "tunnels": 50, "identities": 10, "rekey_seconds": 3, "in_flight": 16, "min_time": 0.01}
 
 
 def arguments() -> argparse.Namespace:
@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--idle", type=int, default=10_000, help="idle SAs beside one stream")
     parser.add_argument("--handshakes", type=int, default=4000, help="of one run, PSK")
     parser.add_argument("--signed-handshakes", type=int, default=2000, help="of one run, certificates")
+    parser.add_argument("--identities", type=int, help="of initiators; default: each handshake has one of its own")
     parser.add_argument("--in-flight", type=int, default=64, help="handshakes at a time")
     parser.add_argument("--tunnels", type=int, default=10_000, help="of the scale benchmark")
     parser.add_argument("--rekey-seconds", type=int, default=60)
@@ -57,6 +58,7 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.smallest:
         vars(options).update(SMALLEST)
+    options.unusual = {name: value for name in SMALLEST if (value := vars(options).get(name)) != parser.get_default(name)}
     unknown = set(options.names) - set(BENCHES) - {"all"}
     if unknown:
         parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)} and all")
@@ -82,7 +84,7 @@ def main() -> int:
     subjects = [Qanat(), *([WireGuardGo(), StrongSwanTunnel()] if peer_root() else []), Bare()]
     if options.only:
         subjects = [subject for subject in subjects if subject.name in options.only]
-    if not peer_root():
+    if options.names and not peer_root():
         print("no peer root (tools/peer-root.sh forky): without wireguard-go and strongSwan")
     for name in options.names:
         BENCHES[name].measure(options, subjects)

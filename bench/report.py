@@ -49,7 +49,7 @@ class Report:
     def __init__(self, name: str, title: str, options: argparse.Namespace, rounds: int | None = None):
         self.name, self.title, self.out = name, title, options.out
         self.rounds = rounds or options.rounds
-        self.machine = machine() | {"rounds": self.rounds}
+        self.machine = machine() | {"rounds": self.rounds, "unusual": options.unusual}
         self._seen: dict[tuple[str, str], list[float]] = {}
         self._units: dict[str, str] = {}
         self._ratios: dict[tuple[str, str], list[float]] = {}
@@ -144,6 +144,8 @@ def publish(names: list[str], out: pathlib.Path, page_file: pathlib.Path = PAGE)
 
 
 def wanted(results: dict[str, dict]) -> str:
+    """The table of what is wanted, judged by what was measured at full size."""
+    results = {name: result for name, result in results.items() if not result["machine"]["unusual"]}
     lines = ["| what | at least | aim | seen |", "|---|---|---|---|"]
     for target in TARGETS:
         seen = target.seen(results)
@@ -164,5 +166,7 @@ def section(result: dict) -> str:
     subjects = "; ".join(f"{name} {about['versions'].get(name, '')} ({text})".replace("  ", " ") for name, text in about["settings"].items())
     lines += ["", f"{about['day']}, {about['rounds']} rounds, {about['cores']} cores of {about['cpu']}, Linux {about['kernel']}, "
               f"{about['compiler']}, {about['build']}, revision {about['revision']}." + (f" {subjects}." if subjects else "")]
+    if about["unusual"]:
+        lines += ["Not at full size: " + ", ".join(f"{name} = {value}" for name, value in about["unusual"].items()) + "."]
     lines += [f"Note: {note}." for note in about.get("notes", [])]
     return "\n".join(lines)

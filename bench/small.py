@@ -35,7 +35,7 @@ def google_benchmark(name: str, *arguments: str) -> dict[str, Row]:
             continue
         if entry.get("error_occurred"):
             raise RuntimeError(f"{name}: {entry['name']}: {entry['error_message']}")
-        parts = entry["name"].split("/")
+        parts = entry["name"].replace(" / ", "/").split("/")  # a macro's argument, as the formatter spaced it
         by_wall = parts[-1] in ("manual_time", "real_time")
         row = rows.setdefault("/".join(parts[:-1] if by_wall else parts), Row(entry["time_unit"], [], []))
         row.times.append(entry["real_time" if by_wall else "cpu_time"])
@@ -50,7 +50,7 @@ def measure(options, _subjects: list[Subject]) -> None:
         report.say(f"{name}, {options.rounds} repetitions, interleaved")
         rows |= google_benchmark(name, f"--benchmark_repetitions={options.rounds}", "--benchmark_enable_random_interleaving=true",
                                  f"--benchmark_min_time={options.min_time}")
-    for name, row in rows.items():
+    for name, row in sorted(rows.items()):
         for value in row.times:
             report.add(name, "raw" if name.startswith(("raw_", "bare/")) else "qanat", value, row.unit)
     for case, ours, raw in DIFFERENCES:

@@ -19,13 +19,13 @@ def ratio(bench: str, case: str, vs: str) -> Callable[[dict], float | None]:
 class Target:
     what: str
     seen: Callable[[dict], float | None]
-    at_least: float
+    at_least: float | None  # None: it is to be shown
     aim: float
     unit: str = ""
     less_is_better: bool = False
 
-    def _text(self, value: float) -> str:
-        return f"{'<=' if self.less_is_better else '>='} {value:g}{self.unit}"
+    def _text(self, value: float | None) -> str:
+        return "shown" if value is None else f"{'<=' if self.less_is_better else '>='} {value:.3g}{self.unit}"
 
     @property
     def at_least_text(self) -> str:
@@ -36,18 +36,18 @@ class Target:
         return self._text(self.aim)
 
     def verdict(self, seen: float) -> str:
-        def holds(limit: float) -> bool:
-            return seen <= limit if self.less_is_better else seen >= limit
+        def holds(limit: float | None) -> bool:
+            return limit is None or seen <= limit if self.less_is_better else seen >= limit
         return ", reaches the aim" if holds(self.aim) else "" if holds(self.at_least) else ", **falls short**"
 
 
-def less(what: str, seen: Callable, at_least: float, aim: float, unit: str = "") -> Target:
+def less(what: str, seen: Callable, at_least: float | None, aim: float, unit: str = "") -> Target:
     return Target(what, seen, at_least, aim, unit, less_is_better=True)
 
 
 TARGETS = (
     Target("one TCP stream vs wireguard-go", ratio("throughput", "tcp1", "wireguard-go"), 2, 2.5, "x"),
-    Target("one TCP stream", row("throughput", "tcp1"), 0, 4.5, " Gbit/s"),
+    Target("one TCP stream", row("throughput", "tcp1"), None, 4.5, " Gbit/s"),
     Target("one TCP stream vs strongSwan libipsec", ratio("throughput", "tcp1", "strongswan"), 12, 15, "x"),
     Target("the same with veth offloads off, vs wireguard-go", ratio("throughput", "tcp1-nooffload", "wireguard-go"), 2, 3, "x"),
     Target("eight streams vs one", ratio("throughput", "tcp8", "qanat tcp1"), 0.9, 1, "x"),
@@ -66,9 +66,9 @@ TARGETS = (
     Target("two IKE shards on two threads vs one", ratio("esp", "ike shards", "one shard"), 1.7, 1.9, "x"),
     less("resident memory per established tunnel", row("scale", "memory per tunnel"), 6, 3, " KB"),
     less("10,000 tunnels from cold", row("scale", "from cold"), 5, 3, " s"),
-    less("handshake p99 at half the maximum rate", row("handshake", "psk p99 at half rate"), 1e9, 3, " ms"),
+    less("handshake p99 at half the maximum rate", row("handshake", "psk p99 at half rate"), None, 3, " ms"),
     less("lost under rekeys at 20,000 packets/s each way", row("rekey", "lost"), 0, 0),
     less("duplicated", row("rekey", "duplicated"), 0, 0),
-    less("reordered", row("rekey", "reordered"), 1e9, 0),
+    less("reordered", row("rekey", "reordered"), None, 0),
     less("busy time at 500 Mbit/s vs wireguard-go", ratio("latency", "busy-500M", "wireguard-go"), 0.5, 0.33, "x"),
 )

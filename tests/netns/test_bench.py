@@ -18,7 +18,7 @@ from targets import TARGETS  # noqa: E402
 
 ROW = {"case", "subject", "value", "unit", "min", "max"}
 RATIO = {"case", "vs", "median"}
-ABOUT = {"cpu", "cores", "kernel", "compiler", "build", "rounds", "versions", "settings"}
+ABOUT = {"cpu", "cores", "kernel", "compiler", "build", "rounds", "unusual", "versions", "settings"}
 # What must be in a result, of qanat and of each peer that is there.
 CASES = {"throughput": {"tcp1", "tcp1-nooffload", "tcp1-native", "tcp1-idle10k"}, "packets": {"udp64"}, "latency": {"rtt", "rtt-added", "busy-500M"},
          "handshake": {"psk cpu", "psk rate", "psk p99 at half rate", "ecdsa-p256 cpu", "mldsa65 cpu"},
