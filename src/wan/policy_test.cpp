@@ -123,6 +123,7 @@ TEST(Policy, BothDirectionsOfFlows) {
   PolicyRule r = rule("dns", RuleAction::Drop);
   r.from = {net("10.1.0.0/16")};
   r.protocol = 17;
+  r.from_ports = PortRange{.first = 40000, .last = 40000};
   r.to_ports = PortRange{.first = 53, .last = 53};
   PolicyTable t = table({r});
   esp::InnerPacket p;
