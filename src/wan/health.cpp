@@ -317,7 +317,6 @@ void TunnelHealth::after_loss(Instant now) {
   if (strikes_ >= kDownAfter) {
     const bool relapse = answers_again_at_ && now - *answers_again_at_ < kWindow;
     needed_ = relapse ? std::min<std::uint8_t>(static_cast<std::uint8_t>(needed_ * 2), kLeavesDegraded) : kLeavesDown;
-    extras_ = 0;
     return change(now, HealthState::Down, HealthCode::ProbesLost);
   }
   if (strikes_ == 1) {

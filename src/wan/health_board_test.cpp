@@ -181,6 +181,13 @@ TEST(Probe, SelectorsMustCarryProbeAndAnswer) {
   EXPECT_FALSE(selectors_carry(path4(), elsewhere, theirs));
   EXPECT_FALSE(selectors_carry(path4(), tcp, tcp));
   EXPECT_FALSE(selectors_carry(path6(), ours, theirs));
+  // Only requests pass: the answer would not come back.
+  std::vector requests = {selector("0.0.0.0/0", 1)};
+  requests[0].port_first = requests[0].port_last = 8 << 8;
+  EXPECT_FALSE(selectors_carry(path4(), requests, requests));
+  ProbePath one_way = path4();
+  one_way.direction = ProbeDirection::Unidirectional;
+  EXPECT_TRUE(selectors_carry(one_way, requests, requests));
   // A reply leaves with the peer's address as its source.
   EXPECT_FALSE(selectors_carry(path4(ProbeType::Reply), ours, theirs));
   EXPECT_TRUE(selectors_carry(path4(ProbeType::Reply), both, both));
@@ -280,9 +287,12 @@ TEST(HealthBoard, AnswersCountOnlyTheWayTheyShouldCome) {
   Bytes elsewhere = replies[one];
   elsewhere[15] = 9;  // another source
   EXPECT_EQ(show(one, elsewhere), Taken::NoSample);
+  elsewhere = replies[one];
+  elsewhere[19] = 9;  // to another destination
+  EXPECT_EQ(show(one, elsewhere), Taken::NoSample);
   EXPECT_EQ(show(one, replies[one]), Taken::Answer);
   EXPECT_EQ(show(one, replies[one]), Taken::NoSample) << "a copy";
-  EXPECT_EQ(board.find(one)->no_samples, 4U);
+  EXPECT_EQ(board.find(one)->no_samples, 5U);
   EXPECT_EQ(show(std::nullopt, replies[two]), Taken::Answer) << "back over the Internet";
 
   Bytes ping = replies[two];

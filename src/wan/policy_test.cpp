@@ -123,6 +123,7 @@ TEST(Policy, BothDirectionsOfFlows) {
   PolicyRule r = rule("dns", RuleAction::Drop);
   r.from = {net("10.1.0.0/16")};
   r.protocol = 17;
+  r.from_ports = PortRange{.first = 40000, .last = 40000};
   r.to_ports = PortRange{.first = 53, .last = 53};
   PolicyTable t = table({r});
   esp::InnerPacket p;
@@ -241,6 +242,10 @@ TEST(Policy, FragmentsThroughTheirFirst) {
   EXPECT_EQ(show(first, true).action, Action::Drop);
   EXPECT_EQ(show(later, true).action, Action::Drop);
   EXPECT_EQ(t.counters()[1].packets, 2U);
+  PolicyTable only_notes = table({note});
+  PolicyPacket unknown{.flow = make_flow(Direction::Out, later), .size = later.size};
+  unknown.flow.ports = Flow::PortState::Unknown;
+  EXPECT_EQ(act(only_notes, unknown), Action::Allow) << "a log line is no reason to drop";
   // Where no port is asked for, a later fragment needs none.
   first.protocol = later.protocol = 6;
   EXPECT_EQ(show(later, false).action, Action::Allow);

@@ -150,6 +150,18 @@ TEST(Steering, RequiredHybridKeys) {
   EXPECT_EQ(s.of(flow(0)), 2U) << "what comes up there can only be hybrid: held";
 }
 
+TEST(Steering, RequiredHybridKeysAmongEquals) {
+  Steering s;
+  s.add(hop(1));
+  s.add(hop(2), {.health = HealthState::Healthy, .keys = KeySafety::Classical});
+  s.add(hop(3));
+  EXPECT_NEAR(share(s.of_flows(), 2), 1.0 / 3, 0.02);
+  s.hops[2].pq_require = true;
+  const auto flows = s.of_flows();
+  EXPECT_EQ(share(flows, 2), 0.0);
+  EXPECT_NEAR(share(flows, 1), 0.5, 0.02);
+}
+
 TEST(Steering, EqualOnesShareByWeight) {
   for (const auto& weights :
        {std::vector<std::uint16_t>{1, 1}, {1, 3}, {1, 1, 1, 1, 1}, {256, 64, 64, 128}, {10, 20, 30, 40}}) {
@@ -245,6 +257,17 @@ TEST(Steering, StatesOfManyTunnelsComeAndGo) {
       const auto at = expected.find(id);
       EXPECT_EQ(states.hot(id).penalty, at == expected.end() ? kNoSaPenalty : at->second);
     }
+  }
+}
+
+TEST(Steering, UnknownTunnelsAreFoundToBeSo) {
+  TunnelStates states;
+  EXPECT_EQ(states.hot(TunnelId{0}).penalty, kNoSaPenalty);
+  for (std::uint32_t id = 0; id < 200; ++id) {
+    states.set(TunnelId{id}, "x", kGood);
+    EXPECT_EQ(states.hot(TunnelId{id}).penalty, 0U);
+    for (std::uint32_t other = id + 1; other < id + 50; ++other)
+      ASSERT_EQ(states.hot(TunnelId{other}).penalty, kNoSaPenalty);
   }
 }
 
