@@ -1,7 +1,7 @@
 // What an IKE SA wants to ask its peer, one thing at a time (window 1).
 //
 // To add a kind of exchange: a struct here, a case in IkeSa::start_task (it sends, or postpones) and one in
-// IkeSa::on_task_response. While a task runs it stands in IkeSa::active_.
+// IkeSa::on_task_response. While a task runs it stands in IkeSa::task_.
 #pragma once
 
 #include <algorithm>
