@@ -123,7 +123,7 @@ std::vector<Super> merge(std::vector<Bytes>& packets, bool udp = true) {
 TEST(FastSum, IsTheChecksumOfEveryLengthAndOffset) {
   SeededRng rng(1);
   Bytes data = rng.bytes(70'000);
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1500; ++i) {
     const std::size_t size = i < 600 ? static_cast<std::size_t>(i) : rng.u32() % 66'000;
     const std::size_t at = rng.u32() % 65;
     const ByteView view = ByteView{data}.subspan(at, size);
