@@ -1,12 +1,11 @@
 // A handshake as the responder pays for it, in memory, beside the bare OpenSSL operations that it cannot do without:
 // the difference is ours. The same for the initiator; prf+, SK payloads; two shards on two threads.
-#include <array>
 #include <functional>
 #include <thread>
 
 #include <benchmark/benchmark.h>
-#include <openssl/evp.h>
 
+#include "bare_openssl.hpp"
 #include "crypto/key_exchange.hpp"
 #include "crypto/prf.hpp"
 #include "ike/sk_codec.hpp"
@@ -17,152 +16,26 @@ namespace {
 using namespace qanat;
 using bench::Pair;
 using bench::Proof;
+using bench::Who;
 
 constexpr const char* kHybrid = "aes256gcm16-prfsha384-x25519-ke1_mlkem768";
 constexpr std::size_t kTunnels = 500;  // of one pair; then a new pair is made, which is not timed
-
-// ---- bare operations: OpenSSL's, with contexts made as its manual has it ----------------------------------------
-
-using Pkey = std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)>;
-using PkeyCtx = std::unique_ptr<EVP_PKEY_CTX, decltype(&EVP_PKEY_CTX_free)>;
-using MdCtx = std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)>;
-
-Pkey make_key(const char* type) {
-  return {std::string_view{type} == "P-256" ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", type)
-                                            : EVP_PKEY_Q_keygen(nullptr, nullptr, type),
-          EVP_PKEY_free};
-}
-Bytes public_of(const Pkey& key) {
-  Bytes out(2048);
-  std::size_t size = out.size();
-  EVP_PKEY_get_raw_public_key(key.get(), out.data(), &size);
-  out.resize(size);
-  return out;
-}
-
-struct Bare {
-  Pkey x25519 = make_key("X25519");
-  Bytes x25519_peer = public_of(make_key("X25519"));
-  Pkey mlkem = make_key("ML-KEM-768");
-  Bytes mlkem_public = public_of(mlkem);
-  Bytes ciphertext = Bytes(1088);
-  std::array<std::uint8_t, 32> secret{};
-
-  void keygen(const char* type) { benchmark::DoNotOptimize(make_key(type)); }
-  void x25519_derive() {
-    const Pkey peer{EVP_PKEY_new_raw_public_key_ex(nullptr, "X25519", nullptr, x25519_peer.data(), x25519_peer.size()),
-                    EVP_PKEY_free};
-    const PkeyCtx context{EVP_PKEY_CTX_new_from_pkey(nullptr, x25519.get(), nullptr), EVP_PKEY_CTX_free};
-    EVP_PKEY_derive_init(context.get());
-    EVP_PKEY_derive_set_peer_ex(context.get(), peer.get(), 0);
-    std::size_t size = secret.size();
-    EVP_PKEY_derive(context.get(), secret.data(), &size);
-  }
-  void mlkem_encaps() {
-    const Pkey peer{
-        EVP_PKEY_new_raw_public_key_ex(nullptr, "ML-KEM-768", nullptr, mlkem_public.data(), mlkem_public.size()),
-        EVP_PKEY_free};
-    const PkeyCtx context{EVP_PKEY_CTX_new_from_pkey(nullptr, peer.get(), nullptr), EVP_PKEY_CTX_free};
-    EVP_PKEY_encapsulate_init(context.get(), nullptr);
-    std::size_t size = ciphertext.size();
-    std::size_t secret_size = secret.size();
-    EVP_PKEY_encapsulate(context.get(), ciphertext.data(), &size, secret.data(), &secret_size);
-  }
-  void mlkem_decaps() {
-    const PkeyCtx context{EVP_PKEY_CTX_new_from_pkey(nullptr, mlkem.get(), nullptr), EVP_PKEY_CTX_free};
-    EVP_PKEY_decapsulate_init(context.get(), nullptr);
-    std::size_t size = secret.size();
-    EVP_PKEY_decapsulate(context.get(), secret.data(), &size, ciphertext.data(), ciphertext.size());
-  }
-};
-
-struct BareSigner {
-  explicit BareSigner(Proof proof)
-      : key(make_key(proof == Proof::MlDsa65 ? "ML-DSA-65" : "P-256")),
-        digest(proof == Proof::MlDsa65 ? nullptr : "SHA256") {
-    sign();
-  }
-  Pkey key;
-  const char* digest;
-  Bytes message = Bytes(600, 7);
-  Bytes signature;
-
-  void sign() {
-    const MdCtx context{EVP_MD_CTX_new(), EVP_MD_CTX_free};
-    EVP_DigestSignInit_ex(context.get(), nullptr, digest, nullptr, nullptr, key.get(), nullptr);
-    signature.resize(4096);
-    std::size_t size = signature.size();
-    EVP_DigestSign(context.get(), signature.data(), &size, message.data(), message.size());
-    signature.resize(size);
-  }
-  void verify() {
-    const MdCtx context{EVP_MD_CTX_new(), EVP_MD_CTX_free};
-    EVP_DigestVerifyInit_ex(context.get(), nullptr, digest, nullptr, nullptr, key.get(), nullptr);
-    const int good =
-        EVP_DigestVerify(context.get(), signature.data(), signature.size(), message.data(), message.size());
-    benchmark::DoNotOptimize(good);
-  }
-};
-
-// What one handshake cannot do without. A peer's chain that was verified before is not verified again.
-struct Sums {
-  Bare ke;
-  BareSigner ecdsa{Proof::EcdsaP256};
-  BareSigner mldsa{Proof::MlDsa65};
-
-  void of(Proof proof, bool initiator) {
-    ke.keygen("X25519");
-    ke.x25519_derive();
-    if (initiator) {
-      ke.keygen("ML-KEM-768");
-      ke.mlkem_decaps();
-    } else {
-      ke.mlkem_encaps();
-    }
-    if (proof == Proof::Psk) return;
-    BareSigner& signer = proof == Proof::EcdsaP256 ? ecdsa : mldsa;
-    signer.sign();
-    signer.verify();
-  }
-};
-Sums& sums() {
-  static Sums all;
-  return all;
-}
 
 void bare(benchmark::State& state, const std::function<void()>& operation) {
   for (auto _ : state) operation();
 }
 
 void register_bare() {
-  static Bare& ke = sums().ke;
-  static BareSigner& ecdsa = sums().ecdsa;
-  static BareSigner& mldsa = sums().mldsa;
-  ke.mlkem_encaps();
-  const auto add = [](const char* name, std::function<void()> operation) {
-    benchmark::RegisterBenchmark((std::string{"bare/"} + name).c_str(), bare, std::move(operation))
+  for (const bench::BareOperation& operation : bench::bare_operations()) {
+    benchmark::RegisterBenchmark(("bare/" + operation.name).c_str(), bare, operation.run)
         ->Unit(benchmark::kMicrosecond);
-  };
-  add("x25519_keygen", [] { ke.keygen("X25519"); });
-  add("x25519_derive", [] { ke.x25519_derive(); });
-  add("mlkem768_keygen", [] { ke.keygen("ML-KEM-768"); });
-  add("mlkem768_encaps", [] { ke.mlkem_encaps(); });
-  add("mlkem768_decaps", [] { ke.mlkem_decaps(); });
-  add("ecdsa_p256_sign", [] { ecdsa.sign(); });
-  add("ecdsa_p256_verify", [] { ecdsa.verify(); });
-  add("mldsa65_sign", [] { mldsa.sign(); });
-  add("mldsa65_verify", [] { mldsa.verify(); });
-  add("sum/psk/responder", [] { sums().of(Proof::Psk, false); });
-  add("sum/psk/initiator", [] { sums().of(Proof::Psk, true); });
-  add("sum/ecdsa/responder", [] { sums().of(Proof::EcdsaP256, false); });
-  add("sum/mldsa65/responder", [] { sums().of(Proof::MlDsa65, false); });
+  }
 }
 
 // ---- whole handshakes ------------------------------------------------------------------------------------------
 
 // The bare operations of one handshake are done in turn with it: `of_bare` is the share of the rate that they alone
 // would allow, and does not depend on what else the machine does.
-enum class Who : std::uint8_t { Initiator, Responder };
 void handshake(benchmark::State& state, Proof proof, const char* proposal, Who who) {
   std::unique_ptr<Pair> pair;
   double ours = 0;
@@ -177,10 +50,12 @@ void handshake(benchmark::State& state, Proof proof, const char* proposal, Who w
     if (!pair->handshake()) return state.SkipWithError("did not come up");
     state.SetIterationTime(spent() - before);
     ours += spent() - before;
+    if (proposal != kHybrid) continue;  // the sums are of that one
     const double begun = bench::cpu_seconds();
-    sums().of(proof, who == Who::Initiator);
+    bench::bare_sum(proof, who);
     bare_seconds += bench::cpu_seconds() - begun;
   }
+  if (proposal != kHybrid) return;
   state.counters["bare_us"] = bare_seconds * 1e6 / static_cast<double>(state.iterations());
   state.counters["of_bare"] = bare_seconds / ours;
 }

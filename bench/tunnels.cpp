@@ -48,8 +48,9 @@ model::Config config_of(bool hub, std::size_t tunnels, const model::Tunnel& cred
     } else {
       t.local_id = t.remote_id = wire::Identity::parse("fqdn:berlin.example.com").value();
     }
+    t.encap = model::EncapMode::Force;
     t.ike_proposals = {"aes256gcm16-prfsha384-x25519-ke1_mlkem768"};
-    t.routes = {Prefix{IpAddress::v4(0x64000000 + (static_cast<std::uint32_t>(i) << 8)), 24}};
+    t.routes = {Prefix::masked(IpAddress::v4(0x64000000 + (static_cast<std::uint32_t>(i) << 8)), 24)};
     out.tunnels.push_back(std::move(t));
   }
   return out;

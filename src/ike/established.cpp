@@ -29,6 +29,12 @@ std::string packet_text(ByteView packet) {
                      IpAddress::from_bytes(packet.subspan(at + size, size)).to_string());
 }
 
+// Their memory, too: a container that is cleared, or assigned {}, keeps it.
+template <typename... Containers>
+void give_back(Containers&... all) {
+  ((all = Containers()), ...);
+}
+
 }  // namespace
 
 void IkeSa::become_established(Instant now) {
@@ -48,18 +54,11 @@ void IkeSa::become_established(Instant now) {
 
 // An established IKE SA may stand for months beside many thousand others: it keeps what it will use.
 void IkeSa::forget_handshake() {
-  init_request_ = {};
-  init_response_ = {};
-  earlier_init_requests_ = {};
-  other_answers_ = {};
-  candidates_ = {};
+  give_back(init_request_, init_response_, earlier_init_requests_, other_answers_, candidates_, context_.nonce_i,
+            context_.nonce_r, auth_solution_, classical_reason_);
   rivals_ = {};
   int_auth_i_ = {};
   int_auth_r_ = {};
-  context_.nonce_i = {};
-  context_.nonce_r = {};
-  auth_solution_ = {};
-  classical_reason_ = {};
   agreed_ = agreed_.for_heir();
   // The ciphers have their own; SK_d makes all that is to come.
   KeySet last;
