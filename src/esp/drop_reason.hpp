@@ -86,7 +86,7 @@ inline constexpr std::array<DropText, kDropReasons> kDropTexts = {{
 // How often each reason was met.
 class DropCounters {
  public:
-  void count(DropReason reason) { ++counts_[static_cast<std::size_t>(reason)]; }
+  void count(DropReason reason, std::uint64_t packets = 1) { counts_[static_cast<std::size_t>(reason)] += packets; }
   [[nodiscard]] std::uint64_t operator[](DropReason reason) const { return counts_[static_cast<std::size_t>(reason)]; }
   [[nodiscard]] std::uint64_t total() const {
     std::uint64_t sum = 0;
