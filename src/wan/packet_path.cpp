@@ -78,11 +78,51 @@ void PacketPath::set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes)
   state_->set_local(vrf, prefixes);
 }
 
+// Packets of many SAs miss the processor's caches at every step: tunnel, SA, key. So the steps of those behind are
+// begun while this one is sealed or opened. In a run of one destination (one SPI) everything is at hand already.
+template <typename PacketAt>
+void PacketPath::State::prefetch_out(VrfId vrf, std::size_t count, const PacketAt& packet, std::size_t at,
+                                     Ahead& ahead) {
+  const std::size_t later = at + ahead.size() - 1;
+  Tunnel*& coming = ahead[later % ahead.size()];
+  coming = nullptr;
+  if (later < count) {
+    const ByteView destination = raw_destination(packet(later));
+    if (!destination.empty() && !equal(destination, raw_destination(packet(later - 1)))) {
+      const auto route = routes.lookup(vrf, IpAddress::from_bytes(destination));
+      coming = route ? find_tunnel(route->hop.tunnel) : nullptr;
+      prefetch_lines(coming, coming != nullptr ? sizeof(Tunnel) : 0);
+    }
+  }
+  const auto sa_of = [](const Tunnel* tunnel) {
+    return tunnel != nullptr && !tunnel->outbound.empty() ? tunnel->outbound.front().get() : nullptr;
+  };
+  if (const Outbound* sa = sa_of(ahead[(at + 2) % ahead.size()])) prefetch_lines(sa, kHotHalf);
+  if (const Outbound* sa = sa_of(ahead[(at + 1) % ahead.size()])) sa->sa.prefetch_key();
+}
+
+void PacketPath::State::prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at) {
+  const auto sa_at = [&](std::size_t index) -> const Inbound* {
+    if (index >= datagrams.size() || datagrams[index].size() < 4) return nullptr;
+    const ByteView spi = datagrams[index].first(4);
+    if (datagrams[index - 1].size() >= 4 && equal(spi, datagrams[index - 1].first(4))) return nullptr;
+    const InboundSlot* slot = find_slot(load_be32(spi.data()));
+    return slot != nullptr ? slot->sa.get() : nullptr;
+  };
+  if (const Inbound* sa = sa_at(at + 3)) {
+    prefetch_lines(sa, kHotHalf);
+    if (const Tunnel* tunnel = find_tunnel(slots[ipsec::spi_slot(load_be32(datagrams[at + 3].data()))].tunnel)) {
+      prefetch_lines(tunnel, sizeof(Tunnel));
+    }
+  }
+  if (const Inbound* sa = sa_at(at + 1)) sa->sa.prefetch();
+}
+
 void PacketPath::handle_tun(Instant now, VrfId vrf, std::span<const ByteView> packets, PacketSink& sink) {
   state_->flush(now, sink);
   State::Ahead ahead{};
   for (std::size_t i = 0; i < packets.size(); ++i) {
-    state_->prefetch_out(vrf, packets, i, ahead);
+    state_->prefetch_out(vrf, packets.size(), [&](std::size_t at) { return packets[at]; }, i, ahead);
     state_->from_tun(now, vrf, packets[i], sink);
   }
 }
@@ -118,44 +158,6 @@ std::optional<Instant> PacketPath::next_timeout() const {
 
 void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
   state_->flush(now, sink);
-}
-
-// Packets of many SAs miss the processor's caches at every step: tunnel, SA, key. So the steps of those behind are
-// begun while this one is sealed or opened. In a run of one destination (one SPI) everything is at hand already.
-void PacketPath::State::prefetch_out(VrfId vrf, std::span<const ByteView> packets, std::size_t at, Ahead& ahead) {
-  const std::size_t later = at + ahead.size() - 1;
-  Tunnel*& coming = ahead[later % ahead.size()];
-  coming = nullptr;
-  if (later < packets.size()) {
-    const ByteView destination = raw_destination(packets[later]);
-    if (!destination.empty() && !equal(destination, raw_destination(packets[later - 1]))) {
-      const auto route = routes.lookup(vrf, IpAddress::from_bytes(destination));
-      coming = route ? find_tunnel(route->hop.tunnel) : nullptr;
-      prefetch_lines(coming, coming != nullptr ? sizeof(Tunnel) : 0);
-    }
-  }
-  const auto sa_of = [](const Tunnel* tunnel) {
-    return tunnel != nullptr && !tunnel->outbound.empty() ? tunnel->outbound.front().get() : nullptr;
-  };
-  if (const Outbound* sa = sa_of(ahead[(at + 2) % ahead.size()])) prefetch_lines(sa, kHotHalf);
-  if (const Outbound* sa = sa_of(ahead[(at + 1) % ahead.size()])) sa->sa.prefetch_key();
-}
-
-void PacketPath::State::prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at) {
-  const auto sa_at = [&](std::size_t index) -> const Inbound* {
-    if (index >= datagrams.size() || datagrams[index].size() < 4) return nullptr;
-    const ByteView spi = datagrams[index].first(4);
-    if (datagrams[index - 1].size() >= 4 && equal(spi, datagrams[index - 1].first(4))) return nullptr;
-    const InboundSlot* slot = find_slot(load_be32(spi.data()));
-    return slot != nullptr ? slot->sa.get() : nullptr;
-  };
-  if (const Inbound* sa = sa_at(at + 3)) {
-    prefetch_lines(sa, kHotHalf);
-    if (const Tunnel* tunnel = find_tunnel(slots[ipsec::spi_slot(load_be32(datagrams[at + 3].data()))].tunnel)) {
-      prefetch_lines(tunnel, sizeof(Tunnel));
-    }
-  }
-  if (const Inbound* sa = sa_at(at + 1)) sa->sa.prefetch();
 }
 
 void PacketPath::State::flush(Instant now, PacketSink& sink) {

@@ -211,7 +211,9 @@ struct PacketPath::State {
                  std::uint8_t next_header, PacketSink& sink);
   // packet_path.cpp: brings nearer what the packets behind the one at `at` are going to read.
   using Ahead = std::array<Tunnel*, 4>;
-  void prefetch_out(VrfId vrf, std::span<const ByteView> packets, std::size_t at, Ahead& ahead);
+  // packet(i): the octets of the i-th of `count`.
+  template <typename PacketAt>
+  void prefetch_out(VrfId vrf, std::size_t count, const PacketAt& packet, std::size_t at, Ahead& ahead);
   void prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at);
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
 
