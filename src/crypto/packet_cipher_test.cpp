@@ -1,8 +1,10 @@
 #include "crypto/packet_cipher.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include "crypto/availability.hpp"
 #include "crypto/unchecked.hpp"
@@ -40,6 +42,50 @@ INSTANTIATE_TEST_SUITE_P(Suites, PacketCipherEach, testing::ValuesIn(all_suites(
   }
   return name;
 });
+
+TEST_P(PacketCipherEach, rekeyed_is_as_made_anew) {
+  for (const PacketBackend backend : backends()) {
+    auto used = make(backend, 1);
+    const Bytes keymat = keymat_for(GetParam(), 2);
+    EXPECT_FALSE(used->rekey(ByteView{keymat}.first(keymat.size() - 1)));
+    ASSERT_TRUE(used->rekey(keymat));
+    auto fresh = make(backend, 2);
+    auto old = make(backend, 1);
+    SeededRng rng{3};
+    for (const std::size_t size : {sizes_.block, 64 * sizes_.block}) {
+      const EspHeaderFields header{.spi = rng.u32(), .sequence = rng.u64(), .esn = true};
+      const Bytes iv = rng.bytes(sizes_.iv);
+      const Bytes plain = rng.bytes(size);
+      Bytes sealed(size);
+      Bytes icv(sizes_.icv);
+      used->seal(header, iv, plain, sealed, icv);
+      Bytes opened(size);
+      EXPECT_TRUE(fresh->open(header, iv, sealed, opened, icv));
+      EXPECT_EQ(opened, plain);
+      EXPECT_FALSE(old->open(header, iv, sealed, opened, icv));
+    }
+  }
+}
+
+// The first round keys of AES are the key itself, so it can be found in an expanded one.
+TEST(PacketCipherMemory, rekeying_leaves_nothing_of_the_old_key) {
+  const CipherSuite gcm{.encr = EncrId::ENCR_AES_GCM_16, .key_bits = 256};
+  if (!backend_serves(PacketBackend::IpsecMb, gcm)) GTEST_SKIP() << "intel-ipsec-mb is not in this build";
+  const Bytes before = keymat_for(gcm, 1);
+  const auto cipher = PacketCipher::create(gcm, before, PacketBackend::IpsecMb).value();
+  const auto has = [&](ByteView octets) {
+    const auto* memory = reinterpret_cast<const std::uint8_t*>(cipher.get());
+    const ByteView all{memory, malloc_usable_size(cipher.get())};
+    return std::search(all.begin(), all.end(), octets.begin(), octets.end()) != all.end();
+  };
+  EXPECT_TRUE(has(ByteView{before}.first(32)));
+  EXPECT_TRUE(has(ByteView{before}.last(4)));
+  const Bytes after = keymat_for(gcm, 2);
+  ASSERT_TRUE(cipher->rekey(after));
+  EXPECT_TRUE(has(ByteView{after}.first(32)));
+  EXPECT_FALSE(has(ByteView{before}.first(16)));
+  EXPECT_FALSE(has(ByteView{before}.last(4)));
+}
 
 // Every size from 0 to 1,500 and some of a large receive buffer, sealed by one and opened by the other.
 TEST_P(PacketCipherEach, backends_agree_at_every_size) {

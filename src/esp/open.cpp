@@ -14,7 +14,8 @@ Result<InboundSa> InboundSa::create(const ipsec::SaDirection& direction, KeyCach
 
 InboundSa::InboundSa(const ipsec::SaDirection& direction, SaKey key)
     : key_(std::move(key)),
-      meter_(direction.suite, kMaxExtendedSequence, direction.limits),  // the sender's number is the sender's to stop
+      meter_(direction.suite, SequenceNumbers::Extended,
+             direction.limits),  // the sender's number is the sender's to stop
       window_(direction.replay_window),
       spi_(direction.spi),
       layout_(esp_layout(direction.suite)),

@@ -35,8 +35,11 @@ class InboundSa {
   [[nodiscard]] SaMeter& meter() { return meter_; }
   [[nodiscard]] const SaMeter& meter() const { return meter_; }
 
-  // Asks the processor for the key that the next open() is going to read.
-  void prefetch_key() const { key_.prefetch(); }
+  // Asks the processor for the key and the window that the next open() is going to read.
+  void prefetch() const {
+    key_.prefetch();
+    window_.prefetch();
+  }
 
  private:
   InboundSa(const ipsec::SaDirection& direction, SaKey key);

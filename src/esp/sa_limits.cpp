@@ -25,28 +25,34 @@ std::uint64_t room(std::uint64_t limit, std::uint64_t used, std::uint64_t weight
 
 }  // namespace
 
-SaMeter::SaMeter(const CipherSuite& suite, std::uint64_t max_sequence, const ipsec::SaLimits& limits)
-    : bounds_(std::make_unique<Bounds>()) {
-  Bounds& b = *bounds_;
-  b.max_sequence = max_sequence;
-  b.hard = {.packets = or_none(limits.hard_packets),
-            .bytes = or_none(limits.hard_bytes),
-            .blocks = suite.encr == EncrId::ENCR_CHACHA20_POLY1305 ? kNone : kMaxAesBlocks};
-  b.soft = {.packets = soft_of(limits.soft_packets, std::min(b.hard.packets, max_sequence)),
-            .bytes = soft_of(limits.soft_bytes, b.hard.bytes),
-            .blocks = soft_of(0, b.hard.blocks)};
+SaMeter::SaMeter(const CipherSuite& suite, SequenceNumbers numbers, const ipsec::SaLimits& limits)
+    : bounds_(std::make_unique<Bounds>(Bounds{
+          .limits = limits, .numbers = numbers, .bounded_cipher = suite.encr != EncrId::ENCR_CHACHA20_POLY1305})) {
   refill();
 }
 
+SaMeter::Limits SaMeter::Bounds::hard() const {
+  return {.packets = or_none(limits.hard_packets),
+          .bytes = or_none(limits.hard_bytes),
+          .blocks = bounded_cipher ? kMaxAesBlocks : kNone};
+}
+
+SaMeter::Limits SaMeter::Bounds::soft() const {
+  const Limits last = hard();
+  return {.packets = soft_of(limits.soft_packets, std::min(last.packets, max_sequence())),
+          .bytes = soft_of(limits.soft_bytes, last.bytes),
+          .blocks = soft_of(0, last.blocks)};
+}
+
 std::optional<DropReason> SaMeter::blocked_now() const {
-  if (packets_ >= bounds_->max_sequence) return DropReason::SeqExhausted;
-  if (reached(bounds_->hard)) return DropReason::HardLimit;
+  if (packets_ >= bounds_->max_sequence()) return DropReason::SeqExhausted;
+  if (reached(bounds_->hard())) return DropReason::HardLimit;
   return std::nullopt;
 }
 
 bool SaMeter::take_soft_now() {
   refill();
-  if (bounds_->soft_told || !reached(bounds_->soft)) return false;
+  if (bounds_->soft_told || !reached(bounds_->soft())) return false;
   bounds_->soft_told = true;
   refill();
   return true;
@@ -65,8 +71,8 @@ void SaMeter::refill() {
     return std::min({room(limits.packets, packets_, kPacketWeight), room(limits.bytes, bytes_, 1),
                      room(limits.blocks, blocks_, 16)});
   };
-  left_ = std::min(below(b.hard), room(b.max_sequence, packets_, kPacketWeight));
-  if (!b.soft_told) left_ = std::min(left_, below(b.soft));
+  left_ = std::min(below(b.hard()), room(b.max_sequence(), packets_, kPacketWeight));
+  if (!b.soft_told) left_ = std::min(left_, below(b.soft()));
 }
 
 }  // namespace qanat::esp

@@ -20,6 +20,7 @@ inline constexpr std::uint64_t kMaxAesBlocks = std::uint64_t{1} << 36;
 
 inline constexpr std::uint64_t kMaxSequence = 0xffffffffU;
 inline constexpr std::uint64_t kMaxExtendedSequence = ~std::uint64_t{0};
+enum class SequenceNumbers : std::uint8_t { Short, Extended };  // 32 or 64 bits
 
 // What one direction of an SA has carried, against its limits. Nothing wraps: at a hard limit the SA stops.
 //
@@ -27,7 +28,7 @@ inline constexpr std::uint64_t kMaxExtendedSequence = ~std::uint64_t{0};
 // themselves lie elsewhere and are looked at again when it is.
 class SaMeter {
  public:
-  SaMeter(const CipherSuite& suite, std::uint64_t max_sequence, const ipsec::SaLimits& limits);
+  SaMeter(const CipherSuite& suite, SequenceNumbers numbers, const ipsec::SaLimits& limits);
 
   // nullopt: the next packet may go.
   [[nodiscard]] std::optional<DropReason> blocked() const {
@@ -64,12 +65,19 @@ class SaMeter {
     std::uint64_t bytes = 0;
     std::uint64_t blocks = 0;
   };
+  // What an SA keeps of its limits; those of the sequence number and the cipher follow from two bits.
   struct Bounds {
-    std::uint64_t max_sequence = 0;
-    Limits hard;
-    Limits soft;
+    ipsec::SaLimits limits;
+    SequenceNumbers numbers = SequenceNumbers::Short;
+    bool bounded_cipher = false;
     bool soft_told = false;
     bool hard_told = false;
+
+    [[nodiscard]] std::uint64_t max_sequence() const {
+      return numbers == SequenceNumbers::Extended ? kMaxExtendedSequence : kMaxSequence;
+    }
+    [[nodiscard]] Limits hard() const;
+    [[nodiscard]] Limits soft() const;
   };
   [[nodiscard]] bool reached(const Limits& limits) const {
     return packets_ >= limits.packets || bytes_ >= limits.bytes || blocks_ >= limits.blocks;

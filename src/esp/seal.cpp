@@ -9,7 +9,7 @@ Result<OutboundSa> OutboundSa::create(const ipsec::SaDirection& direction, KeyCa
 
 OutboundSa::OutboundSa(const ipsec::SaDirection& direction, SaKey key)
     : key_(std::move(key)),
-      meter_(direction.suite, direction.esn ? kMaxExtendedSequence : kMaxSequence, direction.limits),
+      meter_(direction.suite, direction.esn ? SequenceNumbers::Extended : SequenceNumbers::Short, direction.limits),
       spi_(direction.spi),
       layout_(esp_layout(direction.suite)),
       esn_(direction.esn),

@@ -30,6 +30,9 @@ class OutboundSa {
   [[nodiscard]] SaMeter& meter() { return meter_; }
   [[nodiscard]] const SaMeter& meter() const { return meter_; }
 
+  // Asks the processor for the key that the next seal() is going to read.
+  void prefetch_key() const { key_.prefetch(); }
+
   // Copies `inner` behind the header and seals it. dst has at least layout().sealed_size(inner.size()) octets and does
   // not overlap inner. Returns that size, or SeqExhausted or HardLimit, and dst is then unspecified.
   [[nodiscard]] std::expected<std::size_t, DropReason> seal(ByteView inner, std::uint8_t next_header,

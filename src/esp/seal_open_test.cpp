@@ -262,7 +262,7 @@ TEST(Seal, LimitsOfPacketsAndBytes) {
 }
 
 TEST(Seal, AesStopsAtItsLimitOfBlocksWhateverIsConfigured) {
-  SaMeter meter(kGcm256, kMaxExtendedSequence, {});
+  SaMeter meter(kGcm256, SequenceNumbers::Extended, {});
   const std::size_t big = std::size_t{1} << 30;
   std::uint64_t gigabytes = 0;
   bool soft = false;
@@ -274,7 +274,7 @@ TEST(Seal, AesStopsAtItsLimitOfBlocksWhateverIsConfigured) {
   EXPECT_TRUE(soft);
   EXPECT_EQ(meter.blocked(), DropReason::HardLimit);
   EXPECT_LE(gigabytes, 1024U);
-  SaMeter chacha(kChaCha, kMaxExtendedSequence, {});
+  SaMeter chacha(kChaCha, SequenceNumbers::Extended, {});
   for (int i = 0; i < 5000; ++i) chacha.count(big, big);
   EXPECT_FALSE(chacha.blocked());
 }

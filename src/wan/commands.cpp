@@ -224,6 +224,10 @@ void PacketPath::State::on(Instant /*now*/, ipsec::SetTunnel& c) {
     remove_routes(tunnel->plan);
   } else {
     tunnel = std::make_unique<Tunnel>();
+    if (const std::uint32_t id = c.plan.tunnel.value(); id < kNear) {
+      if (id >= near.size()) near.resize(id + 1);
+      near[id] = tunnel.get();
+    }
   }
   tunnel->plan = std::move(c.plan);
   if (tunnel->learnt_mtu && *tunnel->learnt_mtu >= tunnel->plan.outer_mtu) forget_mtu(*tunnel);
@@ -241,6 +245,7 @@ void PacketPath::State::on(Instant now, ipsec::RemoveTunnel& c) {
   }
   for (const auto& sa : tunnel->outbound) outbound_of.erase(sa->child);
   for (std::size_t i = held_out.take(c.tunnel).size(); i != 0; --i) drop(tunnel, esp::DropReason::NoOutboundSa);
+  if (c.tunnel.value() < near.size()) near[c.tunnel.value()] = nullptr;
   tunnels.erase(c.tunnel);
 }
 

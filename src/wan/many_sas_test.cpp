@@ -25,6 +25,60 @@ Link only_host(unsigned host) {
   return link;
 }
 
+// Far more tunnels than keys that are kept expanded, in batches in which every packet is another tunnel's.
+TEST(ManyTunnels, AllCarryWhenOnlyAFewKeysAreExpanded) {
+  constexpr std::uint32_t kTunnels = 40;
+  PacketPathConfig config;
+  config.expanded_keys = 3;
+  Gateway a(1, config);
+  Gateway b(2, config);
+  const auto network = [](const char* first, std::uint32_t i) { return first + std::to_string(i) + ".0.0/16"; };
+  for (std::uint32_t i = 1; i <= kTunnels; ++i) {
+    a.post(ipsec::SetTunnel{plan(TunnelId{i}, {network("11.", i)})});
+    b.post(ipsec::SetTunnel{plan(TunnelId{i}, {network("10.", i)})});
+    connect(a, TunnelId{i}, b, TunnelId{i}, Link{.suite = i % 3 == 0 ? kChaCha : kGcm256}, i);
+  }
+  SeededRng rng(4);
+  std::map<std::uint32_t, std::uint64_t> sent;
+  for (int round = 0; round < 30; ++round) {
+    std::vector<Bytes> packets;
+    for (int n = 0; n < 20; ++n) {
+      const auto i = static_cast<std::uint32_t>(1 + rng.below(kTunnels));
+      PacketSpec s = a_to_b();
+      s.source = IpAddress::v4((10U << 24) | (i << 16) | 5);
+      s.destination = IpAddress::v4((11U << 24) | (i << 16) | 9);
+      packets.push_back(udp(s));
+      ++sent[i];
+    }
+    const std::vector<ByteView> views(packets.begin(), packets.end());
+    a.path.handle_tun(a.now, VrfId{}, views, a.sink);
+    std::vector<Bytes> datagrams;
+    while (!a.sink.sent.empty()) datagrams.push_back(a.take_sent().esp);
+    ASSERT_EQ(datagrams.size(), packets.size());
+    std::vector<Bytes> with_strangers = datagrams;
+    with_strangers.insert(with_strangers.begin() + 5, Bytes(3, 1));      // too short
+    with_strangers.insert(with_strangers.begin() + 9, Bytes(64, 0x77));  // no SA
+    const std::vector<MutableByteView> arriving(with_strangers.begin(), with_strangers.end());
+    b.path.handle_esp(b.now, Link{}.path_of_b(), 0, arriving, b.sink);
+    ASSERT_EQ(b.sink.delivered.size(), packets.size());
+    b.sink.delivered.clear();
+    // The same again: nothing but replays.
+    const std::vector<MutableByteView> again(datagrams.begin(), datagrams.end());
+    b.path.handle_esp(b.now, Link{}.path_of_b(), 0, again, b.sink);
+    ASSERT_TRUE(b.sink.delivered.empty());
+  }
+  EXPECT_EQ(b.dropped(DropReason::TooShort), 30U);
+  EXPECT_EQ(b.dropped(DropReason::NoSa), 30U);
+  EXPECT_EQ(b.dropped(DropReason::Replay), 600U);
+  b.post(ipsec::ReadCounters{RequestId{1}});
+  const auto counters = b.event<ipsec::Counters>();
+  ASSERT_TRUE(counters);
+  ASSERT_EQ(counters->sas.size(), kTunnels);
+  for (const ipsec::SaCounters& sa : counters->sas) {
+    EXPECT_EQ(sa.packets_in, sent[static_cast<std::uint32_t>(sa.child.value())]);
+  }
+}
+
 TEST(Acquire, IsAskedOncePerDestinationAndEightTimesASecond) {
   TwoSites net(only_host(1));
   net.up();

@@ -219,6 +219,12 @@ struct PacketPath::State {
                  PacketSink& sink);
   void from_peer(Instant now, Tunnel& tunnel, const Inbound& sa, std::uint8_t outer_tos, MutableByteView payload,
                  std::uint8_t next_header, PacketSink& sink);
+  // packet_path.cpp: brings nearer what the packets behind the one at `at` are going to read.
+  using Ahead = std::array<Tunnel*, 4>;
+  // packet(i): the octets of the i-th of `count`.
+  template <typename PacketAt>
+  void prefetch_out(VrfId vrf, std::size_t count, const PacketAt& packet, std::size_t at, Ahead& ahead);
+  void prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at);
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
   void note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet);
 
@@ -229,7 +235,11 @@ struct PacketPath::State {
     drops.count(reason, packets);
     if (tunnel != nullptr) tunnel->drops.count(reason, packets);
   }
+  // Ids are handed out from 1 on, so nearly all tunnels are found by an array access.
+  static constexpr std::uint32_t kNear = 1U << 18;
   [[nodiscard]] Tunnel* find_tunnel(TunnelId id) {
+    if (id.value() < near.size()) return near[id.value()];
+    if (id.value() < kNear) return nullptr;
     const auto found = tunnels.find(id);
     return found == tunnels.end() ? nullptr : found->second.get();
   }
@@ -247,6 +257,7 @@ struct PacketPath::State {
   ipsec::SpiTable spis;
   std::vector<InboundSlot> slots;  // by slot of the SPI
   std::unordered_map<TunnelId, std::unique_ptr<Tunnel>> tunnels;
+  std::vector<Tunnel*> near;  // those with ids below kNear, by id
   std::unordered_map<ChildSaId, TunnelId> outbound_of;
   std::unordered_map<ChildSaId, ipsec::EspSpi> inbound_of;
   RouteTable routes;

@@ -47,7 +47,7 @@ class RouteTable {
     std::uint64_t as_of = 0;  // of generation_; 0: none
     Answer answer{};
   };
-  static constexpr std::size_t kRemembered = 64;
+  static constexpr std::size_t kRemembered = 1024;  // what a second-level cache holds beside the rest
   template <typename Answer>
   using Memory = std::array<Remembered<Answer>, kRemembered>;
 

@@ -105,6 +105,60 @@ TEST(RouteTable, AgreesWithALinearSearch) {
   }
 }
 
+TEST(SaSelectors, AgreeWithTheSelectorsThatTheyStandFor) {
+  SeededRng rng(21);
+  const auto some = [&] {
+    std::vector<wire::TrafficSelector> list;
+    for (std::uint64_t n = rng.below(4); n != 0; --n) {
+      switch (rng.below(6)) {
+        case 0:
+          list.push_back(any4());
+          break;
+        case 1:
+          list.push_back(any6());
+          break;
+        case 2:
+          list.push_back({.first = ip("10.0.0.1"), .last = ip("10.0.0.2")});
+          break;
+        case 3:
+          list.push_back({.first = ip("2001:db8::1"), .last = ip("2001:db8::2"), .protocol = 17});
+          break;
+        case 4:
+          list.push_back(any4());
+          list.back().protocol = 6;
+          break;
+        default:
+          list.push_back(any4());
+          list.back().port_last = 5000;
+          break;
+      }
+    }
+    return list;
+  };
+  std::map<Fit, int> seen;
+  for (int i = 0; i < 3000; ++i) {
+    const auto local = some();
+    const auto remote = some();
+    const SaSelectors compact = sa_selectors(local, remote);
+    for (int j = 0; j < 20; ++j) {
+      const bool v6 = rng.below(2) == 0;
+      Flow flow;
+      flow.local = ip(v6 ? "2001:db8::1" : "10.0.0.1");
+      flow.remote = rng.below(2) == 0 ? ip(v6 ? "2001:db8::9" : "10.0.0.9") : flow.local;
+      flow.protocol = rng.below(2) == 0 ? 17 : 6;
+      flow.ports = static_cast<Flow::PortState>(rng.below(3));
+      flow.local_port = rng.below(2) == 0 ? 4000 : 6000;
+      flow.remote_port = rng.below(2) == 0 ? 4000 : 6000;
+      const Fit expected = fits(local, remote, flow);
+      ASSERT_EQ(fits(compact.open, compact.narrow.get(), flow), expected);
+      ++seen[expected];
+    }
+  }
+  EXPECT_EQ(seen.size(), 3U);
+  EXPECT_EQ(sa_selectors({any4(), any6()}, {any6(), any4()}).open, OpenTo::Both);
+  EXPECT_EQ(sa_selectors({any4(), any6()}, {any6(), any4()}).narrow, nullptr);
+}
+
 struct Thing {
   int id = 0;
   std::size_t octets = 10;
