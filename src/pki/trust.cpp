@@ -189,6 +189,9 @@ Result<TrustStore> TrustStore::create(std::span<const Bytes> anchors, std::span<
   if (!out.store_) return crypto::openssl_failure("trust anchors");
   for (const Bytes& der : anchors) {
     QANAT_ASSIGN(Certificate anchor, Certificate::parse(der));
+    // OpenSSL reads extensions when they are first wanted: here, before several threads share the anchor.
+    static_cast<void>(X509_check_purpose(anchor.native(), -1, 0));
+    crypto::clear_openssl_errors();
     if (!ok(X509_STORE_add_cert(out.store_.get(), anchor.native()))) return crypto::openssl_failure("trust anchors");
     out.anchors_.push_back(std::move(anchor));
   }
