@@ -16,6 +16,7 @@ using wire::NotifyType;
 namespace {
 
 constexpr Duration kInstallPatience = 2s;
+constexpr Duration kPatienceForDelete = 60s;  // with an answer of ours that may still be on its way
 
 }  // namespace
 
@@ -354,6 +355,13 @@ void IkeSa::on_child_timeout(Instant now, ChildSa& child) {
       case ChildState::Retired:
         return remove_child(child.info.id, {});
       default:
+        // Our answer may still be on its way, and the old one all that the peer has: it asks again and again.
+        if (std::any_of(children_.begin(), children_.end(), [&](const auto& entry) {
+              return entry.second.unconfirmed && entry.second.replaces == child.info.id;
+            })) {
+          child.deadline = now + kPatienceForDelete;
+          break;
+        }
         // The peer has not deleted what it should have.
         return delete_child(now, child, {});
     }

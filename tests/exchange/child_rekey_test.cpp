@@ -35,6 +35,32 @@ class ChildRekey : public Peers {
   }
 };
 
+// The whole schedule of retransmissions is longer than the 60 s for which the peer's DELETE is waited for.
+TEST_F(Peers, TheOldChildSaStaysAsLongAsTheAnswerIsNotKnownToHaveArrived) {
+  both_offer("aes256gcm16-prfsha384-x25519");
+  handshake();
+  const ChildSaId of_a = a.child().id;
+  const ChildSaId of_b = b.child().id;
+  a.endpoint->rekey_children(now, TunnelId{1});
+  drain();
+  for (int second = 0; second < 100; ++second) {
+    while (!wire.empty()) wire.front().from == 'A' ? deliver() : drop();
+    for (Side* s : {&a, &b}) {
+      ipsec::Counters seen;  // traffic flows
+      for (const auto& [child, sa] : s->plane.inbound)
+        seen.sas.push_back({.child = child, .last_in = now, .last_out = now});
+      s->endpoint->handle_plane(now, ipsec::Event{seen});
+    }
+    advance(1s);
+    ASSERT_TRUE(a.plane.outbound.contains(of_a)) << second;
+    ASSERT_TRUE(b.plane.outbound.contains(of_b)) << second;
+  }
+  run_for(70s);
+  expect_tunnel();
+  EXPECT_NE(a.child().id, of_a);
+  EXPECT_FALSE(b.plane.outbound.contains(of_b));
+}
+
 TEST_F(ChildRekey, MakesBeforeItBreaks) {
   classical();
   handshake();
