@@ -349,6 +349,7 @@ void Director::handle_addresses(Instant now) {
     if (!t.retry_at) continue;
     t.failures = 0;
     t.retry_at = std::min(*t.retry_at, now + kAddressesSettle);
+    note_times(t);
   }
 }
 
