@@ -14,8 +14,8 @@ namespace qanat::ike {
 // Octets of plaintext of one message. An IKE SA may hold two, requests and responses apart: below 64 KiB in all. The
 // larger one takes three ML-DSA-87 certificates (about 7.5 kB each) and two signatures of 4,627 octets (RFC 8784's
 // NO_PPK_AUTH is a second one).
-inline constexpr std::size_t kMaxReassembled = 20 * 1024;
-inline constexpr std::size_t kMaxReassembledChain = 40 * 1024;
+inline constexpr std::size_t kMaxReassembled = std::size_t{20} * 1024;
+inline constexpr std::size_t kMaxReassembledChain = std::size_t{40} * 1024;
 inline constexpr std::uint16_t kMaxTotalFragments = 128;
 inline constexpr Duration kReassemblyTimeout = 30s;
 
