@@ -10,6 +10,15 @@ namespace {
 
 // How long the side that began a superfluous IKE SA has to delete it before the other does.
 constexpr Duration kDuplicatePatience = 10s;
+constexpr Duration kLongestAttempt = 600s;  // no peer of ours begins, and goes on with it for longer
+
+// Which of two established IKE SAs goes: the one that was there long before the other began, for that is a renewal; of
+// two that may have been under way together the one with the higher SPIi.
+bool loses(const IkeSa& one, const IkeSa& other) {
+  if (other.begun() > one.origin().established + kLongestAttempt) return true;
+  if (one.begun() > other.origin().established + kLongestAttempt) return false;
+  return one.origin().spi_i > other.origin().spi_i;
+}
 
 // Identities that match have the same key; distinguished names, which match in several spellings, share one.
 std::string identity_key(const TunnelConfig& tunnel) {
@@ -134,8 +143,7 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
     } else if (old.origin().ours) {
       // The peer renews, and will delete the old one; or it began before it knew that ours was made, and then it
       // counts on us.
-      duplicates_.insert(
-          {now + kDuplicatePatience, (old.origin().spi_i < fresh.origin().spi_i ? fresh : old).our_spi()});
+      duplicates_.insert({now + kDuplicatePatience, (loses(fresh, old) ? fresh : old).our_spi()});
     }
     touch(now, spi);
   }
@@ -160,7 +168,7 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
     const IkeSa& winner = *sas_.at(other).sa;
-    if (!winner.is_established() || !winner.carrying_child() || winner.origin().spi_i >= loser.origin().spi_i ||
+    if (other == spi || !winner.is_established() || !winner.carrying_child() || !loses(loser, winner) ||
         !winner.peer_id().matches(loser.peer_id()))
       continue;
     actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.carrying_child()}});

@@ -159,10 +159,11 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
     if (d->protocol == wire::ProtocolId::ESP) theirs.insert(theirs.end(), d->spis.begin(), d->spis.end());
   }
   if (delete_ike) {
-    // Our own rekey is forgotten (RFC 7296 2.25.2); the peer's, if it has made its IKE SA already, takes over.
+    // Our own rekey is forgotten (RFC 7296 2.25.2); the peer's, if it has made its IKE SA and not deleted it since,
+    // takes over.
     if (const auto* own = std::get_if<OwnIke>(&active()); own != nullptr && own->rival && own->rival->spi != 0) {
       IkeSa* rival = env_.tunnels.find_sa(own->rival->spi);
-      if (rival != nullptr && !rival->is_closed()) {
+      if (rival != nullptr && std::holds_alternative<Superseded>(rival->state_)) {
         bequeath(now, *rival);
         become_superseded(now);
       }

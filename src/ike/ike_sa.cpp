@@ -16,6 +16,9 @@ using wire::NotifyType;
 
 namespace {
 
+// Fragments of a peer that has proved who it is wait for the rest: late sends are 60 s apart, and two may be
+// lost.
+constexpr Duration kFragmentPatience = 200s;
 constexpr std::size_t kMarkerSize = 4;  // four zero octets before IKE on the NAT port (RFC 3948 2.2)
 
 template <typename... Ts>
@@ -307,8 +310,8 @@ std::optional<Verified> IkeSa::open(Instant now, ByteView datagram, const wire::
   }
   wire::PayloadType first = part.first_inner;
   if (part.is_fragment()) {
-    const FragmentVerdict verdict =
-        reassembly.add(now, mid, part, datagram, std::move(*plaintext), env_.config.half_open_patience);
+    const Duration patience = was_established_ ? kFragmentPatience : env_.config.half_open_patience;
+    const FragmentVerdict verdict = reassembly.add(now, mid, part, datagram, std::move(*plaintext), patience);
     if (verdict == FragmentVerdict::TooLarge) env_.counters.add(Counter::fragment_too_large);
     restart_reassembly_timer();
     if (verdict != FragmentVerdict::Complete) return std::nullopt;

@@ -54,7 +54,7 @@ void IkeSa::send_own_ike(Instant now, OwnIke own) {
 // It came to nothing. Where the peer's own rekey stands, that one takes over.
 void IkeSa::end_own_ike(Instant now, OwnIke own, bool again) {
   IkeSa* rival = own.rival && own.rival->spi != 0 ? env_.tunnels.find_sa(own.rival->spi) : nullptr;
-  if (rival != nullptr && !rival->is_closed()) {
+  if (rival != nullptr && std::holds_alternative<Superseded>(rival->state_)) {
     bequeath(now, *rival);
     become_superseded(now);
   } else if (again) {

@@ -91,12 +91,26 @@ TEST_F(Peers, AFragmentWithABadIcvIsNotStored) {
   EXPECT_EQ(a.count(Counter::malformed), 0U);
 }
 
+// What was lost comes with the next send, and those are up to a minute apart.
+TEST_F(Peers, FragmentsOfSendsThatAreAMinuteApartAddUp) {
+  a.tunnel.dpd_idle = b.tunnel.dpd_idle = 1000s;
+  handshake();
+  const Bytes text = vendor(90);
+  arrive(sealed('B', fragment(0, 1, 3, to_bytes(part(text, 0, 30)), PayloadType::V)));
+  run_for(60s);
+  arrive(sealed('B', fragment(0, 3, 3, to_bytes(part(text, 60, 30)))));
+  run_for(60s);
+  arrive(sealed('B', fragment(0, 2, 3, to_bytes(part(text, 30, 30)))));
+  ASSERT_EQ(wire.size(), 1U);
+  EXPECT_EQ(name_of(wire.front()), "A->B INFORMATIONAL response 0");
+}
+
 TEST_F(Peers, TheFirstFragmentMissingForeverIsForgotten) {
   a.tunnel.dpd_idle = b.tunnel.dpd_idle = 1000s;
   handshake();
   for (std::uint16_t n = 2; n <= 100; ++n) arrive(sealed('B', fragment(0, n, 100, Bytes(200, 1))));
   EXPECT_TRUE(wire.empty());
-  run_for(31s);
+  run_for(201s);
   EXPECT_EQ(a.count(Counter::fragment_timeout), 1U);
   expect_tunnel();
   // The SA lives, and the same message ID is still free.

@@ -57,6 +57,32 @@ TEST_F(IkeRekey, WhoThePeerIsStaysProved) {
   }
 }
 
+// The peer's rekey meets ours, and the peer then ends both the new IKE SA and the old one for the sake of a third.
+TEST_F(IkeRekey, WhatThePeerHasDeletedTakesNothingOver) {
+  both_offer("aes256gcm16-prfsha384-x25519");
+  handshake();
+  advance(1s);
+  rekey('A');
+  a_sends_lost("CREATE_CHILD_SA request 2");
+  ASSERT_TRUE(b.endpoint->initiate(now, TunnelId{1}).has_value());
+  drain();
+  b_sends("IKE_SA_INIT request 0");
+  a_sends("IKE_SA_INIT response 0");
+  rekey('B');
+  b_sends("IKE_AUTH request 1");
+  deliver(find("A->B IKE_AUTH response 1"));
+  run();
+  run_for(6s);  // old inbound keys are gone
+  for (const auto& [child, sa] : a.plane.outbound) {
+    EXPECT_TRUE(std::any_of(b.plane.inbound.begin(), b.plane.inbound.end(),
+                            [&](const auto& in) { return in.second.spi == sa.spi; }))
+        << "A sends on a Child SA that B does not have\n"
+        << a.said() << b.said();
+  }
+  run_for(40s);
+  expect_tunnel();
+}
+
 TEST_F(IkeRekey, EitherSideAndAgainAndAgain) {
   handshake();
   for (int i = 0; i < 30; ++i) {

@@ -61,6 +61,36 @@ TEST_F(Peers, OneSideAsksForReauthenticationAtATimeOfItsOwn) {
   EXPECT_TRUE(b.has(Report::What::RenewWanted, "authenticate again")) << "the other one does when nobody has";
 }
 
+// Its Delete of the old one has to wait for the answer to what it asked before (window 1), perhaps for minutes.
+TEST_F(Peers, WhatThePeerRenewedStaysHoweverLateTheOldOneIsDeleted) {
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {  // both orders of the SPIs
+    Conversation w{seed};
+    w.both_offer("aes256gcm16-prfsha384-x25519");
+    w.handshake();
+    w.run_for(700s);
+    w.side('B').endpoint->rekey_children(w.now, TunnelId{1});
+    w.drain();
+    const auto of_old = [&](const Flight& f) { return w.name_of(f).find("CREATE_CHILD_SA") != std::string::npos; };
+    const auto run_without_them = [&] {
+      while (!w.wire.empty()) of_old(w.wire.front()) ? w.drop() : w.deliver();
+    };
+    run_without_them();
+    ASSERT_TRUE(w.b.endpoint->initiate(w.now, TunnelId{1}).has_value());
+    w.drain();
+    run_without_them();
+    ASSERT_EQ(w.b.established().size(), 1U);
+    const std::uint64_t renewed = w.b.established().front().spi_i;
+    for (int second = 0; second < 20; ++second) {
+      w.advance(1s);
+      run_without_them();
+      ASSERT_EQ(w.b.established().size(), 1U) << "seed " << seed << ", second " << second << w.a.said() << w.b.said();
+      ASSERT_EQ(w.b.established().front().spi_i, renewed);
+    }
+    w.run_for(60s);
+    w.expect_tunnel();
+  }
+}
+
 TEST_F(Peers, AHundredRenewalsLeaveNothingBehind) {
   handshake();
   for (int i = 0; i < 100; ++i) {
