@@ -183,7 +183,12 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   std::optional<OwnIke> rekey;
   if (is_established()) {
     timers_ = {};
-    if (auto* own = std::get_if<OwnIke>(&active()); own != nullptr && outstanding_) rekey = std::move(*own);
+    if (auto* own = std::get_if<OwnIke>(&active()); own != nullptr && outstanding_) {
+      // The peer's rekey meets ours: with the IKE SA that it has made it would go on without us.
+      IkeSa* rival = own->rival && own->rival->spi != 0 ? env_.tunnels.find_sa(own->rival->spi) : nullptr;
+      if (rival != nullptr && std::holds_alternative<Superseded>(rival->state_)) rival->delete_superseded(now);
+      rekey = std::move(*own);
+    }
     drop_tasks();
     if (ending == Ending::AtOnce) remove_children();
     retire_children(now);

@@ -224,6 +224,21 @@ TEST_P(Interleavings, OfThreeRenewalsAreAllSound) {
   is_deep() ? explore_renewals(3, 1) : explore_renewals(3, 1, 60, kTaste);
 }
 
+// Where a peer once went on with an IKE SA whose Child SAs were gone on this side.
+TEST(Renewal, BetweenTwoRekeysIsSound) {
+  const auto operation = [](std::string_view name) {
+    const auto found =
+        std::find_if(renewals().begin(), renewals().end(), [&](const Operation& o) { return o.name == name; });
+    ensure(found != renewals().end(), "an operation of that name");
+    return &*found;
+  };
+  Sum sum;
+  const Steps steps{
+      {0, operation("rekey the IKE SA")}, {1, operation("renew the IKE SA")}, {1, operation("rekey the IKE SA")}};
+  for (const unsigned order : kSpiOrders) sum.explore(kVariants[0], steps, order, 1, kToTheEnd);
+  sum.print("a renewal between two rekeys, 1 deviation");
+}
+
 INSTANTIATE_TEST_SUITE_P(Shard, Interleavings, ::testing::Range<std::size_t>(0, kShards));
 
 }  // namespace
