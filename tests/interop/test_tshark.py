@@ -184,6 +184,7 @@ def look(meeting: Meeting, run: Run, keylog: pathlib.Path) -> str:
 
 def show(run: Run) -> None:
     with Meeting(os.environ["QANAT_PEER_FORKY"], run.outer) as meeting:
+        meeting.lab.segment_before_the_wire()
         keylog = meeting.lab.dir / "keylog"
         try:
             record(meeting, run, keylog)

@@ -159,6 +159,7 @@ def demo(show: Show, pcap: str) -> None:
     print("\n" + picture())
     with laboratory("qdemo") as lab:
         a, b = lab["a"], lab["b"]
+        lab.segment_before_the_wire()
         show.chapter("Without Qanat: what the wiretap sees")
         with lab.capture(markers=[MARKER]) as wiretap:
             ping(a.site, b.host4, count=2, fill=MARKER)

@@ -154,6 +154,11 @@ class Lab:
 
     # --- what tests do with it
 
+    def segment_before_the_wire(self) -> None:
+        """A veth carries super-packets whole, as no wire does; whoever captures wants to see the packets that a wire would have."""
+        for site in self.sites.values():
+            run("ip", "netns", "exec", site.gw, "ethtool", "-K", "wan", "tx-udp-segmentation", "off")
+
     def ip(self, ns: str, *commands: str) -> str:
         return run("ip", "-n", ns, "-batch", "-", input="\n".join(commands) + "\n").stdout
 
