@@ -12,6 +12,7 @@
 #include "base/address.hpp"
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
+#include "model/wan.hpp"
 #include "wire/identity.hpp"
 
 namespace qanat::model {
@@ -101,7 +102,9 @@ struct Tunnel {
   std::optional<IpAddress> peer_interface6;
   unsigned interface6_length = 127;
 
-  std::vector<Prefix> routes;
+  std::vector<Prefix> routes;           // what lies behind the peer; how they steer stands in Config::routes
+  std::uint32_t classical_penalty = 0;  // added to the priority of its routes while its keys are classical only
+  HealthCheck health;
   SelectorMode selectors = SelectorMode::Any;
   std::vector<SelectorPair> selector_list;  // SelectorMode::List
   SourceCheck source_check = SourceCheck::Strict;
@@ -148,6 +151,7 @@ struct Gateway {
   std::uint32_t cookie_threshold = 100;  // half-open SAs above which cookies are demanded
   std::uint32_t prefix_limit = 20;       // half-open SAs from one source prefix (IPv4 /24, IPv6 /56)
   std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
+  std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
@@ -155,6 +159,10 @@ struct Gateway {
 struct Config {
   Gateway gateway;
   std::vector<Tunnel> tunnels;
+  std::vector<Route> routes;       // of all tunnels, those of their `routes` keys too; (vrf, prefix, tunnel) is unique
+  std::vector<PolicyRule> policy;  // in order
+  std::vector<NatRule> nat;
+  std::vector<Vrf> vrfs;  // beside the default one, VrfId 0
   friend bool operator==(const Config&, const Config&) = default;
 };
 
