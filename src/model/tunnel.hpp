@@ -18,8 +18,9 @@
 namespace qanat::model {
 
 // What a tunnel demands of its keys (rules.md "Proposals"): require: nothing without ML-KEM, in both roles; prefer:
-// hybrid whenever the peer can, classical peers connect and are named as such; off: classical only.
-enum class PqPolicy : std::uint8_t { Require, Prefer, Off };
+// hybrid whenever the peer can, classical peers connect and are named as such; off: classical only; pin: as prefer, but
+// a peer that has once come up hybrid and now offers classical keys only is refused.
+enum class PqPolicy : std::uint8_t { Require, Prefer, Off, Pin };
 enum class EncapMode : std::uint8_t { Auto, Force };           // UDP encapsulation of ESP: by NAT detection, or always
 enum class DfMode : std::uint8_t { Copy, Set, Clear };         // DF of the outer IPv4 header
 enum class SelectorMode : std::uint8_t { Any, Routes, List };  // what TSi and TSr offer
@@ -31,7 +32,7 @@ enum class PpkPolicy : std::uint8_t { Off, Prefer, Require };  // RFC 8784: Pref
 enum class DowngradePolicy : std::uint8_t { Off, Auto, Require };
 enum class PqAuthPolicy : std::uint8_t { Prefer, Require };  // Require: only a quantum-safe authentication of the peer
 
-[[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off"
+[[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off", "pin"
 
 // A pre-shared key shared by copies of the same tunnel; compared in constant time.
 class PresharedKey {
