@@ -246,6 +246,7 @@ std::string check_summary(const std::string& file, const model::Config& config) 
   std::vector<std::string> parts;
   if (const auto n = count(model::PqPolicy::Require)) parts.push_back(fmt::format("{} with pq = require", n));
   if (const auto n = count(model::PqPolicy::Prefer)) parts.push_back(fmt::format("{} with pq = prefer", n));
+  if (const auto n = count(model::PqPolicy::Pin)) parts.push_back(fmt::format("{} with pq = pin", n));
   if (const auto n = count(model::PqPolicy::Off)) parts.push_back(fmt::format("{} with pq = off", n));
   std::string out = fmt::format("{} is fine: {}", clean(file), plural(config.tunnels.size(), "tunnel"));
   if (!parts.empty()) out += fmt::format(" ({})", fmt::join(parts, ", "));

@@ -127,31 +127,6 @@ void check_twins(const model::Gateway& gateway, const Tunnels& tunnels, Problems
   }
 }
 
-void check_routes(const Tunnels& tunnels, Problems& problems) {
-  struct Owner {
-    const ParsedTunnel* tunnel;
-    Position at;
-  };
-  std::map<Prefix, Owner> owners;
-  for (const ParsedTunnel& parsed : tunnels) {
-    for (std::size_t i = 0; i < parsed.tunnel.routes.size(); ++i) {
-      const Prefix& prefix = parsed.tunnel.routes[i];
-      const Position at = parsed.routes_at[i];
-      const auto [it, fresh] = owners.try_emplace(prefix, Owner{&parsed, at});
-      if (fresh) continue;
-      const std::string head = fmt::format("{}: routes: {}", title(parsed), quoted(prefix.to_string()));
-      if (it->second.tunnel == &parsed) {
-        problems.error(at, head + " is listed twice", "remove one of them");
-      } else {
-        problems.error(
-            at,
-            fmt::format("{} is routed to {} at {} already", head, title(*it->second.tunnel), line_of(it->second.at)),
-            "one prefix over several tunnels (ECMP) is not supported yet: remove it from one, or split it");
-      }
-    }
-  }
-}
-
 struct InterfacePair {
   Prefix prefix;
   const ParsedTunnel* tunnel;
@@ -184,13 +159,14 @@ void check_interfaces(const model::Gateway& gateway, const Tunnels& tunnels, Pro
       }
     }
   }
-  // Sorted by first address and length, the widest of those that can hold the next one is the last that was kept.
-  std::sort(pairs.begin(), pairs.end(), [](const InterfacePair& a, const InterfacePair& b) {
-    return std::tie(a.prefix, a.at) < std::tie(b.prefix, b.at);
+  // Sorted by VRF, first address and length, the widest of those that can hold the next one is the last that was kept.
+  const auto vrf = [](const InterfacePair& pair) { return pair.tunnel->tunnel.vrf; };
+  std::sort(pairs.begin(), pairs.end(), [&](const InterfacePair& a, const InterfacePair& b) {
+    return std::tuple{vrf(a), a.prefix, a.at} < std::tuple{vrf(b), b.prefix, b.at};
   });
   const InterfacePair* widest = nullptr;
   for (const InterfacePair& pair : pairs) {
-    if (!widest || !widest->prefix.overlaps(pair.prefix)) {
+    if (!widest || vrf(*widest) != vrf(pair) || !widest->prefix.overlaps(pair.prefix)) {
       widest = &pair;
       continue;
     }
@@ -201,7 +177,7 @@ void check_interfaces(const model::Gateway& gateway, const Tunnels& tunnels, Pro
         second.at,
         fmt::format("{}: {}: {} overlaps {} of {} at {}", title(*second.tunnel), second.key, second.prefix.to_string(),
                     first.prefix.to_string(), title(*first.tunnel), line_of(first.at)),
-        "every tunnel needs a pair of addresses of its own");
+        "every tunnel of a VRF needs a pair of addresses of its own");
   }
 }
 
@@ -211,7 +187,6 @@ void check_together(const model::Gateway& gateway, const Tunnels& tunnels, Probl
   check_names(tunnels, problems);
   for (const ParsedTunnel& parsed : tunnels) check_families(gateway, parsed, problems);
   check_twins(gateway, tunnels, problems);
-  check_routes(tunnels, problems);
   check_interfaces(gateway, tunnels, problems);
 }
 

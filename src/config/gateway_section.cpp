@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/format.h>
 
@@ -23,15 +24,6 @@ bool is_lower_or_digit(char c) {
 bool is_account_name(std::string_view name) {
   if (name.empty() || name.size() > 32 || !(is_lower_or_digit(name[0]) || name[0] == '_')) return false;
   return std::all_of(name.begin(), name.end(), [](char c) { return is_lower_or_digit(c) || c == '_' || c == '-'; });
-}
-
-bool is_interface_name(std::string_view name) {
-  if (name.empty() || name.size() > kInterfaceNameSize || name == "." || name == ".." || name == "all" ||
-      name == "default")
-    return false;
-  return std::all_of(name.begin(), name.end(), [](char c) {
-    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
-  });
 }
 
 void add_address(Section& section, const Placed<std::string>& text, model::Gateway& gateway) {
@@ -128,6 +120,43 @@ void read_rights(Section& section, model::Gateway& gateway) {
   }
 }
 
+bool is_loopback(const IpAddress& address) {
+  return address.is_v4() ? address.bytes()[0] == 127 : address == *IpAddress::parse("::1");
+}
+
+// "127.0.0.1:9469" or "[::1]:9469".
+std::optional<Endpoint> parse_listener(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (!address || address->is_v6() != bracketed || address->is_multicast() || error != std::errc{} ||
+      end != digits.data() + digits.size() || port == 0)
+    return std::nullopt;
+  return Endpoint{*address, port};
+}
+
+void read_metrics(Section& section, model::Gateway& gateway) {
+  const auto text = section.text("metrics", "an address and a port in double quotes, like \"127.0.0.1:9469\"");
+  if (!text) return;
+  gateway.metrics = parse_listener(text->value);
+  if (!gateway.metrics) {
+    section.refuse_text("metrics", *text, "must be an address and a port, like 127.0.0.1:9469 or [::1]:9469",
+                        "leave it out for no metrics");
+  } else if (!is_loopback(gateway.metrics->address)) {
+    section.problems().warn(text->at,
+                            fmt::format("[gateway]: metrics = {}: whoever reaches this address sees the names, states "
+                                        "and counters of all tunnels",
+                                        quoted(text->value)),
+                            "let a proxy with TLS and a password stand before 127.0.0.1:9469");
+  }
+}
+
 // Above 22 even a willing peer gives up, since the load adds up to four bits; 18 is what RFC 8019 holds for reasonable.
 void read_puzzles(Section& section, model::Gateway& gateway) {
   const auto bits = section.integer("puzzle_difficulty", 0, 22);
@@ -144,6 +173,15 @@ void read_puzzles(Section& section, model::Gateway& gateway) {
 
 }  // namespace
 
+bool is_interface_name(std::string_view name) {
+  if (name.empty() || name.size() > kInterfaceNameSize || name == "." || name == ".." || name == "all" ||
+      name == "default")
+    return false;
+  return std::all_of(name.begin(), name.end(), [](char c) {
+    return is_lower_or_digit(c) || (c >= 'A' && c <= 'Z') || c == '_' || c == '-' || c == '.';
+  });
+}
+
 void read_gateway(Section& section, model::Gateway& gateway) {
   read_address(section, gateway);
   read_routing(section, gateway);
@@ -157,6 +195,7 @@ void read_gateway(Section& section, model::Gateway& gateway) {
   if (const auto limit = section.integer("prefix_limit", 1, 1'000'000))
     gateway.prefix_limit = static_cast<std::uint32_t>(limit->value);
   read_puzzles(section, gateway);
+  read_metrics(section, gateway);
   if (gateway.cookie_threshold > gateway.half_open_limit) {
     section.problems().warn(
         section.place("cookie_threshold"),

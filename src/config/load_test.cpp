@@ -31,7 +31,7 @@ TEST(Load, ExampleOfTheDocumentationLoadsWithoutAWord) {
   const auto loaded = load(example(), "qanat.example.toml", any_key);
   ASSERT_TRUE(loaded.has_value()) << render_problems(loaded.error());
   EXPECT_THAT(loaded->warnings, IsEmpty()) << render_problems(loaded->warnings);
-  EXPECT_THAT(loaded->config.tunnels, SizeIs(3));
+  EXPECT_THAT(loaded->config.tunnels, SizeIs(4));
 }
 
 TEST(Load, ReportsEveryProblemAtOnce) {
@@ -142,15 +142,6 @@ TEST(Load, PeerFamilyNeedsAGatewayAddress) {
   EXPECT_FALSE(fails(kGateway + second_tunnel("peer = \"2001:db8::7\"")));
   EXPECT_THAT(said(kGateway + second_tunnel("peer = \"2001:db8::7\"\nike_fragment_size = 1200")),
               HasSubstr("ike_fragment_size = 1200: must be at least 1280"));
-}
-
-TEST(Load, RoutesBelongToOneTunnel) {
-  const std::string text = with_tunnel("routes = [\"10.0.0.0/8\"]") +
-                           second_tunnel("peer = \"198.51.100.8\"\nroutes = [\"10.1.0.0/16\", \"10.0.0.0/8\"]");
-  EXPECT_TRUE(fails(text));
-  EXPECT_THAT(said(text), AllOf(HasSubstr("qanat.toml:12:26: error: [[tunnel]] paris: routes: \"10.0.0.0/8\" is routed "
-                                          "to [[tunnel]] berlin at line 7 already"),
-                                HasSubstr("ECMP")));
 }
 
 TEST(Load, InterfacesDoNotOverlap) {

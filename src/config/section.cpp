@@ -128,6 +128,13 @@ std::optional<std::vector<Placed<std::string>>> Section::texts(std::string_view 
   return out;
 }
 
+std::vector<Placed<std::string>> Section::text_or_texts(std::string_view key, std::string_view allowed) {
+  const Entry* entry = find(key);
+  const auto* one = entry ? std::get_if<std::string>(&entry->value.data) : nullptr;
+  if (one) return {{*one, entry->value.at}};
+  return texts(key, allowed).value_or(std::vector<Placed<std::string>>{});
+}
+
 std::optional<Placed<std::size_t>> Section::word(std::string_view key, std::span<const std::string_view> names) {
   const Entry* entry = find(key);
   if (!entry) return std::nullopt;

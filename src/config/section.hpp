@@ -48,6 +48,8 @@ class Section {
                                                                      std::chrono::seconds max);
   // An array of strings.
   [[nodiscard]] std::optional<std::vector<Placed<std::string>>> texts(std::string_view key, std::string_view allowed);
+  // One text, or an array of them; empty when the key is absent.
+  [[nodiscard]] std::vector<Placed<std::string>> text_or_texts(std::string_view key, std::string_view allowed);
 
   template <typename E, std::size_t N>
   [[nodiscard]] std::optional<Placed<E>> choice(std::string_view key,

@@ -69,31 +69,6 @@ std::optional<Pair> read_pair(Section& section, std::string_view key, bool v6, P
   return *pair;
 }
 
-std::optional<Prefix> read_prefix(Section& section, std::string_view key, const Placed<std::string>& text) {
-  auto prefix = Prefix::parse(text.value);
-  if (!prefix) {
-    section.refuse_text(key, text, "is not a prefix: " + prefix.error().detail,
-                        "a prefix is written like 10.1.0.0/16 or 2001:db8::/32");
-    return std::nullopt;
-  }
-  return *prefix;
-}
-
-void read_routes(Section& section, ParsedTunnel& parsed) {
-  const auto list = section.texts("routes", "an array of prefixes, like [\"10.1.0.0/16\"]");
-  if (!list) return;
-  for (const auto& text : *list) {
-    const auto prefix = read_prefix(section, "routes", text);
-    if (!prefix) continue;
-    if (prefix->address().is_multicast()) {
-      section.refuse_text("routes", text, "is a multicast prefix, and only unicast is routed");
-      continue;
-    }
-    parsed.tunnel.routes.push_back(*prefix);
-    parsed.routes_at.push_back(text.at);
-  }
-}
-
 std::optional<Prefix> selector_side(Section& pair, std::string_view key) {
   const auto text = pair.text(key, "a prefix in double quotes, like \"10.1.0.0/16\"");
   if (!pair.find(key)) {
@@ -166,17 +141,7 @@ void read_selectors(Section& section, ParsedTunnel& parsed) {
     tunnel.selectors = SelectorMode::Any;
   } else if (word && *word == "routes") {
     tunnel.selectors = SelectorMode::Routes;
-    if (!section.find("routes") || tunnel.routes.empty()) {
-      section.problems().error(entry->value.at,
-                               fmt::format("{}: selectors = \"routes\": the tunnel has no routes", section.title()),
-                               "list the peer's prefixes in routes, or write selectors = \"any\"");
-    } else if (tunnel.routes.size() > kMaxSelectors) {
-      section.problems().error(
-          entry->value.at,
-          fmt::format("{}: selectors = \"routes\": there are {} routes, and a selector payload holds {}",
-                      section.title(), tunnel.routes.size(), kMaxSelectors),
-          "write selectors = \"any\"");
-    }
+    parsed.selectors_at = entry->value.at;
   } else {
     section.refuse("selectors", entry->value,
                    "\"any\", \"routes\", or an array of { local = \"PREFIX\", remote = \"PREFIX\" }");
@@ -197,7 +162,7 @@ void read_inside(Section& section, ParsedTunnel& parsed) {
     tunnel.peer_interface6 = pair->theirs;
     tunnel.interface6_length = pair->length;
   }
-  read_routes(section, parsed);
+  read_routes_key(section, parsed);
   read_selectors(section, parsed);
 }
 

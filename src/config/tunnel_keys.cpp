@@ -13,7 +13,7 @@ namespace {
 using model::PqPolicy;
 
 constexpr auto kPolicies = std::to_array<std::pair<std::string_view, PqPolicy>>(
-    {{"require", PqPolicy::Require}, {"prefer", PqPolicy::Prefer}, {"off", PqPolicy::Off}});
+    {{"require", PqPolicy::Require}, {"prefer", PqPolicy::Prefer}, {"off", PqPolicy::Off}, {"pin", PqPolicy::Pin}});
 
 constexpr std::size_t kWeakPsk = 20;  // octets; shorter ones fall to a dictionary
 constexpr std::size_t kMaxProposals = 64;
@@ -123,7 +123,13 @@ void read_ike_proposals(Section& section, model::Tunnel& tunnel) {
     }
     tunnel.ike_proposals.push_back(text.value);
   }
-  if (tunnel.pq == PqPolicy::Prefer && !list.empty() && !hybrid) {
+  if (tunnel.pq == PqPolicy::Pin && !list.empty() && !hybrid) {
+    section.problems().error(section.place("ike"),
+                             fmt::format("{}: ike: no proposal has ML-KEM, and pq = \"pin\" is about peers that have "
+                                         "used it",
+                                         section.title()),
+                             "add -ke1_mlkem768 to one of them, or leave ike out for the defaults");
+  } else if (tunnel.pq == PqPolicy::Prefer && !list.empty() && !hybrid) {
     section.problems().warn(
         section.place("ike"),
         fmt::format("{}: ike: no proposal has ML-KEM, so the keys will not be quantum-safe", section.title()),

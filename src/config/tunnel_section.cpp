@@ -28,22 +28,13 @@ constexpr auto kMssModes = std::to_array<std::pair<std::string_view, bool>>({{"c
 constexpr auto kStartModes = std::to_array<std::pair<std::string_view, StartMode>>(
     {{"initiate", StartMode::Initiate}, {"respond", StartMode::Respond}});
 
-constexpr std::size_t kMaxName = 63;
-
-bool is_tunnel_name(std::string_view name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
-  if (name.empty() || name.size() > kMaxName || !plain(name[0])) return false;
-  return std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-' || c == '_'; });
-}
-
 void read_name(Section& section, ParsedTunnel& parsed) {
   parsed.name_at = section.place("name");
   const auto name = section.text("name", "text in double quotes");
-  if (name && is_tunnel_name(name->value)) {
+  if (name && is_object_name(name->value)) {
     parsed.tunnel.name = name->value;
   } else if (name) {
-    section.refuse_text("name", *name,
-                        "must be 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit");
+    section.refuse_text("name", *name, kObjectNameRule);
   } else if (!section.find("name")) {
     section.problems().error(section.at(), fmt::format("{}: name is missing", section.title()),
                              "for example name = \"berlin\"");
@@ -125,12 +116,7 @@ void read_packets(Section& section, ParsedTunnel& parsed) {
   parsed.mtu_at = section.place("mtu");
   if (const auto mtu = section.integer("mtu", 576, 9000, Section::Zero::Also)) {
     tunnel.mtu = static_cast<std::uint16_t>(mtu->value);
-    if (tunnel.mtu != 0 && tunnel.mtu < 1280 && has_inner_v6(tunnel)) {
-      section.problems().error(mtu->at,
-                               fmt::format("{}: mtu = {}: must be at least 1280, since the tunnel carries IPv6",
-                                           section.title(), tunnel.mtu),
-                               "leave mtu out to have it worked out from the path and the algorithms");
-    }
+    parsed.mtu_at = mtu->at;
   }
 }
 
@@ -153,10 +139,11 @@ void read_times(Section& section, ParsedTunnel& parsed) {
 
 }  // namespace
 
-ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
+ParsedTunnel read_tunnel(Section& section, const FileReader& read_file, const std::vector<ParsedVrf>& vrfs) {
   ParsedTunnel parsed;
   parsed.header = section.at();
   read_name(section, parsed);
+  if (const auto vrf = read_vrf_name(section, vrfs)) parsed.tunnel.vrf = vrf->value;
   read_peer(section, parsed);
   read_identities(section, parsed);
   read_psk(section, parsed.tunnel, read_file);
@@ -170,6 +157,7 @@ ParsedTunnel read_tunnel(Section& section, const FileReader& read_file) {
   read_start(section, parsed);
   read_packets(section, parsed);
   read_times(section, parsed);
+  read_steering(section, parsed);
   section.finish();
   return parsed;
 }

@@ -212,7 +212,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   const auto rules_of = [&](const TunnelConfig& t) {
     ipsec::IkeChoiceRules rules;
     rules.intermediate = intermediate && t.pq != model::PqPolicy::Off;
-    rules.hybrid_first = t.pq == model::PqPolicy::Prefer;
+    rules.hybrid_first = t.pq == model::PqPolicy::Prefer || t.pq == model::PqPolicy::Pin;
     rules.hybrid_only = t.pq == model::PqPolicy::Require;
     rules.sent_ke = ke.method;
     return rules;

@@ -19,6 +19,8 @@ std::string to_string(PqPolicy policy) {
       return "prefer";
     case PqPolicy::Off:
       return "off";
+    case PqPolicy::Pin:
+      return "pin";
   }
   return "unknown";
 }

@@ -12,13 +12,15 @@
 #include "base/address.hpp"
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
+#include "model/wan.hpp"
 #include "wire/identity.hpp"
 
 namespace qanat::model {
 
 // What a tunnel demands of its keys (rules.md "Proposals"): require: nothing without ML-KEM, in both roles; prefer:
-// hybrid whenever the peer can, classical peers connect and are named as such; off: classical only.
-enum class PqPolicy : std::uint8_t { Require, Prefer, Off };
+// hybrid whenever the peer can, classical peers connect and are named as such; off: classical only; pin: as prefer, but
+// a peer that has once come up hybrid and now offers classical keys only is refused.
+enum class PqPolicy : std::uint8_t { Require, Prefer, Off, Pin };
 enum class EncapMode : std::uint8_t { Auto, Force };           // UDP encapsulation of ESP: by NAT detection, or always
 enum class DfMode : std::uint8_t { Copy, Set, Clear };         // DF of the outer IPv4 header
 enum class SelectorMode : std::uint8_t { Any, Routes, List };  // what TSi and TSr offer
@@ -30,7 +32,7 @@ enum class PpkPolicy : std::uint8_t { Off, Prefer, Require };  // RFC 8784: Pref
 enum class DowngradePolicy : std::uint8_t { Off, Auto, Require };
 enum class PqAuthPolicy : std::uint8_t { Prefer, Require };  // Require: only a quantum-safe authentication of the peer
 
-[[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off"
+[[nodiscard]] std::string to_string(PqPolicy policy);  // "require", "prefer", "off", "pin"
 
 // A pre-shared key shared by copies of the same tunnel; compared in constant time.
 class PresharedKey {
@@ -101,7 +103,9 @@ struct Tunnel {
   std::optional<IpAddress> peer_interface6;
   unsigned interface6_length = 127;
 
-  std::vector<Prefix> routes;
+  std::vector<Prefix> routes;           // what lies behind the peer; how they steer stands in Config::routes
+  std::uint32_t classical_penalty = 0;  // added to the priority of its routes while its keys are classical only
+  HealthCheck health;
   SelectorMode selectors = SelectorMode::Any;
   std::vector<SelectorPair> selector_list;  // SelectorMode::List
   SourceCheck source_check = SourceCheck::Strict;
@@ -148,6 +152,7 @@ struct Gateway {
   std::uint32_t cookie_threshold = 100;  // half-open SAs above which cookies are demanded
   std::uint32_t prefix_limit = 20;       // half-open SAs from one source prefix (IPv4 /24, IPv6 /56)
   std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
+  std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
@@ -155,6 +160,10 @@ struct Gateway {
 struct Config {
   Gateway gateway;
   std::vector<Tunnel> tunnels;
+  std::vector<Route> routes;       // of all tunnels, those of their `routes` keys too; (vrf, prefix, tunnel) is unique
+  std::vector<PolicyRule> policy;  // in order
+  std::vector<NatRule> nat;
+  std::vector<Vrf> vrfs;  // beside the default one, VrfId 0
   friend bool operator==(const Config&, const Config&) = default;
 };
 
