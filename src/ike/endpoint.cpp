@@ -243,15 +243,9 @@ void IkeEndpoint::handle_timeout(Instant now) {
   }
 }
 
-TunnelRef IkeEndpoint::current(TunnelId tunnel) const {
-  const auto found = tunnels_.find(tunnel);
-  return found == tunnels_.end() ? nullptr : found->second;
-}
-
 Status IkeEndpoint::initiate(Instant now, TunnelId id) {
-  const auto found = tunnels_.find(id);
-  ensure(found != tunnels_.end(), "initiate names a known tunnel");
-  const TunnelRef& tunnel = found->second;
+  const TunnelRef tunnel = tunnels_.find(id);
+  ensure(tunnel != nullptr, "initiate names a known tunnel");
   if (!tunnel->peer) {
     return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
                 "has peer = \"any\": it comes up when the peer calls");

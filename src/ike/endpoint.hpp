@@ -22,6 +22,7 @@
 #include "ike/cookie.hpp"
 #include "ike/half_open.hpp"
 #include "ike/ike_sa.hpp"
+#include "ike/tunnel_index.hpp"
 
 namespace qanat::ike {
 
@@ -44,7 +45,7 @@ class IkeEndpoint final : private TunnelDirectory {
   // The host's addresses, at the start and after every change: IKE SAs with MOBIKE move away from those that are gone.
   void handle_addresses(Instant now, HostAddresses host);
 
-  void set_tunnel(TunnelRef tunnel);
+  void set_tunnel(TunnelRef tunnel) { tunnels_.set(std::move(tunnel)); }
   // Deletes the tunnel's IKE SAs and forgets it.
   void remove_tunnel(Instant now, TunnelId tunnel);
   // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
@@ -84,8 +85,12 @@ class IkeEndpoint final : private TunnelDirectory {
     TunnelId tunnel;         // as it stands in by_tunnel_; 0 when not
   };
 
-  [[nodiscard]] std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const override;
-  [[nodiscard]] TunnelRef current(TunnelId tunnel) const override;
+  [[nodiscard]] std::vector<TunnelRef> by_identities(const IpAddress& local, const IpAddress& remote,
+                                                     const wire::Identity& idi,
+                                                     const wire::Identity* idr) const override {
+    return tunnels_.by_identities(local, remote, idi, idr);
+  }
+  [[nodiscard]] TunnelRef current(TunnelId tunnel) const override { return tunnels_.find(tunnel); }
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
   [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
   [[nodiscard]] std::uint64_t new_spi() override;
@@ -96,7 +101,6 @@ class IkeEndpoint final : private TunnelDirectory {
 
   void judge_datagram(Instant now, const Path& arrived, ByteView payload);
   void make_keys_ahead(Instant now);
-  void forget_tunnel(TunnelId tunnel);
   void handle_init_request(Instant now, const Path& arrived, ByteView datagram, wire::ClearMessage message);
   [[nodiscard]] std::optional<InitRequest> judge_init_request(Instant now, const Path& arrived, ByteView datagram,
                                                               wire::ClearMessage message);
@@ -131,9 +135,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::optional<Instant> idle_at_;  // when nothing has come until then, keys are made ahead
   Env env_;
   CookieJar cookies_;
-  std::map<TunnelId, TunnelRef> tunnels_;
-  std::map<std::optional<IpAddress>, std::set<TunnelId>> by_peer_;
-  std::map<std::string, std::set<TunnelId>> by_identities_;  // local and remote, as identity_key() has them
+  TunnelIndex tunnels_;
   std::vector<std::uint64_t> affected_;  // IKE SAs that another one has made or changed: to be touched with it
   std::set<TunnelId> contacted_;
   std::map<TunnelId, TunnelMemory> memories_;

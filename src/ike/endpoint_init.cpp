@@ -55,8 +55,7 @@ void IkeEndpoint::handle_unknown_spi(Instant now, const Path& arrived, const wir
   counters_.add(Counter::unknown_spi);
   if (header.is_response() || header.exchange == ExchangeType::IKE_SA_INIT) return;
   if (sas_.contains(header.from_initiator() ? header.spi_i : header.spi_r)) return;  // our own, reflected
-  const bool has_tunnel = by_peer_.contains(arrived.remote.address) || by_peer_.contains(std::nullopt);
-  if (!has_tunnel || half_open_.is_under_load() || !spi_answers_.take(now)) {
+  if (!tunnels_.knows_peer(arrived.remote.address) || half_open_.is_under_load() || !spi_answers_.take(now)) {
     counters_.add(Counter::not_answered);
     return;
   }
@@ -198,7 +197,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   const wire::IkeHeader& header = message.header;
   const auto& offered = *wire::find<wire::SaPayload>(message.payloads);
   const auto& ke = *wire::find<wire::KePayload>(message.payloads);
-  const std::vector<TunnelRef> fitting = by_addresses(arrived.local.address, arrived.remote.address);
+  const std::vector<TunnelIndex::Group> fitting = tunnels_.by_addresses(arrived.local.address, arrived.remote.address);
   if (fitting.empty()) {
     counters_.add(Counter::no_tunnel);
     refuse(now, arrived,
@@ -217,13 +216,13 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
     rules.sent_ke = ke.method;
     return rules;
   };
-  // The identity is not known yet: the first tunnel whose choice is hybrid decides, else the first that accepts.
+  // The identity is not known yet: the first tunnel whose choice is hybrid decides, else the first that accepts. Equal
+  // terms are judged once.
   std::optional<ipsec::ChosenIke> chosen;
   std::string why;
-  const TunnelConfig* judged = nullptr;  // what holds for it holds for those with the same proposals
-  for (const TunnelRef& t : fitting) {
-    if (judged != nullptr && judged->pq == t->pq && judged->ike == t->ike) continue;
-    judged = t.get();
+  std::map<TunnelIndex::Terms, bool> accepts;
+  for (const auto& [terms, t] : fitting) {
+    if (!accepts.emplace(terms, false).second) continue;
     auto choice = ipsec::choose_ike(offered, t->ike, rules_of(*t));
     if (!choice) {
       if (why.empty()) why = fmt::format("tunnel {}: {}: {}", t->name, choice.error().where, choice.error().detail);
@@ -259,13 +258,11 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
   out.datagram = to_bytes(datagram);
   out.header = header;
   out.chosen = *chosen;
-  judged = nullptr;
-  bool accepts = false;
-  for (const TunnelRef& t : fitting) {
-    if (judged == nullptr || judged->pq != t->pq || judged->ike != t->ike)
-      accepts = ipsec::choose_ike(ipsec::accept_ike(*chosen), t->ike, rules_of(*t)).has_value();
-    judged = t.get();
-    if (accepts) out.candidates.push_back(t);
+  accepts.clear();
+  for (const auto& [terms, t] : fitting) {
+    const auto [judged, is_new] = accepts.emplace(terms, false);
+    if (is_new) judged->second = ipsec::choose_ike(ipsec::accept_ike(*chosen), t->ike, rules_of(*t)).has_value();
+    if (judged->second) out.candidates.push_back(t);
   }
   out.ke = std::move(*reply);
   out.payloads = std::move(message.payloads);

@@ -20,45 +20,11 @@ bool loses(const IkeSa& one, const IkeSa& other) {
   return one.origin().spi_i > other.origin().spi_i;
 }
 
-// Identities that match have the same key; distinguished names, which match in several spellings, share one.
-std::string identity_key(const TunnelConfig& tunnel) {
-  std::string out;
-  for (const wire::Identity* id : {&tunnel.local_id, &tunnel.remote_id}) {
-    out += static_cast<char>(id->type);
-    if (id->type == wire::IdType::ID_DER_ASN1_DN) continue;
-    for (const std::uint8_t octet : id->data)
-      out += static_cast<char>(octet >= 'A' && octet <= 'Z' ? octet - 'A' + 'a' : octet);
-    out += '\0';
-  }
-  return out;
-}
-
 }  // namespace
-
-void IkeEndpoint::set_tunnel(TunnelRef tunnel) {
-  forget_tunnel(tunnel->id);
-  by_peer_[tunnel->peer].insert(tunnel->id);
-  by_identities_[identity_key(*tunnel)].insert(tunnel->id);
-  const TunnelId id = tunnel->id;
-  tunnels_[id] = std::move(tunnel);
-}
-
-void IkeEndpoint::forget_tunnel(TunnelId tunnel) {
-  const auto found = tunnels_.find(tunnel);
-  if (found == tunnels_.end()) return;
-  const auto peers = by_peer_.find(found->second->peer);
-  peers->second.erase(tunnel);
-  if (peers->second.empty()) by_peer_.erase(peers);
-  const auto alike = by_identities_.find(identity_key(*found->second));
-  alike->second.erase(tunnel);
-  if (alike->second.empty()) by_identities_.erase(alike);
-  tunnels_.erase(found);
-}
 
 void IkeEndpoint::remove_tunnel(Instant now, TunnelId tunnel) {
   terminate(now, tunnel, "the tunnel was removed");
-  if (!tunnels_.contains(tunnel)) return;
-  forget_tunnel(tunnel);
+  tunnels_.remove(tunnel);
   contacted_.erase(tunnel);
   memories_.erase(tunnel);
 }
@@ -178,32 +144,13 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   }
 }
 
-std::vector<TunnelRef> IkeEndpoint::by_addresses(const IpAddress& local, const IpAddress& remote) const {
-  std::vector<TunnelRef> out;
-  for (const std::optional<IpAddress>& peer : {std::optional{remote}, std::optional<IpAddress>{}}) {
-    const auto found = by_peer_.find(peer);
-    if (found == by_peer_.end()) continue;
-    for (const TunnelId id : found->second) {
-      const TunnelRef& t = tunnels_.at(id);
-      if (t->local == local || t->local.is_unspecified()) out.push_back(t);
-    }
-  }
-  return out;
-}
-
 bool IkeEndpoint::claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) {
   if (contacted_.contains(tunnel.id)) return false;
   const auto sas = sas_of(tunnel.id);
   if (std::any_of(sas.begin(), sas.end(),
                   [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); }))
     return false;
-  const auto alike = by_identities_.find(identity_key(tunnel));
-  const bool shared =
-      alike != by_identities_.end() && std::any_of(alike->second.begin(), alike->second.end(), [&](TunnelId other) {
-        const TunnelConfig& t = *tunnels_.at(other);
-        return other != tunnel.id && t.local_id.matches(tunnel.local_id) && t.remote_id.matches(tunnel.remote_id);
-      });
-  return !shared && contacted_.insert(tunnel.id).second;
+  return !tunnels_.shares_identities(tunnel) && contacted_.insert(tunnel.id).second;
 }
 
 }  // namespace qanat::ike

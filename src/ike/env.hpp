@@ -42,8 +42,10 @@ struct Env {
 class TunnelDirectory {
  public:
   virtual ~TunnelDirectory() = default;
-  // The tunnels whose configured addresses fit, the ones that name the peer's address first.
-  [[nodiscard]] virtual std::vector<TunnelRef> by_addresses(const IpAddress& local, const IpAddress& remote) const = 0;
+  // The tunnels whose addresses and identities fit, the ones that name the peer's address first.
+  [[nodiscard]] virtual std::vector<TunnelRef> by_identities(const IpAddress& local, const IpAddress& remote,
+                                                             const wire::Identity& idi,
+                                                             const wire::Identity* idr) const = 0;
   // The tunnel as it is configured now; null when it is gone.
   [[nodiscard]] virtual TunnelRef current(TunnelId tunnel) const = 0;
   // True once, when `tunnel` has no other IKE SA, live or starting, with its identities: INITIAL_CONTACT is sent.
@@ -65,7 +67,7 @@ struct InitRequest {
   wire::IkeHeader header;
   wire::Payloads payloads;
   ipsec::ChosenIke chosen;
-  std::vector<TunnelRef> candidates;  // tunnels that accept the choice
+  std::vector<TunnelRef> candidates;  // tunnels that accept the choice, one of each group (TunnelIndex)
   crypto::KeReply ke;
   bool cookie_verified = false;
   Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones

@@ -54,8 +54,8 @@ void IkeSa::become_established(Instant now) {
 
 // An established IKE SA may stand for months beside many thousand others: it keeps what it will use.
 void IkeSa::forget_handshake() {
-  give_back(init_request_, init_response_, earlier_init_requests_, other_answers_, candidates_, context_.nonce_i,
-            context_.nonce_r, auth_solution_, classical_reason_);
+  give_back(init_request_, init_response_, earlier_init_requests_, other_answers_, context_.nonce_i, context_.nonce_r,
+            auth_solution_, classical_reason_);
   rivals_ = {};
   int_auth_i_ = {};
   int_auth_r_ = {};

@@ -31,24 +31,20 @@ NotifyPayload notify(NotifyType type, Bytes data = {}) {
 
 }  // namespace
 
-wire::Payloads IkeSa::nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r) const {
+wire::Payloads IkeSa::nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool force_encap) const {
   wire::Payloads out;
   Endpoint source = path.local;
-  // While it is a responder that does not know its tunnel, what one of them wants counts.
-  const bool force =
-      tunnel_ ? tunnel_->force_encap
-              : std::any_of(candidates_.begin(), candidates_.end(), [](const TunnelRef& t) { return t->force_encap; });
-  if (force || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
+  if (force_encap || !env_.config.native_esp) source.port = 0;  // a hash that cannot match makes the peer encapsulate
   out.emplace_back(notify(NotifyType::NAT_DETECTION_SOURCE_IP, nat_hash(spi_i, spi_r, source)));
   out.emplace_back(notify(NotifyType::NAT_DETECTION_DESTINATION_IP, nat_hash(spi_i, spi_r, path.remote)));
   return out;
 }
 
-wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r, bool intermediate,
-                                       bool fragmentation) const {
-  wire::Payloads out = nat_notifies(path, spi_i, spi_r);
-  if (fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
-  if (intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
+wire::Payloads IkeSa::feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
+                                       Features features) const {
+  wire::Payloads out = nat_notifies(path, spi_i, spi_r, features.force_encap);
+  if (features.fragmentation) out.emplace_back(notify(NotifyType::IKEV2_FRAGMENTATION_SUPPORTED));
+  if (features.intermediate) out.emplace_back(notify(NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED));
   return out;
 }
 

@@ -61,7 +61,10 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
   payloads.emplace_back(state.offer);
   payloads.emplace_back(wire::KePayload{attempt.ke->id(), to_bytes(attempt.ke->public_value())});
   payloads.emplace_back(wire::NoncePayload{context_.nonce_i});
-  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0, tunnel_->pq != model::PqPolicy::Off, true))
+  for (wire::Payload& p : feature_notifies(path_, context_.spi_i, 0,
+                                           {.force_encap = tunnel_->force_encap,
+                                            .intermediate = tunnel_->pq != model::PqPolicy::Off,
+                                            .fragmentation = true}))
     payloads.push_back(std::move(p));
   for (wire::Payload& p : agreed_.init_payloads({tunnel_}, true)) payloads.push_back(std::move(p));
   wire::IkeHeader header;

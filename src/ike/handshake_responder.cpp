@@ -18,7 +18,10 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
                                               const Path& path, InitRequest request) {
   std::unique_ptr<IkeSa> sa{new IkeSa(env, id, false)};
   const auto* nonce = wire::find<wire::NoncePayload>(request.payloads);
-  sa->candidates_ = std::move(request.candidates);
+  for (const TunnelRef& t : request.candidates) {
+    std::size_t& smallest = sa->smallest_fragment_;
+    if (t->fragment_size != 0 && (smallest == 0 || t->fragment_size < smallest)) smallest = t->fragment_size;
+  }
   sa->cookie_verified_ = request.cookie_verified;
   sa->patience_ = request.patience;
   sa->path_ = path;
@@ -37,8 +40,9 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->note_peer_features(request.payloads, request.header, path);
 
   const auto* offered = wire::find<wire::SaPayload>(request.payloads);
-  const bool any_wants_pq = std::any_of(sa->candidates_.begin(), sa->candidates_.end(),
-                                        [](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
+  // The tunnel is not known yet: what one of them wants is said.
+  const auto any = [&](auto&& wants) { return std::ranges::any_of(request.candidates, wants); };
+  const bool any_wants_pq = any([](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
   const auto unknown = ipsec::unknown_additional_kes(*offered);
   if (!any_wants_pq) {
     sa->classical_reason_ = "local policy: pq = \"off\"";
@@ -59,11 +63,13 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   payloads.emplace_back(ipsec::accept_ike(request.chosen));
   payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
   payloads.emplace_back(wire::NoncePayload{sa->context_.nonce_r});
-  for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi,
-                                               sa->peer_intermediate_ && any_wants_pq, sa->peer_fragments_))
+  const Features features{.force_encap = any([](const TunnelRef& t) { return t->force_encap; }),
+                          .intermediate = sa->peer_intermediate_ && any_wants_pq,
+                          .fragmentation = sa->peer_fragments_};
+  for (wire::Payload& p : sa->feature_notifies(path, sa->context_.spi_i, our_spi, features))
     payloads.push_back(std::move(p));
   sa->agreed_.note_init(request.payloads);
-  for (wire::Payload& p : sa->agreed_.init_payloads(sa->candidates_, false)) payloads.push_back(std::move(p));
+  for (wire::Payload& p : sa->agreed_.init_payloads(request.candidates, false)) payloads.push_back(std::move(p));
   wire::IkeHeader header;
   header.spi_i = sa->context_.spi_i;
   header.spi_r = our_spi;
@@ -77,7 +83,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->peer_slot_.path = path;
   sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
   sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
-  sa->state_ = AwaitRequest{0};
+  sa->state_ = AwaitRequest{0, path.local.address, path.remote.address};
   sa->timers_.set(Timer::Handshake, now + sa->patience_);
   sa->transmit(path, sa->peer_slot_.response);
   return sa;
@@ -117,13 +123,12 @@ void IkeSa::on_intermediate_request(Instant now, Verified message) {
 }
 
 TunnelRef IkeSa::select_tunnel(const wire::IdPayload& idi, const wire::IdPayload* idr) const {
-  for (const TunnelRef& candidate : candidates_) {
-    // As it is configured now: it may have been changed or removed since IKE_SA_INIT.
-    const TunnelRef t = env_.tunnels.current(candidate->id);
-    const bool needs_psk = t && (t->local_auth == AuthKind::Psk || t->remote_auth == AuthKind::Psk);
-    if (!t || (needs_psk && t->psk.empty())) continue;
-    if (!idi.identity.matches(t->remote_id)) continue;
-    if (idr != nullptr && !idr->identity.matches(t->local_id)) continue;
+  const auto& asked = std::get<AwaitRequest>(state_);
+  // As they are configured now: they may have been changed since IKE_SA_INIT.
+  for (const TunnelRef& t :
+       env_.tunnels.by_identities(asked.local, asked.remote, idi.identity, idr != nullptr ? &idr->identity : nullptr)) {
+    const bool needs_psk = t->local_auth == AuthKind::Psk || t->remote_auth == AuthKind::Psk;
+    if (needs_psk && t->psk.empty()) continue;
     ipsec::IkeChoiceRules rules;
     rules.intermediate = peer_intermediate_;
     rules.hybrid_only = t->pq == model::PqPolicy::Require;
@@ -185,7 +190,6 @@ void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message
   authenticated_ = true;
   tunnel_ = std::move(tunnel);
   agreed_.without_ppk = {};
-  candidates_.clear();
   if (tunnel_->pq == model::PqPolicy::Off) classical_reason_ = "local policy: pq = \"off\"";
   set_verdict();
   timers_.stop(Timer::Handshake);

@@ -393,10 +393,16 @@ class IkeSa {
 
   // features.cpp
   void detect_nat(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
-  [[nodiscard]] wire::Payloads nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r) const;
+  [[nodiscard]] wire::Payloads nat_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
+                                            bool force_encap) const;
   void note_peer_features(const wire::Payloads& payloads, const wire::IkeHeader& header, const Path& arrived);
+  struct Features {
+    bool force_encap = false;
+    bool intermediate = false;
+    bool fragmentation = false;
+  };
   [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
-                                                bool intermediate, bool fragmentation) const;
+                                                Features features) const;
   void set_verdict();
 
   Env& env_;
@@ -404,7 +410,7 @@ class IkeSa {
   bool initiator_;
   bool cookie_verified_ = false;
   TunnelRef tunnel_;
-  std::vector<TunnelRef> candidates_;
+  std::size_t smallest_fragment_ = 0;  // responder, while it does not know its tunnel: suits all that it may mean
   Path path_;
   State state_ = Closed{};
   TimerTable<Timer> timers_;

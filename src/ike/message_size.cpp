@@ -30,11 +30,7 @@ std::size_t next_step(std::size_t datagram, bool v6) {
 
 std::size_t IkeSa::largest_datagram() const {
   const bool v6 = path_.remote.address.is_v6();
-  // Before IKE_AUTH a responder does not know its tunnel: the smallest of what is configured suits them all.
-  std::size_t configured = tunnel_ ? tunnel_->fragment_size : 0;
-  for (const TunnelRef& t : candidates_) {
-    if (t->fragment_size != 0 && (configured == 0 || t->fragment_size < configured)) configured = t->fragment_size;
-  }
+  const std::size_t configured = tunnel_ ? tunnel_->fragment_size : smallest_fragment_;
   const std::size_t datagram = configured != 0 ? configured : (v6 ? kDefaultFragmentV6 : kDefaultFragmentV4);
   return path_size_ == 0 ? datagram : std::min(datagram, path_size_);
 }

@@ -272,7 +272,8 @@ void IkeSa::start_address_task(Instant now, AddressExchange::What what) {
   wire::Payloads payloads;
   if (what == AddressExchange::What::Update) {
     payloads.emplace_back(notify(NotifyType::UPDATE_SA_ADDRESSES));
-    for (wire::Payload& p : nat_notifies(path_, context_.spi_i, context_.spi_r)) payloads.push_back(std::move(p));
+    for (wire::Payload& p : nat_notifies(path_, context_.spi_i, context_.spi_r, tunnel_->force_encap))
+      payloads.push_back(std::move(p));
   }
   if (what != AddressExchange::What::Check) {
     const std::size_t before = payloads.size();
@@ -346,7 +347,7 @@ wire::Payloads IkeSa::answer_mobike(Instant now, const Verified& message) {
     return answer();
   }
   if (has(NotifyType::NAT_DETECTION_SOURCE_IP) || has(NotifyType::NAT_DETECTION_DESTINATION_IP))
-    out = nat_notifies(arrived, context_.spi_i, context_.spi_r);
+    out = nat_notifies(arrived, context_.spi_i, context_.spi_r, tunnel_->force_encap);
   if (update && is_established()) {
     const bool moved = arrived != path_;
     settle_path(message.payloads, arrived,

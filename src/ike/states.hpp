@@ -60,6 +60,8 @@ struct AwaitVerdict {  // both: a worker judges the peer's AUTH and certificates
 };
 struct AwaitRequest {  // responder: IKE_INTERMEDIATE, then IKE_AUTH
   std::size_t rounds_done = 0;
+  IpAddress local;  // of IKE_SA_INIT: it means a tunnel that has them
+  IpAddress remote;
 };
 struct ReservingSpi {  // responder: IKE_AUTH is verified, an inbound SPI is being reserved
   RequestId request;

@@ -59,8 +59,9 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     active() = task::Liveness{};
     // Behind a NAT the question is also as what the peer sees us (RFC 4555 3.8).
     const bool ask_seen = mobike_.on && began_first_ && nat_local_;
-    send_request(now, ExchangeType::INFORMATIONAL,
-                 ask_seen ? nat_notifies(path_, context_.spi_i, context_.spi_r) : wire::Payloads{});
+    send_request(
+        now, ExchangeType::INFORMATIONAL,
+        ask_seen ? nat_notifies(path_, context_.spi_i, context_.spi_r, tunnel_->force_encap) : wire::Payloads{});
     timers_.set(Timer::LivenessDeadline, liveness_deadline());
   } else if (const auto* gone = std::get_if<task::DeleteChild>(&task.task)) {
     const ChildSa* child = find_child(gone->child);

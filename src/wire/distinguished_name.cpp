@@ -313,6 +313,22 @@ std::optional<std::string> decode_dn(ByteView der) {
   return out;
 }
 
+std::string dn_key(ByteView der) {
+  const auto rdns = parse_name(der);
+  if (!rdns) return std::string{"?"}.append(der.begin(), der.end());
+  std::string out{"="};
+  const auto add = [&](char tag, ByteView octets) {
+    const std::size_t size = octets.size();  // below 2^24
+    out += {tag, static_cast<char>(size >> 16), static_cast<char>(size >> 8), static_cast<char>(size)};
+    out.append(octets.begin(), octets.end());
+  };
+  for (const Rdn& rdn : *rdns) {
+    add(static_cast<char>(kOid), rdn.oid);
+    add(static_cast<char>(is_text(rdn.value) ? kUtf8String : rdn.value.tag), rdn.value.content);
+  }
+  return out;
+}
+
 bool same_dn(ByteView a, ByteView b) {
   if (equal(a, b)) return true;
   const auto x = parse_name(a);

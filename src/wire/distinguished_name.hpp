@@ -22,4 +22,7 @@ namespace qanat::wire {
 // compared (RFC 5280 7.1): strongSwan writes PrintableString where OpenSSL writes UTF8String.
 [[nodiscard]] bool same_dn(ByteView a, ByteView b);
 
+// Octets that are equal for names that are the same_dn(), and for no others.
+[[nodiscard]] std::string dn_key(ByteView der);
+
 }  // namespace qanat::wire

@@ -121,12 +121,13 @@ std::string hex_of(ByteView data) {
 }
 
 // RFC 4343: names compare without the case of ASCII letters; the locale has no say.
+constexpr std::uint8_t lower(std::uint8_t c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<std::uint8_t>(c + ('a' - 'A')) : c;
+}
+
 bool equal_no_case(ByteView a, ByteView b) {
-  constexpr auto lower = [](std::uint8_t c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<std::uint8_t>(c + ('a' - 'A')) : c;
-  };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [lower](std::uint8_t x, std::uint8_t y) { return lower(x) == lower(y); });
+                    [](std::uint8_t x, std::uint8_t y) { return lower(x) == lower(y); });
 }
 
 std::string keyid_to_string(ByteView data) {
@@ -205,6 +206,20 @@ bool Identity::matches(const Identity& other) const {
       return same_dn(data, other.data);
     default:
       return data == other.data;
+  }
+}
+
+std::string Identity::key() const {
+  std::string out(1, static_cast<char>(type));
+  switch (type) {
+    case IdType::ID_FQDN:
+    case IdType::ID_RFC822_ADDR:
+      for (const std::uint8_t c : data) out += static_cast<char>(lower(c));
+      return out;
+    case IdType::ID_DER_ASN1_DN:
+      return out + dn_key(data);
+    default:
+      return out.append(data.begin(), data.end());
   }
 }
 

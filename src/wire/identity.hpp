@@ -22,6 +22,8 @@ struct Identity {
   // As in configuration, so that parse() reads it back; peers' octets are escaped and cut, so this is safe to print.
   [[nodiscard]] std::string to_string() const;
   [[nodiscard]] bool matches(const Identity& other) const;
+  // Octets that are equal for identities that match each other, and for no others: to find them by.
+  [[nodiscard]] std::string key() const;
   friend bool operator==(const Identity&, const Identity&) = default;
 };
 

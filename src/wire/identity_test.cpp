@@ -175,6 +175,25 @@ TEST(Identity, matches_dns_whatever_string_type_they_have) {
   EXPECT_FALSE(broken.matches(utf8));
 }
 
+TEST(Identity, keys_are_equal_for_those_that_match_and_for_no_others) {
+  std::vector<Identity> all;
+  for (const char* text : {"fqdn:berlin", "fqdn:Berlin", "keyid:berlin", "keyid:Berlin", "a@b.c", "A@B.C", "192.0.2.1",
+                           "2001:db8::1", "dn:CN=a", "dn:CN=A", "dn:CN=a,O=b", "dn:O=b,CN=a", "dn:CN=aO=b"})
+    all.push_back(*Identity::parse(text));
+  for (const char* octets : {"300f 310d 300b 0603550403 0c04 61626364", "300f 310d 300b 0603550403 1304 61626364",
+                             "300f 310d 300b 0603550403 1604 61626364", "300f 310d 300b 0603550403 1e04 61626364",
+                             "300f 310d 300b 0603550403 0c04 616263ff", "300f 310d 300b 0603550403 1304 616263ff",
+                             "3000", "30ff", "30ff01", "", "3d", "3f"})
+    all.push_back({IdType::ID_DER_ASN1_DN, hex(octets)});
+  all.push_back({IdType::ID_FQDN, {'['}});
+  all.push_back({IdType::ID_FQDN, {'{'}});
+  all.push_back({IdType::ID_FQDN, {'a', 0, 'b'}});
+  all.push_back({IdType::ID_FQDN, {'a'}});
+  for (const Identity& a : all) {
+    for (const Identity& b : all) EXPECT_EQ(a.key() == b.key(), a.matches(b)) << a.to_string() << " " << b.to_string();
+  }
+}
+
 TEST(Identity, of_a_peer_is_safe_to_print) {
   EXPECT_EQ((Identity{IdType::ID_FQDN, to_bytes("a\nb\x1b[31m\\")}).to_string(), "fqdn:a\\x0ab\\x1b[31m\\x5c");
   EXPECT_EQ((Identity{IdType::ID_IPV4_ADDR, {1, 2, 3}}).to_string(), "ID_IPV4_ADDR:0x010203");

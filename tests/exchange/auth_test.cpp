@@ -246,6 +246,44 @@ TEST_F(Peers, APeerThatCallsInNeedsNoAddress) {
   EXPECT_NE(begun.error().detail.find("when the peer calls"), std::string::npos);
 }
 
+TEST_F(Peers, OneOfTenThousandThatMayCallFromAnywhereIsKnownByItsName) {
+  open();
+  b.endpoint->remove_tunnel(now, b.tunnel.id);
+  b.tunnel.peer.reset();
+  for (std::uint32_t id = 1; id <= 10'000; ++id) {
+    ike::TunnelConfig site = b.tunnel;
+    site.id = TunnelId{id};
+    site.remote_id = fqdn(("site" + std::to_string(id) + ".example").c_str());
+    site.psk = psk(("the secret of site " + std::to_string(id)).c_str());
+    b.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(std::move(site)));
+  }
+  a.tunnel.local_id = fqdn("site9876.example");
+  a.tunnel.psk = psk("the secret of site 9876");
+  a.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(a.tunnel));
+  begin();
+  run();
+  ASSERT_EQ(b.established().size(), 1U) << b.said();
+  EXPECT_EQ(b.established().front().tunnel, TunnelId{9876});
+}
+
+// A tunnel that comes while its peer is at IKE_INTERMEDIATE takes it; one whose address is another's does not.
+TEST_F(Peers, ATunnelIsChosenAmongThoseOfTheTimeOfIkeAuthWhoseAddressesFit) {
+  for (const bool fits : {true, false}) {
+    Conversation w{23};
+    w.open();
+    w.begin();
+    for (int i = 0; i < 4; ++i) w.deliver();
+    ike::TunnelConfig late = w.b.tunnel;
+    late.id = TunnelId{7};
+    if (!fits) late.peer = IpAddress::v4(0xc0000263);
+    w.b.endpoint->remove_tunnel(w.now, w.b.tunnel.id);
+    w.b.endpoint->set_tunnel(std::make_shared<ike::TunnelConfig>(late));
+    w.run();
+    EXPECT_EQ(w.b.established().size(), fits ? 1U : 0U) << w.b.said();
+    EXPECT_EQ(w.b.count(Counter::authentication_failed), fits ? 0U : 1U);
+  }
+}
+
 TEST_F(Peers, IdentitiesOfEveryKindAuthenticate) {
   const char* kinds[][2] = {{"ipv4:192.0.2.1", "ipv4:198.51.100.2"}, {"2001:db8::1", "2001:db8::2"},
                             {"fqdn:x.example", "fqdn:y.example"},    {"rfc822:a@example.com", "rfc822:b@example.com"},
