@@ -62,8 +62,12 @@ Result<Director::Tunnel> Director::make_tunnel(const model::Gateway& gateway, co
   QANAT_ASSIGN(tunnel.ike, ike_tunnel(gateway, config, id));
   QANAT_ASSIGN(tunnel.credentials, AuthCredentials::of(config));
   tunnel.certificates_end = pki::first_to_expire(config.credentials.certificates);
-  tunnel.wanted = config.start == model::StartMode::Initiate && config.peer ? Wanted::Up : Wanted::OnCall;
+  tunnel.wanted = wanted_by(config);
   return tunnel;
+}
+
+Director::Wanted Director::wanted_by(const model::Tunnel& config) {
+  return config.start == model::StartMode::Initiate && config.peer ? Wanted::Up : Wanted::OnCall;
 }
 
 // The packet path, the workers and IKE learn of a tunnel.

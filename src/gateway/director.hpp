@@ -99,6 +99,7 @@ class Director {
 
   [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
                                                   TunnelId id);
+  [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
   void withdraw(Instant now, Tunnel& tunnel);
   void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);

@@ -117,19 +117,23 @@ void Director::withdraw(Instant now, Tunnel& t) {
 }
 
 void Director::change(Instant now, Tunnel& t, Tunnel made, const ike::TunnelChange& change) {
+  // What an operator has asked for holds until the file says something else.
+  const bool other_wish = made.wanted != wanted_by(t.config);
   t.config = std::move(made.config);
   t.ike = std::move(made.ike);
   t.credentials = std::move(made.credentials);
   t.certificates_end = made.certificates_end;
   outputs_.emplace_back(CredentialsOut{t.id, t.credentials});
   if (t.wanted == Wanted::Down) return;  // IKE does not know it until `qanat up`
-  t.wanted = made.wanted;
+  if (other_wish) t.wanted = made.wanted;
   outputs_.emplace_back(ToIkeShard{UpdateIkeTunnel{t.ike, change}});
-  if (!change.renew && !change.enforce) return;
-  t.failures = 0;
-  t.retry_at.reset();
+  const bool anew = change.renew || change.enforce;
+  if (anew) {
+    t.failures = 0;
+    beginnings_.forget(t.id);  // an attempt that was under way was begun on terms of the past
+  }
+  if (anew || t.wanted != Wanted::Up) t.retry_at.reset();
   note_times(t);
-  beginnings_.forget(t.id);  // an attempt that was under way was begun on terms of the past
   begin_next(now);
   if (t.wanted == Wanted::Up && (change.renew || t.live.empty())) begin(now, t);
 }
