@@ -13,8 +13,8 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 9> kCommands = {"status", "up",    "down",    "rekey", "check",
-                                                       "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 10> kCommands = {"status", "up",     "down",  "rekey",   "check",
+                                                        "reload", "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -120,9 +120,13 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
           "--reauth", [&line] { line.rekey = CommandLine::Rekey::Reauth; },
           "Both sides prove again who they are: a new IKE SA, made before the old one goes")
       ->excludes(ike);
-  command("check", "Check a configuration file, without a daemon", Command::Check)
-      ->add_option("FILE", line.file, "The configuration")
-      ->required();
+  CLI::App* check = command("check", "Check a configuration file, without a daemon", Command::Check);
+  check->add_option("FILE", line.file, "The configuration")->required();
+  auto* diff = check->add_flag("--diff", line.diff, "What it would change, and what that does to live tunnels");
+  check->add_option("--old", line.old, "Compare with this file instead of what the daemon runs by")
+      ->needs(diff)
+      ->type_name("OLD");
+  command("reload", "The daemon reads its configuration again; untouched tunnels lose nothing", Command::Reload);
   command("genpsk", "Make a pre-shared key of 256 random bits", Command::GenPsk)
       ->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
       ->type_name("FILE");

@@ -8,7 +8,7 @@
 
 namespace qanat::cli {
 
-enum class Command : std::uint8_t { Status, Up, Down, Rekey, Check, GenPsk, Purge, Version, Pki };
+enum class Command : std::uint8_t { Status, Up, Down, Rekey, Check, Reload, GenPsk, Purge, Version, Pki };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
 
@@ -26,8 +26,10 @@ struct PkiLine {
 
 struct CommandLine {
   Command command = Command::Status;
-  std::string name;  // status (may be empty), up, down: the tunnel
-  std::string file;  // check: the configuration; genpsk: the new file, empty for standard output
+  std::string name;   // status (may be empty), up, down: the tunnel
+  std::string file;   // check: the configuration; genpsk: the new file, empty for standard output
+  bool diff = false;  // check: what it would change
+  std::string old;    // check: against this file instead of the running daemon
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;

@@ -1,9 +1,15 @@
 #include "cli/run.hpp"
 
+#include <array>
+#include <optional>
+
 #include <fmt/format.h>
 
 #include "cli/pki.hpp"
 #include "cli/print.hpp"
+#include "cli/print_reload.hpp"
+#include "config/diff.hpp"
+#include "control/reload_json.hpp"
 #include "control/status_json.hpp"
 
 namespace qanat::cli {
@@ -14,6 +20,7 @@ using namespace std::chrono_literals;
 using control::Reply;
 
 constexpr auto kReadTimeout = 10s;
+constexpr auto kReloadTimeout = 60s;  // thousands of key files
 // The daemon ends its own wait at 120 s and says so.
 constexpr auto kCommandTimeout = 130s;
 
@@ -123,7 +130,71 @@ int purge(const CommandLine& line, Shell& shell) {
   return code;
 }
 
+// What the daemon says of a reload; anything else has been reported and gives the exit code.
+std::expected<control::ReloadReport, int> ask_reload(const CommandLine& line, Shell& shell, const char* target) {
+  auto reply = shell.exchange(line.socket, {"POST", target, ""}, kReloadTimeout);
+  if (!reply) {
+    const Unreachable why = explain(reply.error(), line.socket, shell);
+    return std::unexpected(report(shell, line.json, kUnreachable, "unreachable", why.message, why.hint));
+  }
+  if (auto said = control::reload_from_json(reply->body)) return std::move(*said);
+  if (const auto error = control::error_from_json(reply->body))
+    return std::unexpected(report(shell, line.json, kFailed, error->code, error->message));
+  return std::unexpected(bad_reply(line, shell, "it is no report of a reload"));
+}
+
+int show_reload(const CommandLine& line, Shell& shell, const control::ReloadReport& said) {
+  if (line.json) {
+    shell.out(control::to_json(said));
+  } else {
+    shell.err(clean_lines(said.problems));
+    (said.ok ? shell.out : shell.err)(reload_table(said));
+  }
+  return said.ok ? kOk : kFailed;
+}
+
+int reload(const CommandLine& line, Shell& shell) {
+  const auto said = ask_reload(line, shell, "/v1/reload");
+  return said ? show_reload(line, shell, *said) : said.error();
+}
+
+int check_against_daemon(const CommandLine& line, Shell& shell) {
+  const auto said = ask_reload(line, shell, "/v1/reload/check");
+  if (!said) return said.error();
+  if (said->file != line.file) {
+    return report(shell, line.json, kFailed, "another_file",
+                  fmt::format("qanatd runs by {}, and can compare that file only", said->file),
+                  fmt::format("name it, or compare two files: qanat check --diff {} --old {}", line.file, said->file));
+  }
+  return show_reload(line, shell, *said);
+}
+
+int check_against_file(const CommandLine& line, Shell& shell) {
+  control::ReloadReport said;
+  said.file = line.file;
+  std::array<std::optional<model::Config>, 2> configs;
+  for (const std::size_t i : {0U, 1U}) {
+    const std::string& file = i == 0 ? line.old : line.file;
+    const auto text = shell.read_file(file);
+    if (!text) return report(shell, line.json, kFailed, "cannot_read", text.error().detail);
+    auto loaded = config::load(*text, file, shell.key_reader(file), shell.now());
+    const auto& problems = loaded ? loaded->warnings : loaded.error();
+    if (i == 1 || !loaded) said.problems += config::render_problems(problems);
+    if (loaded) configs[i] = std::move(loaded->config);
+  }
+  said.ok = configs[0] && configs[1];
+  if (said.ok) {
+    for (const config::Change& c : config::diff(*configs[0], *configs[1])) {
+      said.changes.push_back({std::string{config::to_string(c.kind)}, c.name, c.keys,
+                              std::string{config::to_string(c.effect)}, std::string{config::meaning(c.effect)}});
+    }
+  }
+  said.message = said.ok ? control::count_of(said) : "a file that cannot be used cannot be compared";
+  return show_reload(line, shell, said);
+}
+
 int check(const CommandLine& line, Shell& shell) {
+  if (line.diff) return line.old.empty() ? check_against_daemon(line, shell) : check_against_file(line, shell);
   const auto text = shell.read_file(line.file);
   if (!text) return report(shell, line.json, kFailed, "cannot_read", text.error().detail);
   const auto loaded = config::load(*text, line.file, shell.key_reader(line.file), shell.now());
@@ -194,6 +265,8 @@ int run(const CommandLine& line, Shell& shell) {
                                                                     : "rekey/reauth");
     case Command::Check:
       return check(line, shell);
+    case Command::Reload:
+      return reload(line, shell);
     case Command::GenPsk:
       return generate_psk(line, shell);
     case Command::Purge:

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "control/control_testing.hpp"
+#include "control/reload_json.hpp"
 #include "control/status_json.hpp"
 
 namespace qanat::cli {
@@ -207,6 +208,56 @@ TEST_F(Run, UsageErrorsInBothForms) {
   EXPECT_EQ(control::error_from_json(out_)->code, "usage");
   EXPECT_EQ(go({"--help"}), kOk);
   EXPECT_THAT(out_, HasSubstr("Exit codes"));
+}
+
+TEST_F(Run, Reload) {
+  control::ReloadReport said{"/etc/qanat/qanat.toml", true, true, "it is in force: 1 change", "a warning\n", {}};
+  said.changes.push_back({"tunnel", "berlin", {"mss", "dpd"}, "in place", "in place, live SAs go on"});
+  raw_ = control::reload_reply(said);
+  EXPECT_EQ(go({"reload"}), kOk);
+  EXPECT_EQ(out_, "tunnel berlin  mss dpd  in place, live SAs go on\nit is in force: 1 change\n");
+  EXPECT_EQ(err_, "a warning\n");
+  EXPECT_EQ(go({"reload", "--json"}), kOk);
+  EXPECT_EQ(out_, control::to_json(said));
+
+  said = {
+      "/etc/qanat/qanat.toml", false, false, "it has 1 error", "qanat.toml:1:1: error: what\x1b\n  hint: this\n", {}};
+  raw_ = control::reload_reply(said);
+  EXPECT_EQ(raw_->status, 409);
+  EXPECT_EQ(go({"reload"}), kFailed);
+  EXPECT_EQ(err_, "qanat.toml:1:1: error: what\\x1b\n  hint: this\nit has 1 error\n");
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"reload"}), kUnreachable);
+}
+
+TEST_F(Run, CheckDiffAgainstTheDaemon) {
+  raw_ = control::reload_reply({"/etc/qanat/qanat.toml", true, false, "nothing changes", "", {}});
+  EXPECT_EQ(go({"check", "--diff", "/etc/qanat/qanat.toml"}), kOk);
+  EXPECT_EQ(out_, "nothing changes\n");
+  EXPECT_EQ(go({"check", "--diff", "other.toml"}), kFailed);
+  EXPECT_THAT(err_, AllOf(HasSubstr("qanatd runs by /etc/qanat/qanat.toml"),
+                          HasSubstr("--diff other.toml --old /etc/qanat/qanat.toml")));
+  EXPECT_EQ(go({"check", "--old", "a.toml", "b.toml"}), kUsage);
+}
+
+TEST_F(Run, CheckDiffOfTwoFiles) {
+  const std::string head =
+      "[gateway]\naddress = \"203.0.113.1\"\n[[tunnel]]\nname = \"berlin\"\npeer = \"198.51.100.7\"\n";
+  files_["berlin.psk"] = "qpsk1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+  files_["old.toml"] = head + "psk_file = \"berlin.psk\"\n";
+  files_["new.toml"] = files_["old.toml"] + "child_lifetime = \"30m\"\nroutes = [\"10.1.0.0/16\"]\n";
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"check", "--diff", "new.toml", "--old", "old.toml"}), kOk);
+  EXPECT_EQ(out_,
+            "tunnel berlin                 routes          in place, live SAs go on\n"
+            "tunnel berlin                 child_lifetime  new keys at once, inside the IKE SA, nothing is lost\n"
+            "route 10.1.0.0/16 via berlin                  added\n"
+            "3 changes\n");
+  files_["new.toml"] += "rotues = []\n";
+  EXPECT_EQ(go({"check", "--diff", "new.toml", "--old", "old.toml"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("did you mean 'routes'"));
+  EXPECT_EQ(go({"check", "--diff", "new.toml", "--old", "gone.toml"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("gone.toml is not there"));
 }
 
 }  // namespace

@@ -365,7 +365,7 @@ std::string_view meaning(Effect effect) {
     case Effect::InPlace:
       return "in place, live SAs go on";
     case Effect::ChildRekey:
-      return "new packet keys at once (Child rekey), nothing is lost";
+      return "new keys at once, inside the IKE SA, nothing is lost";
     case Effect::NewIkeSa:
       return "new IKE SA before the old one goes, at most 60 s later";
     case Effect::Enforced:

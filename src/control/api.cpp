@@ -31,6 +31,9 @@ const char* word(Verb verb) {
       return "rekey";
     case Verb::Purge:
       return "purge";
+    case Verb::Reload:
+    case Verb::CheckReload:
+      return "reload";
   }
   return "unknown";
 }
@@ -152,6 +155,10 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }},
     {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }},
+    {"POST", "/v1/reload", "read the configuration again and apply what has changed",
+     [](const Context&) -> Answer { return GatewayCommand{Verb::Reload, "", true}; }},
+    {"POST", "/v1/reload/check", "what a reload would change, and what that does to live SAs",
+     [](const Context&) -> Answer { return GatewayCommand{Verb::CheckReload, "", true}; }},
     {"POST", "/v1/purge", "remove the routes and rules that protect against plaintext leaks",
      [](const Context&) -> Answer { return GatewayCommand{Verb::Purge, "", true}; }},
 });

@@ -101,8 +101,18 @@ struct Snapshot {
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.
 struct GatewayCommand {
-  enum class Verb : std::uint8_t { Up, Down, RekeyChild, RekeyIke, Reauthenticate, Purge } verb = Verb::Up;
-  std::string tunnel;  // empty with Purge
+  // Reload and CheckReload read files, so that the daemon's shell serves them (control/reload_json.hpp).
+  enum class Verb : std::uint8_t {
+    Up,
+    Down,
+    RekeyChild,
+    RekeyIke,
+    Reauthenticate,
+    Purge,
+    Reload,
+    CheckReload
+  } verb = Verb::Up;
+  std::string tunnel;  // empty where the verb is about the gateway
   bool wait = true;    // answer when the tunnel is up (or has failed), not when the attempt has begun
 };
 struct CommandResult {

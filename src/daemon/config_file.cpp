@@ -41,6 +41,26 @@ Result<SecretBytes> read_secret(const std::string& path) {
   return read_file(path, config::kMaxSecretFile);
 }
 
+// A relative path begins at the folder of the configuration.
+std::string whole_path(const std::string& file, const std::string& path) {
+  const std::size_t slash = file.rfind('/');
+  return path.starts_with('/') || slash == std::string::npos ? path : file.substr(0, slash + 1) + path;
+}
+
+std::string_view view_of(const SecretBytes& text) {
+  return {reinterpret_cast<const char*>(text.expose().data()), text.expose().size()};
+}
+
+config::FileReader disk_reader(const std::string& file) {
+  return {[&file](const std::string& path) { return read_secret(whole_path(file, path)); },
+          [&file](const std::string& path) { return read_file(whole_path(file, path), config::kMaxPublicFile); }};
+}
+
+Result<SecretBytes> copy(const Result<SecretBytes>& octets) {
+  if (!octets) return std::unexpected(octets.error());
+  return octets->clone();
+}
+
 }  // namespace
 
 Result<model::Config> read_config(const std::string& file) {
@@ -48,20 +68,44 @@ Result<model::Config> read_config(const std::string& file) {
   if (!text)
     return fail(ErrorKind::LocalPolicy, text.error().where,
                 fmt::format("{}; name another with -c, docs/config.md shows how to write one", text.error().detail));
-  const std::size_t slash = file.rfind('/');
-  const std::string folder = slash == std::string::npos ? "" : file.substr(0, slash + 1);
-  const ByteView octets = text->expose();
-  const std::string_view view{reinterpret_cast<const char*>(octets.data()), octets.size()};
-  const auto whole = [&folder](const std::string& path) { return path.starts_with('/') ? path : folder + path; };
-  auto loaded = config::load(
-      view, file,
-      config::FileReader{[&](const std::string& path) { return read_secret(whole(path)); },
-                         [&](const std::string& path) { return read_file(whole(path), config::kMaxPublicFile); }},
-      io::wall_now());
+  auto loaded = config::load(view_of(*text), file, disk_reader(file), io::wall_now());
   const auto& problems = loaded ? loaded->warnings : loaded.error();
   if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
   if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");
   return std::move(loaded->config);
+}
+
+ConfigFiles ConfigFiles::read(const std::string& file) {
+  ConfigFiles out;
+  out.text = read_file(file, config::kMaxConfigSize);
+  if (!out.text) return out;
+  const config::FileReader disk = disk_reader(file);
+  const auto keep = [](std::map<std::string, Result<SecretBytes>>& in, const std::string& path,
+                       Result<SecretBytes> octets) {
+    const auto [it, fresh] = in.try_emplace(path, std::move(octets));
+    return copy(it->second);
+  };
+  // Which files there are only the configuration says; what is wrong with it is said by whoever gets it.
+  (void)config::load(
+      view_of(*out.text), file,
+      config::FileReader{[&](const std::string& path) { return keep(out.secrets, path, disk(path)); },
+                         [&](const std::string& path) { return keep(out.others, path, disk.read_public(path)); }});
+  return out;
+}
+
+std::expected<config::LoadedConfig, std::vector<config::Problem>> ConfigFiles::load(const std::string& file,
+                                                                                    WallTime now) const {
+  if (!text) return std::unexpected(std::vector{config::Problem{file, 0, 0, text.error().detail, {}, {}}});
+  const auto find = [](const std::map<std::string, Result<SecretBytes>>& in,
+                       const std::string& path) -> Result<SecretBytes> {
+    const auto found = in.find(path);
+    if (found == in.end()) return fail(ErrorKind::Internal, path, "was not read");
+    return copy(found->second);
+  };
+  return config::load(view_of(*text), file,
+                      config::FileReader{[&](const std::string& path) { return find(secrets, path); },
+                                         [&](const std::string& path) { return find(others, path); }},
+                      now);
 }
 
 }  // namespace qanat::daemon

@@ -10,8 +10,6 @@
 
 namespace qanat::daemon {
 
-namespace {
-
 std::vector<IpAddress> host_addresses() {
   std::vector<IpAddress> out;
   ifaddrs* list = nullptr;
@@ -32,10 +30,7 @@ std::vector<IpAddress> host_addresses() {
   return out;
 }
 
-}  // namespace
-
-void adapt_to_host(model::Config& config, const io::Log& log) {
-  const std::vector<IpAddress> ours = host_addresses();
+void adapt_to_host(model::Config& config, const std::vector<IpAddress>& ours, const io::Log& log) {
   const auto is_ours = [&](const IpAddress& a) { return std::find(ours.begin(), ours.end(), a) != ours.end(); };
   for (model::Tunnel& t : config.tunnels) {
     const bool v6 = t.peer ? t.peer->is_v6() : !config.gateway.address4;

@@ -29,6 +29,8 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   return out;
 }
 
+}  // namespace
+
 std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& config) {
   std::vector<std::pair<IpAddress, IpAddress>> out;
   for (const model::Tunnel& t : config.tunnels) {
@@ -39,10 +41,9 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
   return out;
 }
 
-}  // namespace
-
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log)
+               io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, ReloadSource source,
+               const io::Log& log)
     : log_(log),
       control_(std::move(control)),
       api_listener_(std::move(api_listener)),
@@ -52,7 +53,8 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       key_log_(std::move(key_log)),
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
       data_(std::move(data), data_events_, log),
-      auth_(auth_answers_, log) {}
+      auth_(auth_answers_, log),
+      source_(std::move(source)) {}
 
 Wiring::~Wiring() = default;
 
@@ -72,6 +74,7 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(snapshot_wishes_.fd(), [this] { on_snapshot_wishes(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
+  QANAT_TRY(loop_->add(source_.reader.fd(), [this] { on_config(); }));
   QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
@@ -164,8 +167,14 @@ void Wiring::on_auth_answers() {
 void Wiring::on_api_calls() {
   const Instant now = io::boot_now();
   for (ApiCall& call : api_calls_.take_all()) {
-    const std::uint64_t ticket = next_ticket_++;
     const control::GatewayCommand command = call.command;
+    if (command.verb == control::GatewayCommand::Verb::Reload ||
+        command.verb == control::GatewayCommand::Verb::CheckReload) {
+      reload_calls_.push_back(std::move(call));
+      ask_for_config();
+      continue;
+    }
+    const std::uint64_t ticket = next_ticket_++;
     open_calls_.emplace(ticket, std::move(call));
     gateway_.command(now, ticket, command);
   }
@@ -217,9 +226,9 @@ void Wiring::look_at_addresses(Instant now) {
 
 void Wiring::on_signal(int signal) {
   if (signal == SIGHUP) {
-    log_.warning("reload-ignored",
-                 {{"detail", "this version reads its configuration at start: restart qanatd to change it"}});
-    return;
+    reload_asked_ = true;
+    ask_for_config();
+    return end_of_turn();
   }
   if (stop_at_) return loop_->stop();  // asked twice
   log_.info("stopping", {{"signal", signal == SIGINT ? "SIGINT" : "SIGTERM"}});

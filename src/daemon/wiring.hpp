@@ -17,6 +17,7 @@
 #include "crypto/rng.hpp"
 #include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
+#include "daemon/config_reader.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
 #include "gateway/gateway.hpp"
@@ -25,15 +26,26 @@
 
 namespace qanat::daemon {
 
+// From where tunnels begin, and to which peer.
+[[nodiscard]] std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& config);
+
 struct ControlSockets {
   std::vector<io::UdpSocket> ike;  // port 500, one a family
   std::vector<io::UdpSocket> nat;  // port 4500: the control socket of its steering group, one a family
 };
 
+// What a reload needs: who reads, and the addresses that the host had at the start, by which the running configuration
+// was adapted (daemon/host.hpp).
+struct ReloadSource {
+  ConfigReader reader;
+  std::vector<IpAddress> host;
+};
+
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log);
+         io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, ReloadSource source,
+         const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);
@@ -51,6 +63,9 @@ class Wiring {
   void on_api_calls();
   void on_netd();
   void on_address_change();
+  void ask_for_config();                   // reload.cpp
+  void on_config();                        // reload.cpp
+  void finish_reload(ConfigFiles& files);  // reload.cpp
   void look_at_addresses(Instant now);
   void on_signal(int signal);
   void end_of_turn();
@@ -76,6 +91,14 @@ class Wiring {
   io::Mailbox<ApiCall> api_calls_;
   std::map<std::uint64_t, ApiCall> open_calls_;
   std::uint64_t next_ticket_ = 1;
+  ReloadSource source_;
+  bool reading_ = false;               // the configuration is being read
+  bool reload_asked_ = false;          // by a signal
+  std::vector<ApiCall> reload_calls_;  // that wait for the next reading
+  struct Reading {
+    bool apply = false;  // not only asked about
+    std::vector<ApiCall> calls;
+  } read_for_;  // who waits for the one under way
   io::Mailbox<std::promise<std::shared_ptr<const control::Snapshot>>> snapshot_wishes_;
   std::vector<ike::Transmit> to_send_;  // of this turn
   std::unique_ptr<io::EventLoop> loop_;

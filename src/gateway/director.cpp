@@ -42,27 +42,39 @@ std::optional<DirectorOutput> Director::poll() {
 Status Director::apply(Instant now, const model::Config& config) {
   started_ = now;
   config_ = config;
-  std::uint32_t next_id = 1;
   for (const model::Tunnel& t : config.tunnels) {
-    Tunnel tunnel;
-    tunnel.config = t;
-    tunnel.id = TunnelId{next_id++};
-    QANAT_ASSIGN(tunnel.ike, ike_tunnel(config.gateway, t, tunnel.id));
-    tunnel.certificates_end = pki::first_to_expire(t.credentials.certificates);
-    tunnel.wanted = t.start == model::StartMode::Initiate && t.peer ? Wanted::Up : Wanted::OnCall;
+    QANAT_ASSIGN(Tunnel tunnel, make_tunnel(config.gateway, t, TunnelId{next_id_++}));
     by_id_[tunnel.id] = tunnels_.size();
     by_name_[t.name] = tunnels_.size();
     tunnels_.push_back(std::move(tunnel));
   }
   ask_for_protection();
-  for (Tunnel& t : tunnels_) {
-    outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config.gateway, t.config, t.id)}});
-    QANAT_ASSIGN(auto credentials, AuthCredentials::of(t.config));
-    outputs_.emplace_back(CredentialsOut{t.id, std::move(credentials)});
-    outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
-  }
+  for (const Tunnel& t : tunnels_) introduce(t);
   counters_at_ = now + kCountersInterval;
   return {};
+}
+
+Result<Director::Tunnel> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                               TunnelId id) {
+  Tunnel tunnel;
+  tunnel.config = config;
+  tunnel.id = id;
+  QANAT_ASSIGN(tunnel.ike, ike_tunnel(gateway, config, id));
+  QANAT_ASSIGN(tunnel.credentials, AuthCredentials::of(config));
+  tunnel.certificates_end = pki::first_to_expire(config.credentials.certificates);
+  tunnel.wanted = wanted_by(config);
+  return tunnel;
+}
+
+Director::Wanted Director::wanted_by(const model::Tunnel& config) {
+  return config.start == model::StartMode::Initiate && config.peer ? Wanted::Up : Wanted::OnCall;
+}
+
+// The packet path, the workers and IKE learn of a tunnel.
+void Director::introduce(const Tunnel& t) {
+  outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{tunnel_plan(config_.gateway, t.config, t.id)}});
+  outputs_.emplace_back(CredentialsOut{t.id, t.credentials});
+  outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
 }
 
 // The barrier against plaintext stands before anything of ours moves: no tunnel begins without it.
@@ -75,7 +87,7 @@ void Director::ask_for_protection() {
 void Director::begin(Instant now, Tunnel& t) {
   t.retry_at.reset();
   note_times(t);
-  if (!protected_) return;  // it begins when the barrier stands
+  if (!protected_ || t.barred) return;  // it begins when the barrier stands
   beginnings_.handle_timeout(now);
   beginnings_.ask(t.id);
   begin_next(now);
@@ -327,6 +339,8 @@ void Director::handle_host(Instant now, const HostResult& result) {
       protection_at_ = now + kProtectionRetry;
     }
     for (Tunnel& t : tunnels_) {
+      if (result.status) t.barred = false;
+      if (!t.live.empty()) continue;  // a reload has asked
       if (!result.status)
         t.reason =
             fmt::format("the host's routes could not be set, and without them traffic could leave in the clear: {}: {}",

@@ -14,6 +14,7 @@
 #include <unordered_map>
 
 #include "base/rng.hpp"
+#include "config/diff.hpp"
 #include "control/snapshot.hpp"
 #include "gateway/auth_service.hpp"
 #include "gateway/beginnings.hpp"
@@ -53,6 +54,10 @@ class Director {
 
   // The first configuration: tunnels are made, protection is asked for, and what is to be up begins.
   [[nodiscard]] Status apply(Instant now, const model::Config& config);
+  // Another one, as a difference (rules.md "What a reload does to live SAs"): tunnels that it does not touch lose
+  // nothing. What needs a restart stays as it was. On an error nothing has changed.
+  [[nodiscard]] Result<std::vector<config::Change>> reload(Instant now, const model::Config& config);
+  [[nodiscard]] const model::Config& config() const { return config_; }
   // `ticket` comes back in one CommandDone.
   void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
   void handle_report(Instant now, const ike::Report& report);
@@ -77,6 +82,7 @@ class Director {
     model::Tunnel config;
     TunnelId id;
     ike::TunnelRef ike;
+    std::shared_ptr<const AuthCredentials> credentials;  // null: it has no certificates
     Wanted wanted = Wanted::Up;
     std::set<ChildSaId> live;       // the Child SAs that carry
     std::string reason;             // of the last failure, empty when up
@@ -87,9 +93,16 @@ class Director {
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands
     std::optional<Instant> wait_until;
     std::optional<Instant> due;  // the earlier of both, as it stands in due_
+    bool barred = false;         // came with a reload: the barrier for its prefixes does not stand yet
     ipsec::TunnelCounters counters;
   };
 
+  [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                                  TunnelId id);
+  [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
+  void introduce(const Tunnel& tunnel);
+  void withdraw(Instant now, Tunnel& tunnel);
+  void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
   void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
   void begin_next(Instant now);
@@ -110,6 +123,7 @@ class Director {
   std::vector<Tunnel> tunnels_;  // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;
+  std::uint32_t next_id_ = 1;  // of a tunnel; none is used twice
   std::set<std::pair<Instant, TunnelId>> due_;
   Beginnings beginnings_;
   std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;

@@ -65,6 +65,12 @@ Status Gateway::apply(Instant now, const model::Config& config) {
   return {};
 }
 
+Result<std::vector<config::Change>> Gateway::reload(Instant now, const model::Config& config) {
+  auto changes = director_.reload(now, config);
+  pump(now);
+  return changes;
+}
+
 void Gateway::command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command) {
   director_.command(now, ticket, command);
   pump(now);

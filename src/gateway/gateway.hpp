@@ -29,6 +29,9 @@ class Gateway {
   Gateway(const ike::EndpointConfig& ike, Rng& rng);
 
   [[nodiscard]] Status apply(Instant now, const model::Config& config);
+  // See Director.
+  [[nodiscard]] Result<std::vector<config::Change>> reload(Instant now, const model::Config& config);
+  [[nodiscard]] const model::Config& config() const { return director_.config(); }
   void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
   void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);

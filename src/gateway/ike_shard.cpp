@@ -5,6 +5,8 @@ namespace qanat::gateway {
 void IkeShard::handle(Instant now, ToIkeShard message) {
   if (auto* set = std::get_if<SetIkeTunnel>(&message)) {
     endpoint_.set_tunnel(std::move(set->tunnel));
+  } else if (auto* update = std::get_if<UpdateIkeTunnel>(&message)) {
+    endpoint_.update_tunnel(now, std::move(update->tunnel), update->change);
   } else if (const auto* remove = std::get_if<RemoveIkeTunnel>(&message)) {
     endpoint_.remove_tunnel(now, remove->tunnel);
   } else if (const auto* initiate = std::get_if<Initiate>(&message)) {

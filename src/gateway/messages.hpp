@@ -18,6 +18,10 @@ namespace qanat::gateway {
 struct SetIkeTunnel {
   ike::TunnelRef tunnel;
 };
+struct UpdateIkeTunnel {  // of one that was set
+  ike::TunnelRef tunnel;
+  ike::TunnelChange change;
+};
 struct RemoveIkeTunnel {
   TunnelId tunnel;
 };
@@ -32,8 +36,8 @@ struct Terminate {
   TunnelId tunnel;
   std::string why;
 };
-using ToIkeShard = std::variant<SetIkeTunnel, RemoveIkeTunnel, Initiate, Rekey, Terminate, ipsec::Event,
-                                ike::SignAnswer, ike::VerifyAnswer>;
+using ToIkeShard = std::variant<SetIkeTunnel, UpdateIkeTunnel, RemoveIkeTunnel, Initiate, Rekey, Terminate,
+                                ipsec::Event, ike::SignAnswer, ike::VerifyAnswer>;
 
 // IkeShard -> Director. Everything that the IKE core puts out; commands for the packet path pass through the Director
 // only in the cluster, here they go straight on.

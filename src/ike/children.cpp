@@ -174,6 +174,7 @@ void IkeSa::on_installed(Instant now, ChildSa& child, const ipsec::Done& done) {
   if (!child.inbound_done || !child.outbound_done) return;
   child.deadline.reset();
   child.info.state = ChildState::Live;
+  if (std::exchange(rekey_again_, false)) tasks_.enqueue(task::RekeyChild{child.info.id}, now);
   if (const auto* first = std::get_if<Installing>(&state_); first != nullptr && first->child == child.info.id) {
     on_first_installed(now, child);
   } else if (const auto* own = std::get_if<OwnChild>(&active());

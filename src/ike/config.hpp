@@ -69,6 +69,15 @@ struct TunnelConfig {
 };
 using TunnelRef = std::shared_ptr<const TunnelConfig>;
 
+// What a changed configuration means for the SAs that live under the old one; nothing set: they go on under the new.
+struct TunnelChange {
+  bool rekey = false;      // new keys at once, inside the IKE SA
+  bool renew = false;      // they are to be replaced by a new IKE SA, and go after 60 s in any case
+  bool enforce = false;    // what breaks the new configuration is deleted now
+  bool distrust = false;   // ... whatever has authenticated the peer: anchors are gone, or certificates revoked
+  bool safe_auth = false;  // ... and what has no quantum-safe authentication of the peer
+};
+
 struct EndpointConfig {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;

@@ -67,6 +67,7 @@ std::optional<Instant> IkeEndpoint::next_timeout() const {
   std::optional<Instant> next;
   if (!timeouts_.empty()) next = timeouts_.begin()->first;
   if (!duplicates_.empty() && (!next || duplicates_.begin()->first < *next)) next = duplicates_.begin()->first;
+  if (!outdated_.empty() && (!next || outdated_.begin()->first < *next)) next = outdated_.begin()->first;
   if (idle_at_ && (!next || *idle_at_ < *next)) next = idle_at_;
   return next;
 }
@@ -241,6 +242,7 @@ void IkeEndpoint::handle_timeout(Instant now) {
     duplicates_.erase(duplicates_.begin());
     handle_duplicate(now, spi);
   }
+  close_outdated(now);
 }
 
 Status IkeEndpoint::initiate(Instant now, TunnelId id) {

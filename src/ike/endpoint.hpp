@@ -1,8 +1,8 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
 // Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_addresses,
-// handle_timeout. Commands: set_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until empty after
-// every call.
+// handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until
+// empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.
@@ -46,6 +46,8 @@ class IkeEndpoint final : private TunnelDirectory {
   void handle_addresses(Instant now, HostAddresses host);
 
   void set_tunnel(TunnelRef tunnel) { tunnels_.set(std::move(tunnel)); }
+  // The same for a tunnel that is known: its SAs follow, are renewed or deleted. A new IKE SA is the caller's to begin.
+  void update_tunnel(Instant now, TunnelRef tunnel, const TunnelChange& change);
   // Deletes the tunnel's IKE SAs and forgets it.
   void remove_tunnel(Instant now, TunnelId tunnel);
   // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
@@ -121,6 +123,7 @@ class IkeEndpoint final : private TunnelDirectory {
   void on_established(Instant now, IkeSa& sa);
   void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
   void handle_duplicate(Instant now, std::uint64_t spi);
+  void close_outdated(Instant now);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;
   template <typename Answer>
   void give_answer(Instant now, Answer answer);
@@ -145,6 +148,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;
   // IKE SAs that lose against another of their tunnel: whoever began one deletes it; if it does not, we do.
   std::set<std::pair<Instant, std::uint64_t>> duplicates_;
+  std::multimap<Instant, TunnelRef> outdated_;  // configurations whose last IKE SAs end then
   Allowance refusals_{20, 10s};
   Allowance spi_answers_{20, 1s};
   Allowance path_errors_{20, 1s};

@@ -91,7 +91,9 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
 void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
     IkeSa& old = *sas_.at(spi).sa;
-    if (&old == &fresh || !old.is_established() || !old.peer_id().matches(fresh.peer_id())) continue;
+    // One whose configuration was replaced goes, too, when the peer has another name by now.
+    const bool outdated = old.tunnel() != fresh.tunnel();
+    if (&old == &fresh || !old.is_established() || (!outdated && !old.peer_id().matches(fresh.peer_id()))) continue;
     const bool at_once = old.origin().established >= fresh.begun();  // both were under way together
     if (fresh.initial_contact_received() && !at_once) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
@@ -99,9 +101,11 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
       old.abandon("the peer began anew (INITIAL_CONTACT)");
     } else if (!fresh.carrying_child()) {
       continue;  // it carries nothing, so it replaces nothing
-    } else if (fresh.origin().ours && !at_once) {
+    } else if (fresh.origin().ours && (outdated || !at_once)) {
       fresh.take_over_selectors(now, old);
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
+    } else if (outdated) {
+      continue;  // the peer began the new one, and ends the old one, or we do when its time is over
     } else if (at_once) {
       // Both sides began. Both can see both: the SA with the lower SPIi stays.
       const bool fresh_loses = old.origin().spi_i < fresh.origin().spi_i;

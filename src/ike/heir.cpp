@@ -84,6 +84,8 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   tasks_ = {};
   heir.tasks_.remove(task::RekeyIke{});
   heir.tasks_.remove(task::Liveness{});
+  heir.tunnel_ = tunnel_;  // it may have changed since the heir was made
+  heir.rekey_again_ = rekey_again_;
   heir.next_acquire_ = next_acquire_;
   heir.next_selectors_notice_ = next_selectors_notice_;
   heir.next_selectors_report_ = next_selectors_report_;

@@ -116,6 +116,12 @@ class IkeSa {
   void rekey_ike(Instant now);
   void rekey_children(Instant now);
 
+  // The tunnel is configured otherwise from now on (reload.cpp). With `rekey` its Child SAs get new keys.
+  void take_config(Instant now, TunnelRef tunnel, bool rekey);
+  // What of this IKE SA breaks `rules`; nullopt: nothing.
+  [[nodiscard]] std::optional<std::string> breach(const TunnelConfig& rules, const TunnelChange& change) const;
+  void delete_breaking_children(Instant now, const TunnelConfig& rules);
+
   // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
   enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
   void close(Instant now, std::string why, Ending ending = Ending::AtOnce);
@@ -456,6 +462,7 @@ class IkeSa {
   std::uint64_t rival_of_ = 0;   // our SPI of the IKE SA that the peer's rekey made this from, while ours is open
   Boxed<PeerChild> peer_child_;  // its request is being worked on
   std::vector<Parked> parked_;
+  bool rekey_again_ = false;             // the Child SA that is being made was asked for on terms of the past
   bool more_selectors_ = false;          // ADDITIONAL_TS_POSSIBLE came
   std::optional<Instant> next_acquire_;  // packets ask for Child SAs no sooner
   bool initial_contact_received_ = false;

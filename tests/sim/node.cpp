@@ -1,4 +1,6 @@
 // Node: one gateway of a world, and its tap.
+#include <algorithm>
+
 #include "sim/world.hpp"
 
 namespace qanat::sim {
@@ -48,6 +50,8 @@ Node::Node(World& world, std::string name, model::Config config, std::uint64_t s
 void Node::start() {
   rng_ = std::make_unique<SeededRng>(seed_++);
   tap = {};
+  tunnel_names_.clear();
+  for (const model::Tunnel& t : config_.tunnels) tunnel_names_.push_back(t.name);
   wan::PacketPathConfig path;
   path.capabilities.native_esp = true;
   path_ = std::make_unique<wan::PacketPath>(path, *rng_);
@@ -74,6 +78,19 @@ void Node::command(control::GatewayCommand::Verb verb, const std::string& tunnel
   drain();
 }
 
+Result<std::vector<config::Change>> Node::reload(model::Config config) {
+  auto changes = gateway_->reload(world_.now(), config);
+  if (changes) {
+    for (const config::Change& change : *changes) {
+      if (change.kind == config::Change::Kind::Tunnel && change.effect == config::Effect::Added)
+        tunnel_names_.push_back(change.name);
+    }
+    config_ = std::move(config);
+  }
+  drain();
+  return changes;
+}
+
 void Node::send(ByteView packet) {
   path_->handle_tun(world_.now(), VrfId{}, {&packet, 1}, *this);
   drain();
@@ -87,8 +104,9 @@ control::TunnelStatus Node::status(const std::string& tunnel) {
 }
 
 TunnelId Node::tunnel_id(const std::string& tunnel) const {
-  for (std::size_t i = 0; i < config_.tunnels.size(); ++i) {
-    if (config_.tunnels[i].name == tunnel) return TunnelId{static_cast<std::uint32_t>(i + 1)};
+  // One that was removed and came again has a new one.
+  for (std::size_t i = tunnel_names_.size(); i != 0; --i) {
+    if (tunnel_names_[i - 1] == tunnel) return TunnelId{static_cast<std::uint32_t>(i)};
   }
   return {};
 }
@@ -124,9 +142,11 @@ std::optional<Instant> Node::next_timeout() const {
 
 void Node::ask(Workers::Question question) {
   const TunnelId id = std::visit([](const auto& q) { return q.tunnel; }, question);
-  const model::Tunnel& tunnel = config_.tunnels.at(id.value() - 1);
-  workers.ask(world_.now(), std::move(question),
-              tunnel.local_id ? *tunnel.local_id : wire::Identity::of_address(address()));
+  const std::string& name = tunnel_names_.at(id.value() - 1);
+  const auto tunnel = std::find_if(config_.tunnels.begin(), config_.tunnels.end(),
+                                   [&](const model::Tunnel& t) { return t.name == name; });
+  const bool named = tunnel != config_.tunnels.end() && tunnel->local_id;
+  workers.ask(world_.now(), std::move(question), named ? *tunnel->local_id : wire::Identity::of_address(address()));
 }
 
 void Node::drain() {

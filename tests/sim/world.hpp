@@ -51,6 +51,8 @@ class Node final : public wan::CopyingSink {
   // As an operator stops it: every tunnel says Delete.
   void shut_down();
   void command(control::GatewayCommand::Verb verb, const std::string& tunnel);
+  // Another configuration, as a reload brings it.
+  [[nodiscard]] Result<std::vector<config::Change>> reload(model::Config config);
   // A packet that the host routes into the TUN.
   void send(ByteView packet);
   [[nodiscard]] control::TunnelStatus status(const std::string& tunnel);
@@ -87,6 +89,7 @@ class Node final : public wan::CopyingSink {
   World& world_;
   std::string name_;
   model::Config config_;
+  std::vector<std::string> tunnel_names_;  // of every tunnel that the running gateway has had; TunnelIds count from 1
   std::uint64_t seed_;
   std::unique_ptr<SeededRng> rng_;
   std::unique_ptr<gateway::Gateway> gateway_;

@@ -8,6 +8,7 @@
 
 #include "crypto/self_test.hpp"
 #include "daemon/config_file.hpp"
+#include "daemon/config_reader.hpp"
 #include "daemon/helper.hpp"
 #include "daemon/host.hpp"
 #include "daemon/netd.hpp"
@@ -65,11 +66,17 @@ int run(const daemon::Options& options) {
   }
   auto helper = daemon::start_helper(log_options);
   if (!helper) return complain(helper.error());
+  auto reader = daemon::start_config_reader(options.config_file, log_options);
   const auto end = [&](int code) {
     helper->socket.reset();
     daemon::reap_helper(helper->pid, 2);
+    if (reader) {
+      reader->socket.reset();
+      daemon::reap_helper(reader->pid, 2);
+    }
     return code;
   };
+  if (!reader) return end(complain(reader.error()));
 
   auto config = daemon::read_config(options.config_file);
   if (!config) return end(complain(config.error()));
@@ -83,7 +90,8 @@ int run(const daemon::Options& options) {
     if (!test.passed)
       log.error("self-test-failed", {{"algorithm", test.algorithm}, {"detail", "it is neither offered nor accepted"}});
   }
-  daemon::adapt_to_host(*config, log);
+  const std::vector<IpAddress> host = daemon::host_addresses();
+  daemon::adapt_to_host(*config, host, log);
 
   io::NetdClient netd{std::move(helper->socket)};
   daemon::ControlSockets control;
@@ -130,8 +138,16 @@ int run(const daemon::Options& options) {
 
   int code = 0;
   {
-    daemon::Wiring wiring{*config,         std::move(control),  std::move(data),    std::move(*api),
-                          std::move(netd), std::move(*monitor), std::move(key_log), log};
+    daemon::ConfigReader source{std::move(reader->socket), options.config_file};
+    daemon::Wiring wiring{*config,
+                          std::move(control),
+                          std::move(data),
+                          std::move(*api),
+                          std::move(netd),
+                          std::move(*monitor),
+                          std::move(key_log),
+                          {std::move(source), host},
+                          log};
     code = wiring.run(*config);
   }
   return end(code);
