@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "gateway/translate.hpp"
+#include "wan/health.hpp"
 
 namespace qanat::gateway {
 
@@ -61,6 +62,14 @@ Status Director::apply(Instant now, const model::Config& config) {
     outputs_.emplace_back(CredentialsOut{t.id, std::move(credentials)});
     outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t.ike}});
   }
+  const auto find_in = [this](VrfId vrf, std::string_view name) -> std::optional<TunnelId> {
+    const Tunnel* t = find(std::string{name});
+    return t != nullptr && t->config.vrf == vrf ? std::optional{t->id} : std::nullopt;
+  };
+  QANAT_ASSIGN(auto routes, plane_routes(config, find_in));
+  for (ipsec::SetRoutes& change : routes) outputs_.emplace_back(ipsec::Command{std::move(change)});
+  QANAT_ASSIGN(auto policy, plane_policy(config, find_in));
+  outputs_.emplace_back(ipsec::Command{std::move(policy)});
   counters_at_ = now + kCountersInterval;
   return {};
 }
@@ -295,11 +304,52 @@ void Director::note_counters(const ipsec::Counters& counters) {
     if (Tunnel* t = find(c.tunnel)) t->counters = c;
   }
   plane_drops_ = counters.drops;
+  policy_counters_ = counters.policy;
+}
+
+void Director::note_health(const ipsec::HealthChanged& change) {
+  Tunnel* t = find(change.tunnel);
+  if (t == nullptr) return;
+  t->counters.health = change.health;
+  const auto is = [&](std::initializer_list<wan::HealthCode> codes) {
+    return std::any_of(codes.begin(), codes.end(),
+                       [&](wan::HealthCode code) { return change.health.code == wan::to_string(code); });
+  };
+  using Code = wan::HealthCode;
+  // Of a tunnel that goes or comes, `tunnel-down` and `tunnel-up` speak.
+  const EventLevel level = is({Code::ProbesLost, Code::Loss, Code::OutsideSelectors}) ? EventLevel::Warning
+                           : is({Code::NoSa, Code::AwaitsAnswers, Code::NoAnswerYet, Code::Disabled})
+                               ? EventLevel::Debug
+                               : EventLevel::Info;
+  log(level, "health-changed",
+      {{"tunnel", t->config.name},
+       {"from", change.from},
+       {"to", change.health.state},
+       {"code", change.health.code},
+       {"detail", change.detail}});
+}
+
+void Director::note_match(const ipsec::PolicyMatch& match) {
+  const auto side = [&](const std::optional<TunnelId>& id) {
+    const Tunnel* t = id ? find(*id) : nullptr;
+    return t != nullptr ? t->config.name : std::string{model::kHostSide};
+  };
+  std::vector<std::pair<std::string, std::string>> fields = {
+      {"rule", match.rule},
+      {"from", side(match.from)},
+      {"to", side(match.to)},
+      {"detail", fmt::format("{} -> {}", ipsec::to_string(match.source), ipsec::to_string(match.destination))}};
+  if (match.passed_over != 0) fields.emplace_back("not_told", fmt::format("{}", match.passed_over));
+  log(EventLevel::Info, "policy-match", std::move(fields));
 }
 
 void Director::handle_plane(Instant now, const ipsec::Event& event) {
   if (const auto* counters = std::get_if<ipsec::Counters>(&event)) {
     note_counters(*counters);
+  } else if (const auto* health = std::get_if<ipsec::HealthChanged>(&event)) {
+    note_health(*health);
+  } else if (const auto* match = std::get_if<ipsec::PolicyMatch>(&event)) {
+    note_match(*match);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
     if (t != nullptr && !t->live.empty()) {

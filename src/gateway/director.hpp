@@ -102,6 +102,8 @@ class Director {
   [[nodiscard]] Tunnel* find(TunnelId id);
   [[nodiscard]] Tunnel* find(const std::string& name);
   void note_counters(const ipsec::Counters& counters);
+  void note_health(const ipsec::HealthChanged& change);
+  void note_match(const ipsec::PolicyMatch& match);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
                                                     std::span<const ike::SaInfo* const> sas) const;
 
@@ -114,6 +116,7 @@ class Director {
   Beginnings beginnings_;
   std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
   control::NamedCounters plane_drops_;
+  std::vector<ipsec::PolicyCounters> policy_counters_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
   std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
