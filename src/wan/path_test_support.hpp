@@ -149,6 +149,7 @@ struct Link {
   std::uint32_t window = 1024;
   ipsec::SaLimits limits = {};
   std::uint64_t last_sequence = 0;
+  ipsec::KeySafety keys = ipsec::KeySafety::Classical;
   std::vector<wire::TrafficSelector> a_ts = {any4(), any6()};
   std::vector<wire::TrafficSelector> b_ts = {any4(), any6()};
 
@@ -174,6 +175,7 @@ inline ipsec::SaDirection half(const Link& link, ChildSaId child, TunnelId tunne
   auto sa = direction(link.suite, spi, seed);
   sa.child = child;
   sa.tunnel = tunnel;
+  sa.keys = link.keys;
   sa.esn = link.esn;
   sa.replay_window = link.window;
   sa.limits = link.limits;

@@ -1,4 +1,6 @@
 // Node: one gateway of a world, and its tap.
+#include <algorithm>
+
 #include "sim/world.hpp"
 
 namespace qanat::sim {
@@ -84,6 +86,11 @@ control::TunnelStatus Node::status(const std::string& tunnel) {
     if (t.name == tunnel) return t;
   }
   return {};
+}
+
+bool Node::has(const IpAddress& a) const {
+  return a == address() || std::any_of(config_.tunnels.begin(), config_.tunnels.end(),
+                                       [&](const model::Tunnel& t) { return t.local == a; });
 }
 
 TunnelId Node::tunnel_id(const std::string& tunnel) const {
