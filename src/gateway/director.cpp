@@ -323,9 +323,9 @@ void Director::note_health(const ipsec::HealthChanged& change) {
                                : EventLevel::Info;
   log(level, "health-changed",
       {{"tunnel", t->config.name},
-       {"from", change.from},
-       {"to", change.health.state},
-       {"code", change.health.code},
+       {"from", std::string{change.from}},
+       {"to", std::string{change.health.state}},
+       {"code", std::string{change.health.code}},
        {"detail", change.detail}});
 }
 

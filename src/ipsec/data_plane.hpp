@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -186,11 +187,11 @@ struct OutsideSelectors {
   ChildSaId child;
   Bytes packet;  // its first octets, 128 at most
 };
-// How a tunnel fares, in words of wan/health.hpp.
+// How a tunnel fares, in words of wan/health.hpp, which are of static storage.
 struct Health {
-  std::string state;          // "healthy", "degraded", "down", "not measurable"
-  std::string code;           // stable: "probes_lost"
-  std::string text;           // the same for people
+  std::string_view state;     // "healthy", "degraded", "down", "not measurable"
+  std::string_view code;      // stable: "probes_lost"
+  std::string_view text;      // the same for people
   Instant since;              // of the state
   std::uint32_t samples = 0;  // of the last 5 minutes
   std::uint32_t lost = 0;
@@ -200,8 +201,8 @@ struct Health {
 };
 struct HealthChanged {
   TunnelId tunnel;
-  std::string from;  // state
-  std::string detail;
+  std::string_view from;  // state
+  std::string detail;     // with the figures
   Health health;
 };
 // A packet that a rule with action Log fits. At most 10 a second; `passed_over` were not told since the last one.

@@ -148,7 +148,7 @@ void PacketPath::State::pump_health(Instant now, PacketSink& sink) {
     update_state(*tunnel);
     if (change->change.from != change->change.to) tunnel->health_since = change->change.at;
     events.emplace_back(ipsec::HealthChanged{.tunnel = change->tunnel,
-                                             .from = std::string{to_string(change->change.from)},
+                                             .from = to_string(change->change.from),
                                              .detail = describe(change->change),
                                              .health = health_of(now, *tunnel)});
   }

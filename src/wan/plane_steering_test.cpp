@@ -93,7 +93,7 @@ struct TwoPaths {
   std::vector<std::string> changes(TunnelId id) {
     std::vector<std::string> out;
     while (const auto e = a.event<ipsec::HealthChanged>()) {
-      if (e->tunnel == id) out.push_back(e->health.code);
+      if (e->tunnel == id) out.emplace_back(e->health.code);
     }
     return out;
   }
