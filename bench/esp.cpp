@@ -219,8 +219,11 @@ struct Path {
     for (std::uint32_t i = 1; i <= tunnels; ++i) {
       ipsec::TunnelPlan plan;
       plan.tunnel = TunnelId{i};
-      plan.routes = {Prefix::masked(IpAddress::v4(behind + (i - 1) * 256), 24)};
       path.post({}, ipsec::SetTunnel{plan});
+      ipsec::RouteHop route;
+      route.prefix = Prefix::masked(IpAddress::v4(behind + (i - 1) * 256), 24);
+      route.tunnel = plan.tunnel;
+      path.post({}, ipsec::SetRoutes{.vrf = {}, .add = {route}, .remove = {}});
     }
   }
   static wan::PacketPathConfig config(std::size_t expanded_keys) {

@@ -72,6 +72,29 @@ struct IkeStatus {
   std::vector<ExchangeStep> handshake;
 };
 
+// How a tunnel fares by its health checks (rules.md "Health").
+struct HealthStatus {
+  std::string state;   // "healthy" | "degraded" | "down" | "not measurable"
+  std::string code;    // stable: "probes_lost"
+  std::string reason;  // the same for people, and what to do
+  double loss = 0;     // share of the probes of the last 5 minutes
+  std::uint32_t samples = 0;
+  std::optional<double> p50_ms;  // round trip
+  std::optional<double> p99_ms;
+  std::optional<double> jitter_ms;
+  double seconds_since = 0;  // in this state
+  std::uint64_t probes = 0;  // sent
+};
+
+// One rule of the packet policy.
+struct PolicyStatus {
+  std::uint32_t vrf = 0;
+  std::string rule;
+  std::string action;  // "allow" | "drop" | "log"
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
+};
+
 struct TunnelStatus {
   std::string name;
   std::string wanted;  // "up" | "down" | "on call"
@@ -88,6 +111,7 @@ struct TunnelStatus {
   std::uint64_t packets_out = 0;
   std::uint64_t bytes_out = 0;
   NamedCounters drops;
+  HealthStatus health;
 };
 
 struct Snapshot {
@@ -95,6 +119,7 @@ struct Snapshot {
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
   std::vector<TunnelStatus> tunnels;  // every configured tunnel, in the order of the config
+  std::vector<PolicyStatus> policy;   // in the order of the rules
   NamedCounters drops;                // of packets, by reason
   NamedCounters ike_counters;         // of IKE messages, by reason
 };

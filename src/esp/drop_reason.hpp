@@ -38,6 +38,8 @@ namespace qanat::esp {
   X(FragmentUnknown, "fragment_unknown", "fragment whose first fragment we have not seen, where ports decide")       \
   X(TsMismatch, "ts_mismatch", "packet outside the traffic selectors of the tunnel's SAs")                           \
   X(NoRoute, "no_route", "destination that no tunnel has a route for")                                               \
+  X(PqRequired, "pq_required", "packet to a prefix that requires hybrid keys, and no tunnel to it has them")         \
+  X(Policy, "policy", "packet that a rule of the packet policy drops")                                               \
   X(TtlExpired, "ttl_expired", "TTL or hop limit used up")                                                           \
   X(Mtu, "mtu", "packet larger than the tunnel's MTU that may not be fragmented")                                    \
   X(LocalAddress, "local_address", "packet for a tunnel's own interface address, other than an echo request")        \
@@ -50,7 +52,8 @@ namespace qanat::esp {
   X(TooBig, "too_big", "packet larger than any IP packet")                                                           \
   /* Taken in, and no loss */                                                                                        \
   X(Dummy, "dummy", "dummy packets (next header 59), accepted and discarded")                                        \
-  X(Answered, "answered", "echo requests for a tunnel's interface address, answered by us")
+  X(Answered, "answered", "echo requests for a tunnel's interface address, answered by us")                   \
+  X(Probe, "probe", "answers to our own health probes")
 // clang-format on
 
 enum class DropReason : std::uint8_t {
@@ -80,7 +83,7 @@ inline constexpr std::array<DropText, kDropReasons> kDropTexts = {{
 }
 // False for what is counted here but is no loss.
 [[nodiscard]] constexpr bool is_loss(DropReason reason) {
-  return reason != DropReason::Dummy && reason != DropReason::Answered;
+  return reason != DropReason::Dummy && reason != DropReason::Answered && reason != DropReason::Probe;
 }
 
 // How often each reason was met.

@@ -22,6 +22,7 @@
 #include "gateway/messages.hpp"
 #include "model/tunnel.hpp"
 #include "pki/expiry.hpp"
+#include "wan/policy.hpp"
 
 namespace qanat::gateway {
 
@@ -101,6 +102,13 @@ class Director {
                                                   TunnelId id);
   [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
+  // Which packet goes where, as the packet path has it.
+  struct Steering {
+    std::vector<ipsec::SetRoutes> routes;  // one of a VRF, only `add`
+    ipsec::SetPolicy policy;
+  };
+  [[nodiscard]] static Result<Steering> make_steering(const model::Config& config, const wan::FindTunnel& find);
+  void steer(Steering steering);
   void withdraw(Instant now, Tunnel& tunnel);
   void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
   void ask_for_protection();
@@ -115,11 +123,14 @@ class Director {
   [[nodiscard]] Tunnel* find(TunnelId id);
   [[nodiscard]] Tunnel* find(const std::string& name);
   void note_counters(const ipsec::Counters& counters);
+  void note_health(const ipsec::HealthChanged& change);
+  void note_match(const ipsec::PolicyMatch& match);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
                                                     std::span<const ike::SaInfo* const> sas) const;
 
   Rng& rng_;
   model::Config config_;
+  Steering steering_;
   std::vector<Tunnel> tunnels_;  // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;
@@ -128,6 +139,7 @@ class Director {
   Beginnings beginnings_;
   std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
   control::NamedCounters plane_drops_;
+  std::vector<ipsec::PolicyCounters> policy_counters_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
   std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;

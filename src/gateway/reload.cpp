@@ -59,6 +59,14 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
     made.push_back(std::move(tunnel));
   }
 
+  const auto find_in = [&](VrfId vrf, std::string_view name) -> std::optional<TunnelId> {
+    const auto is_it = [&](const Tunnel& t) { return t.config.name == name && t.config.vrf == vrf; };
+    if (const auto found = std::ranges::find_if(made, is_it); found != made.end()) return found->id;
+    const Tunnel* known = find(std::string{name});
+    return known != nullptr && is_it(*known) ? std::optional{known->id} : std::nullopt;
+  };
+  QANAT_ASSIGN(Steering steering, make_steering(next, find_in));
+
   const bool barrier_changes = !(protection(config_) == protection(next));
   const auto plan_of = [](const model::Config& c, const Tunnel& t) { return tunnel_plan(c.gateway, t.config, t.id); };
   const model::Config old = std::exchange(config_, next);
@@ -98,6 +106,7 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
     }
     if (has_new) ++fresh;
   }
+  steer(std::move(steering));
   log(EventLevel::Info, "reloaded",
       {{"changes", fmt::format("{}", changes.size())}, {"tunnels", fmt::format("{}", tunnels_.size())}});
   return changes;

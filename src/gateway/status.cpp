@@ -7,6 +7,7 @@
 #include "crypto/self_test.hpp"
 #include "esp/overhead.hpp"
 #include "gateway/director.hpp"
+#include "wan/health.hpp"
 
 #ifndef QANAT_VERSION
 #error "QANAT_VERSION comes from the build"
@@ -76,6 +77,43 @@ control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
   out.seconds_to_rekey = sa.renew_at > now ? seconds(sa.renew_at - now) : 0;
   for (const ike::ExchangeRecord& r : sa.handshake) out.handshake.push_back(step_of(r));
   return out;
+}
+
+control::HealthStatus health_status(Instant now, const ipsec::TunnelCounters& counters) {
+  const ipsec::Health& health = counters.health;
+  control::HealthStatus out;
+  if (health.state.empty()) {  // nothing heard of it yet
+    out.state = to_string(wan::HealthState::Down);
+    out.code = to_string(wan::HealthCode::NoSa);
+    out.reason = text_of(wan::HealthCode::NoSa);
+    return out;
+  }
+  const auto ms = [](const std::optional<Duration>& d) {
+    return d ? std::optional{std::chrono::duration<double, std::milli>(*d).count()} : std::nullopt;
+  };
+  out.state = health.state;
+  out.code = health.code;
+  out.reason = health.text;
+  out.loss = health.samples == 0 ? 0.0 : static_cast<double>(health.lost) / health.samples;
+  out.samples = health.samples;
+  out.p50_ms = ms(health.p50);
+  out.p99_ms = ms(health.p99);
+  out.jitter_ms = ms(health.jitter);
+  out.seconds_since = seconds(now - health.since);
+  out.probes = counters.probes;
+  return out;
+}
+
+std::string_view action_text(ipsec::PolicyRule::Action action) {
+  switch (action) {
+    case ipsec::PolicyRule::Action::Allow:
+      return "allow";
+    case ipsec::PolicyRule::Action::Drop:
+      return "drop";
+    case ipsec::PolicyRule::Action::Log:
+      return "log";
+  }
+  return "unknown";
 }
 
 }  // namespace
@@ -149,6 +187,7 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   out.packets_out = t.counters.packets_out;
   out.bytes_out = t.counters.bytes_out;
   out.drops = t.counters.drops;
+  out.health = health_status(now, t.counters);
   return out;
 }
 
@@ -170,6 +209,13 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
     control::TunnelStatus& status = out.tunnels.emplace_back(tunnel_status(now, t, std::span{first, last}));
     const auto ends = wall && t.certificates_end ? pki::expiry_warning(*t.certificates_end, *wall) : std::nullopt;
     if (ends) status.reason += (status.reason.empty() ? "" : "; ") + *ends;
+  }
+  for (const ipsec::PolicyCounters& c : policy_counters_) {
+    out.policy.push_back({.vrf = c.vrf.value(),
+                          .rule = c.rule,
+                          .action = std::string{action_text(c.action)},
+                          .packets = c.packets,
+                          .bytes = c.bytes});
   }
   out.drops = plane_drops_;
   out.ike_counters = ike_counters;

@@ -1,7 +1,9 @@
 #include "gateway/translate.hpp"
 
 #include <algorithm>
+#include <map>
 
+#include "base/text.hpp"
 #include "esp/overhead.hpp"
 #include "gateway/auth_service.hpp"
 
@@ -30,6 +32,34 @@ void add(ipsec::Selectors& to, const Prefix& prefix) {
 bool has_inner_v6(const model::Tunnel& t) {
   return t.interface6.has_value() ||
          std::any_of(t.routes.begin(), t.routes.end(), [](const Prefix& p) { return !p.is_v4(); });
+}
+
+ipsec::HealthPlan health_plan(const model::HealthCheck& check) {
+  using Rate = ipsec::HealthPlan::Rate;
+  ipsec::HealthPlan plan;
+  plan.enabled = check.enabled;
+  plan.type = check.type == model::ProbeType::Reply ? ipsec::HealthPlan::Type::Reply : ipsec::HealthPlan::Type::Request;
+  plan.rate = check.rate == model::ProbeRate::Low    ? Rate::Low
+              : check.rate == model::ProbeRate::High ? Rate::High
+                                                     : Rate::Mid;
+  plan.unidirectional = check.direction == model::ProbeDirection::Unidirectional;
+  plan.target = check.target;
+  return plan;
+}
+
+// A configuration that says nothing about how its tunnels' prefixes steer: each leads to its tunnel.
+std::vector<model::Route> routes_of(const model::Config& config) {
+  if (!config.routes.empty()) return config.routes;
+  std::vector<model::Route> out;
+  for (const model::Tunnel& t : config.tunnels) {
+    for (const Prefix& prefix : t.routes) {
+      model::Route& route = out.emplace_back();
+      route.vrf = t.vrf;
+      route.prefix = prefix;
+      route.tunnel = t.name;
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -131,7 +161,6 @@ ipsec::TunnelPlan tunnel_plan(const model::Gateway& gateway, const model::Tunnel
   plan.tunnel = id;
   plan.vrf = t.vrf;
   plan.name = t.name;
-  plan.routes = t.routes;
   plan.interface4 = t.interface4;
   plan.peer_interface4 = t.peer_interface4;
   plan.interface6 = t.interface6;
@@ -144,7 +173,36 @@ ipsec::TunnelPlan tunnel_plan(const model::Gateway& gateway, const model::Tunnel
   plan.inner_mtu = t.mtu;
   plan.outer_mtu = gateway.outer_mtu;
   plan.clamp_mss = t.clamp_mss;
+  plan.health = health_plan(t.health);
+  plan.hybrid_only = t.pq == model::PqPolicy::Require;
+  plan.classical_penalty = t.classical_penalty;
   return plan;
+}
+
+Result<std::vector<ipsec::SetRoutes>> plane_routes(const model::Config& config, const wan::FindTunnel& find) {
+  std::map<VrfId, ipsec::SetRoutes> by_vrf;
+  for (const model::Route& route : routes_of(config)) {
+    const auto tunnel = find(route.vrf, route.tunnel);
+    if (!tunnel) {
+      return fail(ErrorKind::LocalPolicy, "route " + route.prefix.to_string(),
+                  "there is no tunnel '" + printable(route.tunnel) + "' in its VRF");
+    }
+    ipsec::SetRoutes& change = by_vrf[route.vrf];
+    change.vrf = route.vrf;
+    change.add.push_back({.prefix = route.prefix,
+                          .tunnel = *tunnel,
+                          .priority = route.priority,
+                          .weight = static_cast<std::uint16_t>(route.weight),
+                          .hybrid_only = route.pq == model::RoutePq::Require});
+  }
+  std::vector<ipsec::SetRoutes> out;
+  for (auto& [vrf, change] : by_vrf) out.push_back(std::move(change));
+  return out;
+}
+
+Result<ipsec::SetPolicy> plane_policy(const model::Config& config, const wan::FindTunnel& find) {
+  QANAT_ASSIGN(auto rules, wan::policy_rules(config.policy, find));
+  return ipsec::SetPolicy{std::move(rules)};
 }
 
 SetProtection protection(const model::Config& config) {
@@ -154,10 +212,10 @@ SetProtection protection(const model::Config& config) {
   out.fwmark = config.gateway.fwmark;
   out.tun_mtu = tun_mtu(config);
   for (const model::Tunnel& t : config.tunnels) {
-    out.prefixes.insert(out.prefixes.end(), t.routes.begin(), t.routes.end());
     if (t.peer_interface4) out.prefixes.push_back(Prefix::masked(*t.peer_interface4, 32));
     if (t.peer_interface6) out.prefixes.push_back(Prefix::masked(*t.peer_interface6, 128));
   }
+  for (const model::Route& route : routes_of(config)) out.prefixes.push_back(route.prefix);
   std::sort(out.prefixes.begin(), out.prefixes.end());
   out.prefixes.erase(std::unique(out.prefixes.begin(), out.prefixes.end()), out.prefixes.end());
   return out;

@@ -79,6 +79,54 @@ TEST(IkeTunnel, WithoutAReplayWindowThereIsNoEsn) {
   EXPECT_EQ((*ike_tunnel(gateway_v4(), t, TunnelId{1}))->esn, std::vector{EsnId::NO_ESN});
 }
 
+std::optional<TunnelId> find(VrfId vrf, std::string_view name) {
+  if (vrf != VrfId{0} || name != "berlin") return std::nullopt;
+  return TunnelId{4};
+}
+
+TEST(PlaneRoutes, AreThoseOfTheTunnelsUnlessTheConfigurationSaysMore) {
+  model::Config config;
+  config.gateway = gateway_v4();
+  config.tunnels = {tunnel()};
+  const auto plain = plane_routes(config, find);
+  ASSERT_TRUE(plain);
+  ASSERT_EQ(plain->size(), 1U);
+  EXPECT_EQ(plain->front().add,
+            (std::vector{ipsec::RouteHop{.prefix = *Prefix::parse("10.1.0.0/16"), .tunnel = TunnelId{4}}}));
+  model::Route route;
+  route.prefix = *Prefix::parse("10.9.0.0/16");
+  route.tunnel = "berlin";
+  route.priority = 50;
+  route.weight = 256;
+  route.pq = model::RoutePq::Require;
+  config.routes = {route};
+  EXPECT_EQ(plane_routes(config, find)->front().add,
+            (std::vector{ipsec::RouteHop{
+                .prefix = route.prefix, .tunnel = TunnelId{4}, .priority = 50, .weight = 256, .hybrid_only = true}}));
+  EXPECT_EQ(protection(config).prefixes, std::vector{route.prefix});
+  config.routes.front().tunnel = "belrin";
+  ASSERT_FALSE(plane_routes(config, find));
+  EXPECT_NE(plane_routes(config, find).error().detail.find("belrin"), std::string::npos);
+}
+
+TEST(TunnelPlan, SaysHowHealthIsMeasuredAndWhatKeysAreWorth) {
+  model::Tunnel t = tunnel();
+  t.health.rate = model::ProbeRate::High;
+  t.health.type = model::ProbeType::Reply;
+  t.health.target = *IpAddress::parse("10.1.0.1");
+  t.pq = model::PqPolicy::Require;
+  t.classical_penalty = 7;
+  const ipsec::TunnelPlan plan = tunnel_plan(gateway_v4(), t, TunnelId{1});
+  EXPECT_EQ(plan.health, (ipsec::HealthPlan{.enabled = true,
+                                            .type = ipsec::HealthPlan::Type::Reply,
+                                            .rate = ipsec::HealthPlan::Rate::High,
+                                            .target = t.health.target}));
+  EXPECT_TRUE(plan.hybrid_only);
+  EXPECT_EQ(plan.classical_penalty, 7U);
+  t.health.enabled = false;
+  EXPECT_FALSE(tunnel_plan(gateway_v4(), t, TunnelId{1}).health.enabled);
+}
+
 TEST(Protection, CoversEveryRouteAndThePeersInterfaceAddress) {
   model::Config config;
   config.gateway = gateway_v4();

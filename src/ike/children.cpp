@@ -64,6 +64,9 @@ ChildSa& IkeSa::add_child(Instant now, ChildPlan plan, ChildKeys keys, WhoBegan 
   inbound.vrf = tunnel_->vrf;
   inbound.spi = plan.spi_in;
   inbound.suite = plan.esp.suite;
+  inbound.keys = verdict.hybrid ? ipsec::KeySafety::Hybrid
+                 : verdict.ppk  ? ipsec::KeySafety::Ppk
+                                : ipsec::KeySafety::Classical;
   inbound.esn = plan.esp.esn;
   inbound.replay_window = tunnel_->replay_window;
   inbound.keymat = std::move(ours ? keys.responder : keys.initiator);
@@ -78,6 +81,7 @@ ChildSa& IkeSa::add_child(Instant now, ChildPlan plan, ChildKeys keys, WhoBegan 
   outbound.vrf = inbound.vrf;
   outbound.spi = plan.esp.spi;
   outbound.suite = inbound.suite;
+  outbound.keys = inbound.keys;
   outbound.esn = inbound.esn;
   outbound.replay_window = inbound.replay_window;
   outbound.keymat = std::move(ours ? keys.initiator : keys.responder);

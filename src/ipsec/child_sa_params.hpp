@@ -33,6 +33,14 @@ struct SaLimits {
   std::uint64_t hard_bytes = 0;
 };
 
+// How safe keys are (rules.md "How safe an SA is"), the weakest first.
+enum class KeySafety : std::uint8_t {
+  None,  // there is no SA
+  Classical,
+  Ppk,
+  Hybrid,  // or inherited from a hybrid IKE SA
+};
+
 // One direction of a Child SA, as installed.
 struct SaDirection {
   ChildSaId child;
@@ -41,6 +49,7 @@ struct SaDirection {
   std::uint32_t resource_id = 0;  // RFC 9611; the default is 0
   EspSpi spi = 0;                 // inbound: ours; outbound: the peer's
   CipherSuite suite;
+  KeySafety keys = KeySafety::Classical;
   bool esn = false;
   std::uint32_t replay_window = 1024;  // inbound; 0: none
   // Sequence numbers up to this one are used up, of an SA that goes on here after another place; 0: a new one.

@@ -8,6 +8,7 @@
 #include <array>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -21,12 +22,23 @@ struct Capabilities {
   std::vector<CipherSuite> suites;  // that packets can be protected with
 };
 
-// What the packet path knows of a tunnel besides its SAs.
+// How a tunnel's health is measured (rules.md "Health"; wan.md 1.4).
+struct HealthPlan {
+  enum class Type : std::uint8_t { Reply, Request };
+  enum class Rate : std::uint8_t { Low, Mid, High };  // a probe in 10 s, 1 s, 0.2 s
+  bool enabled = false;
+  Type type = Type::Request;
+  Rate rate = Rate::Mid;
+  bool unidirectional = false;      // the answers come outside of the tunnel
+  std::optional<IpAddress> target;  // default: the peer's interface address
+  friend bool operator==(const HealthPlan&, const HealthPlan&) = default;
+};
+
+// What the packet path knows of a tunnel besides its SAs and its routes.
 struct TunnelPlan {
   TunnelId tunnel;
   VrfId vrf;
   std::string name;
-  std::vector<Prefix> routes;           // inner prefixes that lie behind the peer
   std::optional<IpAddress> interface4;  // ours, answered in user space
   std::optional<IpAddress> peer_interface4;
   std::optional<IpAddress> interface6;
@@ -37,7 +49,47 @@ struct TunnelPlan {
   std::uint16_t inner_mtu = 0;  // fixed, or 0 to work it out from outer_mtu and the SA
   std::uint16_t outer_mtu = 1500;
   bool clamp_mss = true;
+  HealthPlan health;
+  bool hybrid_only = false;             // no SA of it will ever be less
+  std::uint32_t classical_penalty = 0;  // added to the priorities of its routes while its keys are classical
   friend bool operator==(const TunnelPlan&, const TunnelPlan&) = default;
+};
+
+// One way to a prefix.
+struct RouteHop {
+  Prefix prefix;
+  TunnelId tunnel;
+  std::uint32_t priority = 100;  // lower wins
+  std::uint16_t weight = 1;      // 1..256, among equal priorities
+  bool hybrid_only = false;      // packets to this prefix leave under hybrid keys, or not at all
+  friend bool operator==(const RouteHop&, const RouteHop&) = default;
+};
+
+// A packet is meant when all that is named here fits it; what is empty fits every packet.
+struct PolicyRule {
+  enum class Action : std::uint8_t { Allow, Drop, Log };  // Log: counted and told, and on to the next rule
+  struct Side {
+    enum class Kind : std::uint8_t { Any, Host, Tunnel } kind = Kind::Any;  // Host: everything behind the TUN
+    TunnelId tunnel;
+    friend bool operator==(const Side&, const Side&) = default;
+  };
+  struct Ports {
+    std::uint16_t first = 0;
+    std::uint16_t last = 65535;
+    friend bool operator==(const Ports&, const Ports&) = default;
+  };
+  std::string name;  // unique in its VRF
+  VrfId vrf;
+  std::vector<Prefix> from;  // inner source
+  std::vector<Prefix> to;    // inner destination
+  std::optional<std::uint8_t> protocol;
+  std::optional<Ports> from_ports;        // of a protocol that has them
+  std::optional<Ports> to_ports;          //
+  std::optional<std::uint8_t> icmp_type;  // of protocol 1 or 58
+  Side from_side;
+  Side to_side;
+  Action action = Action::Allow;
+  friend bool operator==(const PolicyRule&, const PolicyRule&) = default;
 };
 
 // Commands.
@@ -78,14 +130,27 @@ struct UpdatePeer {
 struct SetTunnel {
   TunnelPlan plan;
 };  // adds or replaces
+// With all its routes. One that comes in another VRF than before loses its routes, too.
 struct RemoveTunnel {
   TunnelId tunnel;
+};
+// In one step, `remove` first. A pair of prefix and tunnel is unique: added again, it has the new terms. Tunnels that
+// are not known in this VRF are passed over.
+struct SetRoutes {
+  VrfId vrf;
+  std::vector<RouteHop> add;
+  std::vector<RouteHop> remove;  // by prefix and tunnel
+};
+// All rules, of every VRF, in order. What stays under its name and action goes on counting.
+struct SetPolicy {
+  std::vector<PolicyRule> rules;
 };
 struct ReadCounters {
   RequestId request;
 };
-using Command = std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy,
-                             RemoveInbound, RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, ReadCounters>;
+using Command =
+    std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy, RemoveInbound,
+                 RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy, ReadCounters>;
 
 // Events.
 struct Done {
@@ -122,6 +187,34 @@ struct OutsideSelectors {
   ChildSaId child;
   Bytes packet;  // its first octets, 128 at most
 };
+// How a tunnel fares, in words of wan/health.hpp, which are of static storage.
+struct Health {
+  std::string_view state;     // "healthy", "degraded", "down", "not measurable"
+  std::string_view code;      // stable: "probes_lost"
+  std::string_view text;      // the same for people
+  Instant since;              // of the state
+  std::uint32_t samples = 0;  // of the last 5 minutes
+  std::uint32_t lost = 0;
+  std::optional<Duration> p50;  // round trip
+  std::optional<Duration> p99;
+  std::optional<Duration> jitter;
+};
+struct HealthChanged {
+  TunnelId tunnel;
+  std::string_view from;  // state
+  std::string detail;     // with the figures
+  Health health;
+};
+// A packet that a rule with action Log fits. At most 10 a second; `passed_over` were not told since the last one.
+struct PolicyMatch {
+  VrfId vrf;
+  std::string rule;
+  std::optional<TunnelId> from;  // nullopt: the host
+  std::optional<TunnelId> to;
+  wire::TrafficSelector source;  // of one packet
+  wire::TrafficSelector destination;
+  std::uint64_t passed_over = 0;
+};
 struct SaCounters {
   ChildSaId child;
   std::uint64_t packets_in = 0;
@@ -140,14 +233,25 @@ struct TunnelCounters {
   std::uint64_t packets_out = 0;
   std::uint64_t bytes_out = 0;
   std::uint16_t outer_mtu = 0;  // in force: the plan's, or a smaller one that was learnt
+  Health health;
+  std::uint64_t probes = 0;  // sent
+};
+struct PolicyCounters {
+  VrfId vrf;
+  std::string rule;
+  PolicyRule::Action action{};
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;
 };
 struct Counters {
   RequestId request;
   std::vector<SaCounters> sas;
   std::vector<TunnelCounters> tunnels;
+  std::vector<PolicyCounters> policy;                        // in the order of the rules
   std::vector<std::pair<std::string, std::uint64_t>> drops;  // of the whole plane
 };
-using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors, Counters>;
+using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors,
+                           HealthChanged, PolicyMatch, Counters>;
 
 class DataPlane {
  public:

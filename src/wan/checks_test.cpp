@@ -14,7 +14,7 @@ constexpr TunnelId kT = TwoSites::kTunnel;
 
 TEST(Inbound, InjectedSources) {
   TwoSites net;
-  net.b.post(ipsec::SetTunnel{plan(TunnelId{8}, {"10.7.0.0/16"})});
+  net.b.set(plan(TunnelId{8}, {"10.7.0.0/16"}));
   net.up();
   HostileA a(net);
   for (const auto* source : {"10.7.0.1", "10.2.0.1", "192.0.2.66", "10.255.0.1", "0.0.0.0", "127.0.0.1"}) {
@@ -29,12 +29,12 @@ TEST(Inbound, InjectedSources) {
 
   auto off = net.plan_b;
   off.source_check = false;
-  net.b.post(ipsec::SetTunnel{off});
+  net.b.set(off);
   a.send(udp({.source = ip("192.0.2.66"), .destination = ip("10.2.0.9")}));
   EXPECT_EQ(net.b.sink.delivered.size(), 3U);
   off.source_check = true;
   off.routes.push_back(testing::net("0.0.0.0/0"));  // default routes count
-  net.b.post(ipsec::SetTunnel{off});
+  net.b.set(off);
   a.send(udp({.source = ip("192.0.2.66"), .destination = ip("10.2.0.9")}));
   EXPECT_EQ(net.b.sink.delivered.size(), 4U);
 }
@@ -352,7 +352,7 @@ TEST(Commands, FailuresAreAnsweredAndUnknownIdsChangeNothing) {
   net.a.post(ipsec::RemoveOutbound{ChildSaId{1}});
   net.a.tun(udp(a_to_b()));
   EXPECT_EQ(net.a.dropped(DropReason::NoRoute), 1U);
-  net.a.post(ipsec::SetTunnel{net.plan_a});
+  net.a.set(net.plan_a);
   EXPECT_NE(net.a.reserve(kT), spi);
 }
 

@@ -21,18 +21,23 @@ void add_to(Totals& totals, const esp::InboundSa& sa) {
   totals.bytes_in += sa.meter().bytes();
 }
 
-// Everything that a tunnel puts into the route table: the interface addresses of both ends, too.
+// The interface addresses of both ends.
 template <typename Use>
-void for_each_route(const ipsec::TunnelPlan& plan, const Use& use) {
-  const Hop through{.kind = Hop::Kind::Tunnel, .tunnel = plan.tunnel};
-  const Hop ours{.kind = Hop::Kind::Interface, .tunnel = plan.tunnel};
-  for (const Prefix& prefix : plan.routes) use(prefix, through);
+void for_each_address(const ipsec::TunnelPlan& plan, const Use& use) {
   for (const auto& address : {plan.peer_interface4, plan.peer_interface6}) {
-    if (address) use(host(*address), through);
+    if (address) use(host(*address), Hop{.kind = Hop::Kind::Peer, .tunnel = plan.tunnel});
   }
   for (const auto& address : {plan.interface4, plan.interface6}) {
-    if (address) use(host(*address), ours);
+    if (address) use(host(*address), Hop{.kind = Hop::Kind::Interface, .tunnel = plan.tunnel});
   }
+}
+
+Hop hop_of(const ipsec::RouteHop& route) {
+  return {.kind = Hop::Kind::Tunnel,
+          .tunnel = route.tunnel,
+          .priority = route.priority,
+          .weight = std::max<std::uint16_t>(route.weight, 1),
+          .pq_require = route.hybrid_only};
 }
 
 }  // namespace
@@ -131,6 +136,7 @@ Status PacketPath::State::install(ipsec::InstallOutbound& c) {
                                                    .switched = false,
                                                    .open = selectors.open,
                                                    .sent = false,
+                                                   .keys = c.sa.keys,
                                                    .last = {},
                                                    .narrow = std::move(selectors.narrow),
                                                    .child = c.sa.child,
@@ -156,6 +162,7 @@ void PacketPath::State::on(Instant now, ipsec::SwitchOutbound& c) {
   if (found == list.end()) return;
   (*found)->switched = true;
   std::rotate(list.begin(), found, found + 1);
+  touch(now, *tunnel);
   if (!held_out.holds(c.tunnel)) return;
   ready_tunnels.push_back(c.tunnel);
   ready_since = now;
@@ -172,7 +179,7 @@ void PacketPath::State::on(Instant now, ipsec::RemoveInbound& c) {
   if (found != inbound_of.end()) free_slot(now, *find_slot(found->second));
 }
 
-void PacketPath::State::on(Instant /*now*/, ipsec::RemoveOutbound& c) {
+void PacketPath::State::on(Instant now, ipsec::RemoveOutbound& c) {
   const auto found = outbound_of.find(c.child);
   if (found == outbound_of.end()) return;
   Tunnel& tunnel = *find_tunnel(found->second);
@@ -182,6 +189,7 @@ void PacketPath::State::on(Instant /*now*/, ipsec::RemoveOutbound& c) {
     add_to(tunnel.retired, sa->sa);
     return true;
   });
+  touch(now, tunnel);
 }
 
 void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
@@ -210,20 +218,30 @@ void PacketPath::State::work_out_mtu(const Tunnel& tunnel, Outbound& sa) const {
   sa.mtu = fixed == 0 ? fits : (tunnel.learnt_mtu ? std::min(fixed, fits) : fixed);
 }
 
-void PacketPath::State::add_routes(const ipsec::TunnelPlan& plan) {
-  for_each_route(plan, [&](const Prefix& prefix, const Hop& hop) { routes.add(plan.vrf, prefix, hop); });
+void PacketPath::State::add_addresses(const ipsec::TunnelPlan& plan) {
+  for_each_address(plan, [&](const Prefix& prefix, const Hop& hop) { routes.add(plan.vrf, prefix, hop); });
 }
 
-void PacketPath::State::remove_routes(const ipsec::TunnelPlan& plan) {
-  for_each_route(plan, [&](const Prefix& prefix, const Hop& hop) { routes.remove(plan.vrf, prefix, hop); });
+void PacketPath::State::remove_addresses(const ipsec::TunnelPlan& plan) {
+  for_each_address(plan, [&](const Prefix& prefix, const Hop& hop) { routes.remove(plan.vrf, prefix, hop); });
 }
 
-void PacketPath::State::on(Instant /*now*/, ipsec::SetTunnel& c) {
+void PacketPath::State::forget_routes(const ipsec::TunnelPlan& plan) {
+  const auto found = routes_of.find(plan.tunnel);
+  if (found == routes_of.end()) return;
+  for (const Prefix& prefix : found->second)
+    routes.remove(plan.vrf, prefix, {.kind = Hop::Kind::Tunnel, .tunnel = plan.tunnel});
+  routes_of.erase(found);
+}
+
+void PacketPath::State::on(Instant now, ipsec::SetTunnel& c) {
   auto& tunnel = tunnels[c.plan.tunnel];
   if (tunnel) {
-    remove_routes(tunnel->plan);
+    remove_addresses(tunnel->plan);
+    if (tunnel->plan.vrf != c.plan.vrf) forget_routes(tunnel->plan);
   } else {
     tunnel = std::make_unique<Tunnel>();
+    tunnel->health_since = now;
     if (const std::uint32_t id = c.plan.tunnel.value(); id < kNear) {
       if (id >= near.size()) near.resize(id + 1);
       near[id] = tunnel.get();
@@ -231,14 +249,43 @@ void PacketPath::State::on(Instant /*now*/, ipsec::SetTunnel& c) {
   }
   tunnel->plan = std::move(c.plan);
   if (tunnel->learnt_mtu && *tunnel->learnt_mtu >= tunnel->plan.outer_mtu) forget_mtu(*tunnel);
-  add_routes(tunnel->plan);
+  add_addresses(tunnel->plan);
   for (const auto& sa : tunnel->outbound) work_out_mtu(*tunnel, *sa);
+  touch(now, *tunnel);
+}
+
+void PacketPath::State::on(Instant /*now*/, ipsec::SetRoutes& c) {
+  const auto mine = [&](TunnelId id) {
+    const Tunnel* tunnel = find_tunnel(id);
+    return tunnel != nullptr && tunnel->plan.vrf == c.vrf;
+  };
+  for (const ipsec::RouteHop& route : c.remove) {
+    if (!mine(route.tunnel)) continue;
+    const auto found = routes_of.find(route.tunnel);
+    if (found == routes_of.end() || found->second.erase(route.prefix) == 0) continue;
+    routes.remove(c.vrf, route.prefix, hop_of(route));
+    if (found->second.empty()) routes_of.erase(found);
+  }
+  for (const ipsec::RouteHop& route : c.add) {
+    if (!mine(route.tunnel)) continue;
+    routes_of[route.tunnel].insert(route.prefix);
+    routes.add(c.vrf, route.prefix, hop_of(route));
+  }
+}
+
+void PacketPath::State::on(Instant /*now*/, ipsec::SetPolicy& c) {
+  PolicyTable table{c.rules};
+  table.adopt_counters(policy);
+  policy = std::move(table);
 }
 
 void PacketPath::State::on(Instant now, ipsec::RemoveTunnel& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
-  remove_routes(tunnel->plan);
+  remove_addresses(tunnel->plan);
+  forget_routes(tunnel->plan);
+  board.remove(c.tunnel);
+  states.remove(c.tunnel);
   forget_mtu(*tunnel);
   for (InboundSlot& slot : slots) {
     if (slot.spi != 0 && slot.tunnel == c.tunnel) free_slot(now, slot);
@@ -257,8 +304,9 @@ void PacketPath::State::set_local(VrfId vrf, std::span<const Prefix> prefixes) {
   for (const Prefix& prefix : known) routes.add(vrf, prefix, hop);
 }
 
-void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
-  ipsec::Counters counters{.request = c.request, .sas = {}, .tunnels = {}, .drops = drops.nonzero()};
+void PacketPath::State::on(Instant now, ipsec::ReadCounters& c) {
+  ipsec::Counters counters{.request = c.request, .sas = {}, .tunnels = {}, .policy = {}, .drops = drops.nonzero()};
+  counters.policy.assign(policy.counters().begin(), policy.counters().end());
   if (path_too_big != 0) counters.drops.emplace_back("path_too_big", path_too_big);
   std::map<ChildSaId, ipsec::SaCounters> sas;
   std::map<TunnelId, Totals> totals;
@@ -295,7 +343,9 @@ void PacketPath::State::on(Instant /*now*/, ipsec::ReadCounters& c) {
                                 .bytes_in = sum.bytes_in,
                                 .packets_out = sum.packets_out,
                                 .bytes_out = sum.bytes_out,
-                                .outer_mtu = outer_mtu(tunnel)});
+                                .outer_mtu = outer_mtu(tunnel),
+                                .health = health_of(now, tunnel),
+                                .probes = board.find(id) != nullptr ? board.find(id)->probes : 0});
   }
   events.emplace_back(std::move(counters));
 }

@@ -73,7 +73,7 @@ struct Site {
   HealthBoard board;
   Instant now = Instant::from_ns(0) + 1000s;
   TunnelStates states;
-  std::vector<WeightedHop> hops;
+  std::vector<Hop> hops;
   esp::InnerPacket packet;
   std::multimap<Instant, std::pair<TunnelId, Bytes>> answers;
   bool cut = false;

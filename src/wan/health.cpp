@@ -14,14 +14,10 @@ constexpr Duration kMinTimeout = 300ms;
 constexpr Duration kMaxTimeout = 5s;  // at the high rate, no more probes are on their way than there are slots
 constexpr Duration kExtraGap = 100ms;
 constexpr Duration kBucket = 10s;
-constexpr Duration kWindow = 5min;
 constexpr std::uint8_t kDownAfter = 3;
 constexpr std::uint8_t kExtraProbes = 2;
 constexpr std::uint8_t kLeavesDown = 3;
 constexpr std::uint8_t kLeavesDegraded = 30;
-constexpr Duration kFirstSettle = 5min;
-constexpr Duration kMaxSettle = 25min;  // beside the 5 minutes of the window
-constexpr Duration kRelapse = 30min;
 constexpr std::uint32_t kLeastLost = 2;
 constexpr std::uint32_t kLossDenominator = 1000;  // 0.1 %
 
@@ -120,15 +116,10 @@ void TunnelHealth::begin(Instant now, model::ProbeRate rate, Rng& rng) {
   answered_ = false;
   interval_ = interval_of(rate);
   strikes_ = extras_ = round_trips_ = round_trip_at_ = 0;
-  needed_ = kLeavesDown;
   next_sequence_ = static_cast<std::uint16_t>(rng.u32());
   pending_ = judged_ = good_ = 0;
   smoothed_ = {};
   jitter_ = 0;
-  answers_again_at_.reset();
-  recovered_at_.reset();
-  clear_since_.reset();
-  settle_ = {};
   window_.clear();
   if (!live_) return;
   change(now, HealthState::NotMeasurable, HealthCode::NoAnswerYet);
@@ -294,14 +285,10 @@ void TunnelHealth::judge(Instant now, bool good) {
 }
 
 void TunnelHealth::after_good(Instant now) {
-  if (state_ == HealthState::Down && good_ >= needed_) {
-    answers_again_at_ = now;
+  if (state_ == HealthState::Down && good_ >= kLeavesDown) {
     change(now, HealthState::Degraded, HealthCode::AnswersAgain);
     good_ = 0;
   } else if (state_ == HealthState::Degraded && good_ >= kLeavesDegraded && !too_many(window_.totals(now))) {
-    if (!clear_since_) clear_since_ = now;
-    if (now - *clear_since_ < settle_) return;
-    recovered_at_ = now;
     change(now, HealthState::Healthy, HealthCode::Recovered);
   }
 }
@@ -309,16 +296,7 @@ void TunnelHealth::after_good(Instant now) {
 void TunnelHealth::after_loss(Instant now) {
   if (state_ == HealthState::Down) return;
   const bool many = too_many(window_.totals(now));
-  if (many) clear_since_.reset();
-  if (state_ == HealthState::Healthy && (many || strikes_ >= kDownAfter)) {
-    const bool relapse = recovered_at_ && now - *recovered_at_ < kRelapse;
-    settle_ = relapse ? std::clamp(settle_ * 2, kFirstSettle, kMaxSettle) : Duration{};
-  }
-  if (strikes_ >= kDownAfter) {
-    const bool relapse = answers_again_at_ && now - *answers_again_at_ < kWindow;
-    needed_ = relapse ? std::min<std::uint8_t>(static_cast<std::uint8_t>(needed_ * 2), kLeavesDegraded) : kLeavesDown;
-    return change(now, HealthState::Down, HealthCode::ProbesLost);
-  }
+  if (strikes_ >= kDownAfter) return change(now, HealthState::Down, HealthCode::ProbesLost);
   if (strikes_ == 1) {
     extras_ = kExtraProbes;
     extra_at_ = now;

@@ -11,9 +11,6 @@
 // more.
 // - An answer after its verdict does not undo it, but tells how long the path is: a path slower than the limit must be
 //   able to teach it. The limit ends at 5 s.
-// - Who falls Down again within 5 minutes of answering again needs twice as many good answers as the last time (3, 6,
-//   12, 24, 30), and who is Degraded again within 30 minutes of being Healthy has to be clear for so much longer (5,
-//   10, 20, 25 minutes): a path that loses every other packet, or a few every hour, would go up and down for ever.
 // - Until the first answer, probes are no samples, and a tunnel without an SA is Down without being probed.
 #pragma once
 
@@ -47,6 +44,8 @@ enum class HealthState : std::uint8_t { NotMeasurable, Healthy, Degraded, Down }
   X(Disabled, "disabled", "health checks are off for this tunnel; judged by IKE liveness only")                      \
   X(NoAddress, "no_probe_address", "no address to probe: set interface, or health.target, of one family at both "    \
                                    "ends; judged by IKE liveness only")                                              \
+  X(Unidirectional, "unidirectional", "unidirectional checks, whose answers come outside of the tunnel, are not "     \
+                                      "made: set health.direction = \"bidirectional\"; judged by IKE liveness only")  \
   X(OutsideSelectors, "outside_selectors", "the probe's addresses are outside the negotiated traffic selectors: "    \
                                            "widen them, or set health.target; judged by IKE liveness only")          \
   X(NoAnswerYet, "no_answer_yet", "the peer has not answered a probe yet: it must answer pings of its interface "    \
@@ -131,7 +130,7 @@ class TunnelHealth {
   // Measures from the beginning: what was seen before was of another target. The first probe goes out at a random
   // moment of the first interval, so that a thousand tunnels do not probe in one instant.
   void begin(Instant now, model::ProbeRate rate, Rng& rng);
-  // Disabled, NoAddress or OutsideSelectors.
+  // Disabled, NoAddress, Unidirectional or OutsideSelectors.
   void cannot_measure(Instant now, HealthCode why);
   void set_rate(Instant now, model::ProbeRate rate, Rng& rng);
   void handle_liveness(Instant now, Liveness liveness, Rng& rng);
@@ -168,7 +167,6 @@ class TunnelHealth {
   bool answered_ = false;  // ever, since begin()
   std::uint8_t strikes_ = 0;
   std::uint8_t extras_ = 0;       // probes still to be sent because of a failure
-  std::uint8_t needed_ = 3;       // good answers that end Down
   std::uint8_t round_trips_ = 0;  // filled
   std::uint8_t round_trip_at_ = 0;
   std::uint16_t next_sequence_ = 0;
@@ -180,10 +178,6 @@ class TunnelHealth {
   double jitter_ = 0;  // ns
   Instant next_at_;
   Instant extra_at_;
-  std::optional<Instant> answers_again_at_;
-  std::optional<Instant> recovered_at_;
-  std::optional<Instant> clear_since_;  // of too many losses, while Degraded
-  Duration settle_{};                   // how long it has to be clear
   std::optional<HealthChange> change_;
   LossWindow window_;
   std::array<Instant, kSlots> sent_{};

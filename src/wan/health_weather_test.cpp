@@ -9,23 +9,23 @@ namespace {
 using namespace testing;
 using enum HealthState;
 
-// Changes of state in an hour of steady random loss, 20 hours each: at most in any, and in the mean.
+// An hour of steady random loss, 20 hours each. A path that loses packets does not count as healthy for a moment only:
+// that takes 30 good answers and a clear window, so a better path keeps its traffic (rules.md "Health": no flapping).
 TEST(Health, NoFlapping) {
   struct Row {
     ProbeRate rate;
     std::uint32_t per_10000;
-    std::size_t most;
-    double mean;
+    std::size_t most;   // times healthy in an hour, in any
     HealthState after;  // where most of them end
   };
-  for (const Row& row : {Row{ProbeRate::Mid, 5, 4, 1, Healthy}, Row{ProbeRate::Mid, 50, 12, 8, Degraded},
-                         Row{ProbeRate::Mid, 500, 8, 4, Degraded}, Row{ProbeRate::Mid, 2000, 40, 25, Down},
-                         Row{ProbeRate::Mid, 5000, 12, 10, Down}, Row{ProbeRate::High, 5, 12, 6, Degraded},
-                         Row{ProbeRate::High, 50, 8, 4, Degraded}, Row{ProbeRate::High, 500, 8, 4, Degraded},
-                         Row{ProbeRate::High, 2000, 40, 25, Down}, Row{ProbeRate::High, 5000, 12, 10, Down}}) {
+  for (const Row& row :
+       {Row{ProbeRate::Mid, 5, 4, Healthy}, Row{ProbeRate::Mid, 50, 7, Degraded}, Row{ProbeRate::Mid, 500, 0, Degraded},
+        Row{ProbeRate::Mid, 2000, 0, Degraded}, Row{ProbeRate::Mid, 5000, 0, Down}, Row{ProbeRate::High, 5, 7, Healthy},
+        Row{ProbeRate::High, 50, 1, Degraded}, Row{ProbeRate::High, 500, 0, Degraded},
+        Row{ProbeRate::High, 2000, 0, Degraded}, Row{ProbeRate::High, 5000, 0, Down}}) {
     std::size_t worst = 0;
-    std::size_t sum = 0;
     std::size_t as_expected = 0;
+    const std::string where = std::string{model::to_string(row.rate)} + " " + std::to_string(row.per_10000);
     for (std::uint64_t seed = 1; seed <= 20; ++seed) {
       HealthWorld w{100 + seed};
       w.start(row.rate);
@@ -33,46 +33,40 @@ TEST(Health, NoFlapping) {
       w.changes.clear();
       w.loss_per_10000 = row.per_10000;
       w.run(3600s);
-      worst = std::max(worst, w.changes.size());
-      sum += w.changes.size();
+      std::size_t healthy = 0;
+      for (const HealthChange& c : w.changes) {
+        if (c.to != Healthy) continue;
+        ++healthy;
+        EXPECT_GE(c.good, 30U) << where;
+      }
+      worst = std::max(worst, healthy);
       if (w.health.state() == row.after) ++as_expected;
     }
-    const std::string where = std::string{model::to_string(row.rate)} + " " + std::to_string(row.per_10000);
     EXPECT_LE(worst, row.most) << where;
-    EXPECT_LE(static_cast<double>(sum) / 20, row.mean) << where;
     EXPECT_GE(as_expected, 8U) << where;
-    RecordProperty(where, std::to_string(worst) + " at most, " + std::to_string(sum) + " in 20 hours");
+    RecordProperty(where, std::to_string(worst) + " times healthy at most");
   }
 }
 
-// A path that falls down right after it has come back needs twice as many answers each time.
-TEST(Health, ARelapseTakesLongerToMend) {
+// However often it has been down: three good answers end it, and no more (rules.md "Health").
+TEST(Health, EveryRecoveryTakesThreeAnswers) {
   HealthWorld w;
   w.start(ProbeRate::Mid);
   w.run(60s);
-  std::vector<std::uint32_t> needed;
   for (int i = 0; i < 6; ++i) {
     w.cut = true;
     ASSERT_TRUE(w.run_to(Down, 5s));
     w.cut = false;
     ASSERT_TRUE(w.run_to(Degraded, 60s));
-    needed.push_back(w.changes.back().good);
+    EXPECT_EQ(w.changes.back().good, 3U);
   }
-  EXPECT_EQ(needed, (std::vector<std::uint32_t>{3, 6, 12, 24, 30, 30}));
-  w.run(310s);
-  w.cut = true;
-  ASSERT_TRUE(w.run_to(Down, 5s));
-  w.cut = false;
-  ASSERT_TRUE(w.run_to(Degraded, 60s));
-  EXPECT_EQ(w.changes.back().good, 3U) << "after 5 minutes it begins anew";
 }
 
-TEST(Health, ARelapseIntoLossTakesLongerToMend) {
+TEST(Health, EveryRelapseIntoLossMendsWhenFiveMinutesAreClear) {
   HealthWorld w;
   w.start(ProbeRate::Mid);
   w.run(60s);
-  std::vector<std::int64_t> minutes;
-  for (int i = 0; i < 6; ++i) {
+  for (int i = 0; i < 4; ++i) {
     for (int lost = 0; lost < 2; ++lost) {
       const auto next = static_cast<std::uint16_t>(w.sent.size());
       w.lose = [=](std::uint16_t number) { return number == next; };
@@ -81,9 +75,8 @@ TEST(Health, ARelapseIntoLossTakesLongerToMend) {
     ASSERT_EQ(w.health.state(), Degraded);
     const Instant degraded = w.now;
     ASSERT_TRUE(w.run_to(Healthy, 3600s));
-    minutes.push_back(std::chrono::round<std::chrono::minutes>(w.now - degraded).count());
+    EXPECT_EQ(std::chrono::round<std::chrono::minutes>(w.now - degraded), 5min);
   }
-  EXPECT_EQ(minutes, (std::vector<std::int64_t>{5, 10, 15, 25, 30, 30}));
 }
 
 // A satellite: longer than 300 ms from the first answer on.

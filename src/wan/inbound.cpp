@@ -6,6 +6,17 @@ namespace qanat::wan {
 
 using esp::DropReason;
 
+namespace {
+
+// The tunnel that a packet came from is one of the ways to where it goes: to send it there through another would bring
+// it back to its own site.
+bool leads_back(const RouteTable::Match& route, TunnelId from) {
+  if (route.hops == nullptr) return route.hop.leads_into(from);
+  return std::any_of(route.hops->begin(), route.hops->end(), [&](const Hop& hop) { return hop.leads_into(from); });
+}
+
+}  // namespace
+
 void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
                                   MutableByteView datagram, PacketSink& sink) {
   if (datagram.size() == 1 && datagram[0] == 0xff) return drop(nullptr, DropReason::NotEsp);  // RFC 3948 2.3
@@ -87,20 +98,36 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
     case Fit::Yes:
       break;
   }
+  if ((p->protocol == esp::kProtocolIcmp || p->protocol == esp::kProtocolIcmpv6) &&
+      take_probe(now, tunnel, packet, *p, sink)) {
+    return;
+  }
   // The peer's interface addresses are among the routes.
   if (tunnel.plan.source_check && !routes.leads_to(vrf, p->source, id)) return drop(&tunnel, DropReason::WrongTunnel);
 
   const auto route = routes.lookup(vrf, p->destination);
-  const Origin origin{.kind = Origin::Kind::Tunnel, .vrf = vrf, .tunnel = id};
+  Origin origin{.kind = Origin::Kind::Tunnel, .vrf = vrf, .tunnel = id};
   if (route && route->hop.kind == Hop::Kind::Interface) {
     if (!esp::is_echo_request(packet, *p)) return drop(&tunnel, DropReason::LocalAddress);
     drop(&tunnel, DropReason::Answered);
     return send_back(now, origin, esp::make_echo_reply(packet, *p), sink);
   }
   // A default route does not say that the host has no better way: the host decides, and the TUN brings it back.
-  if (route && route->hop.kind == Hop::Kind::Tunnel && route->hop.tunnel != id && route->length != 0) {
-    if (Tunnel* next = find_tunnel(route->hop.tunnel)) return into_tunnel(now, origin, *next, packet, {}, *p, sink);
+  Tunnel* next = nullptr;
+  if (route && route->length != 0 && route->hop.kind >= Hop::Kind::Peer && !leads_back(*route, id)) {
+    const auto way = steer(*route, *p);
+    if (!way) return drop(&tunnel, way.error());
+    next = find_tunnel(way->tunnel);
+    origin.hybrid_only = way->hybrid_only;
   }
+  const auto why = judge(now, {.vrf = vrf,
+                               .from = id,
+                               .to = next != nullptr ? std::optional{next->plan.tunnel} : std::nullopt,
+                               .direction = Direction::In,
+                               .flow = *flow,
+                               .size = packet.size()});
+  if (why) return drop(&tunnel, *why);
+  if (next != nullptr) return into_tunnel(now, origin, *next, packet, {}, *p, sink);
   // A peer that does not clamp is helped here, by our own way back to it.
   if (tunnel.plan.clamp_mss && !tunnel.outbound.empty()) esp::clamp_mss(packet, *p, tunnel.outbound.front()->mtu);
   sink.deliver(vrf, packet, *p);

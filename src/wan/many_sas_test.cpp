@@ -34,8 +34,8 @@ TEST(ManyTunnels, AllCarryWhenOnlyAFewKeysAreExpanded) {
   Gateway b(2, config);
   const auto network = [](const char* first, std::uint32_t i) { return first + std::to_string(i) + ".0.0/16"; };
   for (std::uint32_t i = 1; i <= kTunnels; ++i) {
-    a.post(ipsec::SetTunnel{plan(TunnelId{i}, {network("11.", i)})});
-    b.post(ipsec::SetTunnel{plan(TunnelId{i}, {network("10.", i)})});
+    a.set(plan(TunnelId{i}, {network("11.", i)}));
+    b.set(plan(TunnelId{i}, {network("10.", i)}));
     connect(a, TunnelId{i}, b, TunnelId{i}, Link{.suite = i % 3 == 0 ? kChaCha : kGcm256}, i);
   }
   SeededRng rng(4);

@@ -170,7 +170,7 @@ TEST(Mutation, CommandsInAnyOrder) {
         p.tunnel = t;
         p.vrf = VrfId{static_cast<std::uint32_t>(rng.below(2))};
         p.outer_mtu = static_cast<std::uint16_t>(rng.below(3000));
-        g.post(ipsec::SetTunnel{p});
+        g.set(p);
         break;
       }
       case 11:

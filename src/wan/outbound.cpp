@@ -31,13 +31,14 @@ DfBit outer_df(const ipsec::TunnelPlan& plan, const InnerPacket& p, bool fits_mt
 
 // The SA that carries a flow: the one that traffic was switched to last, of those whose selectors fit and that may
 // still send. TsMismatch when no selectors fit.
-std::expected<Outbound*, DropReason> carrier(const Tunnel& tunnel, const Flow& flow) {
+std::expected<Outbound*, DropReason> carrier(const Tunnel& tunnel, const Flow& flow, bool hybrid_only) {
   DropReason why = DropReason::TsMismatch;
   for (const auto& sa : tunnel.outbound) {
     if (!sa->switched) break;
     const Fit fit = sa->fits(flow);
     if (fit == Fit::Yes) {
-      const auto blocked = sa->sa.meter().blocked();
+      const auto blocked = hybrid_only && sa->keys != ipsec::KeySafety::Hybrid ? std::optional{DropReason::PqRequired}
+                                                                               : sa->sa.meter().blocked();
       if (!blocked) return sa.get();
       if (why == DropReason::TsMismatch || why == DropReason::FragmentUnknown) why = *blocked;
     } else if (fit == Fit::NeedsPorts && why == DropReason::TsMismatch) {
@@ -77,14 +78,17 @@ void PacketPath::State::from_tun(Instant now, VrfId vrf, ByteView packet, const 
   packet = packet.first(p->size);
   const auto route = routes.lookup(vrf, p->destination);
   if (!route || route->hop.kind == Hop::Kind::Local) return drop(nullptr, DropReason::NoRoute, count);
-  Tunnel* tunnel = find_tunnel(route->hop.tunnel);
+  const auto way = steer(*route, *p);
+  if (!way) return drop(find_tunnel(route->hop.tunnel), way.error(), count);
+  Tunnel* tunnel = find_tunnel(way->tunnel);
   if (tunnel == nullptr) return drop(nullptr, DropReason::NoRoute, count);
   if (route->hop.kind == Hop::Kind::Interface) {
     if (!esp::is_echo_request(packet, *p)) return drop(tunnel, DropReason::LocalAddress, count);
     drop(tunnel, DropReason::Answered);
     return sink.write_tun(vrf, esp::make_echo_reply(packet, *p));
   }
-  into_tunnel(now, {.kind = Origin::Kind::Tun, .vrf = vrf, .tunnel = {}}, *tunnel, packet, offload, *p, sink);
+  const Origin origin{.kind = Origin::Kind::Tun, .vrf = vrf, .tunnel = {}, .hybrid_only = way->hybrid_only};
+  into_tunnel(now, origin, *tunnel, packet, offload, *p, sink);
 }
 
 void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& tunnel, ByteView packet,
@@ -94,13 +98,18 @@ void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& t
     const TunnelId id = tunnel.plan.tunnel;
     // Its fragments are looked at when it leaves, so that each is seen once.
     const Flow flow = make_flow(Direction::Out, p);
+    if (!p.fragment) {
+      if (const auto why = judge_out(now, origin, tunnel, flow, packet.size(), count))
+        return drop(&tunnel, *why, count);
+    }
     if (tunnel.outbound.empty() && !tunnel.asked.lately(now)) acquire(now, tunnel, flow);
     if (!held_out.has_room(id, packet.size())) return drop(&tunnel, DropReason::HoldFull, count);
     return held_out.push(now, id, {.origin = origin, .packet = to_bytes(packet), .offload = offload, .flow = {}});
   }
   const auto flow = flow_of(now, Direction::Out, tunnel.plan.tunnel, p);
   if (!flow) return drop(&tunnel, flow.error(), count);
-  const auto sa = carrier(tunnel, *flow);
+  if (const auto why = judge_out(now, origin, tunnel, *flow, packet.size(), count)) return drop(&tunnel, *why, count);
+  const auto sa = carrier(tunnel, *flow, origin.hybrid_only);
   if (sa) return dispatch(now, origin, tunnel, **sa, packet, offload, p, sink);
   if (sa.error() == DropReason::TsMismatch) return await_selectors(now, origin, tunnel, packet, offload, *flow);
   drop(&tunnel, sa.error(), count);
@@ -127,15 +136,21 @@ void PacketPath::State::release_tunnel(Instant now, TunnelId id, PacketSink& sin
     if (!held.flow) {
       const auto p = esp::parse_inner(held.packet);
       held.flow = p ? flow_of(now, Direction::Out, id, *p) : std::unexpected(p.error());
+      if (p && p->fragment && *held.flow) {
+        const auto why = judge_out(now, held.origin, *tunnel, **held.flow, held.packet.size(), 1);
+        if (why) held.flow = std::unexpected(*why);
+      }
     }
     if (!*held.flow) return true;
     const Flow& flow = **held.flow;
-    if (const auto sa = carrier(*tunnel, flow); sa || sa.error() != DropReason::TsMismatch) return true;
+    if (const auto sa = carrier(*tunnel, flow, held.origin.hybrid_only); sa || sa.error() != DropReason::TsMismatch)
+      return true;
     if (!on_its_way(*tunnel, flow) && tunnel->asked.may_ask(now, flow.remote)) acquire(now, *tunnel, flow);
     return false;
   });
   for (const HeldInner& held : leaving) {
-    const auto sa = *held.flow ? carrier(*tunnel, **held.flow) : std::unexpected(held.flow->error());
+    const auto sa =
+        *held.flow ? carrier(*tunnel, **held.flow, held.origin.hybrid_only) : std::unexpected(held.flow->error());
     const auto p = esp::parse_inner(held.packet);
     if (sa && p) {
       dispatch(now, held.origin, *tunnel, **sa, held.packet, held.offload, *p, sink);
@@ -249,6 +264,17 @@ void PacketPath::State::send_dummy(Instant now, ChildSaId child, PacketSink& sin
       return seal_and_send(now, *tunnel, *sa, room_for(*sa, 0, sink), 0, esp::kNextHeaderNone, tos, DfBit::Set, sink);
     }
   }
+}
+
+// Through the tunnel that it is about, whatever the routes and the packet policy say.
+void PacketPath::State::send_probe(Instant now, const HealthBoard::Probe& probe, PacketSink& sink) {
+  Tunnel* tunnel = find_tunnel(probe.tunnel);
+  const auto p = esp::parse_inner(probe.packet);
+  if (tunnel == nullptr || !p) return;
+  const auto sa = carrier(*tunnel, make_flow(Direction::Out, *p), false);
+  if (!sa) return drop(tunnel, sa.error());
+  const Origin origin{.kind = Origin::Kind::Ourselves, .vrf = tunnel->plan.vrf, .tunnel = {}};
+  transmit(now, origin, *tunnel, **sa, probe.packet, *p, sink);
 }
 
 // Drops a packet and tells its sender why, where that is allowed and not too often.

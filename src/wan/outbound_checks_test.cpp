@@ -70,7 +70,7 @@ TEST(Mtu, SmallPathsNeverAskIpv6ForLessThan1280) {
   TwoSites net;
   auto small = net.plan_a;
   small.outer_mtu = 1280;
-  net.a.post(ipsec::SetTunnel{small});
+  net.a.set(small);
   net.up();
   PacketSpec s = a_to_b6();
   s.payload = 1280 - 48;
@@ -81,7 +81,7 @@ TEST(Mtu, SmallPathsNeverAskIpv6ForLessThan1280) {
   net.a.tun(udp(s));
   EXPECT_EQ(load_be32(&net.a.take_delivered().at(44)), 1280U);
   small.inner_mtu = 1300;  // fixed by the user
-  net.a.post(ipsec::SetTunnel{small});
+  net.a.set(small);
   s.payload = 1300 - 48;
   net.a.tun(udp(s));
   EXPECT_EQ(net.a.sink.sent.size(), 1U);
@@ -115,7 +115,7 @@ TEST(Outer, DfDscpAndEcn) {
                          Row{Df::Set, false, DfBit::Set}, Row{Df::Clear, true, DfBit::Clear}}) {
     auto p = net.plan_a;
     p.df = row.mode;
-    net.a.post(ipsec::SetTunnel{p});
+    net.a.set(p);
     s.dont_fragment = row.inner;
     net.a.tun(udp(s));
     const SentEsp sent = net.a.take_sent();
@@ -124,7 +124,7 @@ TEST(Outer, DfDscpAndEcn) {
   }
   auto p = net.plan_a;
   p.dscp = std::uint8_t{10};
-  net.a.post(ipsec::SetTunnel{p});
+  net.a.set(p);
   net.a.tun(udp(s));
   EXPECT_EQ(net.a.take_sent().tos, (10U << 2) | 2U);
 }

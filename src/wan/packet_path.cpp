@@ -43,6 +43,7 @@ PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
       rng(rng_in),
       keys(config.expanded_keys),
       spis(config.shard, rng.u32()),
+      board(rng_in),
       fragments(config.fragment_entries),
       held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),
       held_in(config.hold_packets, config.hold_bytes / 2, config.hold_time),
@@ -158,22 +159,31 @@ void PacketPath::note_too_big_lost(std::uint64_t packets) {
 
 std::optional<Instant> PacketPath::next_timeout() const {
   const State& s = *state_;
-  if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty()) return s.ready_since;
+  if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty() || !s.touched.empty())
+    return s.ready_since;
   std::optional<Instant> next = s.held_out.next();
   const auto sooner = [&](std::optional<Instant> at) {
     if (at && (!next || *at < *next)) next = at;
   };
   sooner(s.held_in.next());
   if (!s.learnt_mtus.empty()) sooner(s.learnt_mtus.begin()->first);
+  sooner(s.board.next_timeout());
   return next;
 }
 
 void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
   state_->flush(now, sink);
+  // Only here: answers that waited for us have been seen by now, so that a pause of ours is no loss.
+  state_->board.handle_timeout(now);
+  state_->pump_health(now, sink);
 }
 
 void PacketPath::State::flush(Instant now, PacketSink& sink) {
   if (!learnt_mtus.empty()) expire_mtus(now);
+  if (!touched.empty()) {
+    refresh_health(now);
+    pump_health(now, sink);
+  }
   if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
   while (const auto late = held_out.expire(now)) {
     // With a flow: there was an SA, but none for it.

@@ -178,7 +178,7 @@ TEST_F(PathMtu, BelongsToThePathAndTheTunnel) {
   // A plan that is narrower still wins, and a new SA of the tunnel knows at once.
   auto plan = net.plan_a;
   plan.outer_mtu = 1290;
-  net.a.post(ipsec::SetTunnel{plan});
+  net.a.set(plan);
   EXPECT_EQ(outer(), 1290);
   EXPECT_FALSE(net.a.path.next_timeout());
   hear(from_router(1000));  // of the old path
@@ -193,7 +193,7 @@ TEST_F(PathMtu, BelongsToThePathAndTheTunnel) {
 TEST_F(PathMtu, LowersAFixedInnerMtuToo) {
   auto plan = net.plan_a;
   plan.inner_mtu = 1430;
-  net.a.post(ipsec::SetTunnel{plan});
+  net.a.set(plan);
   EXPECT_EQ(read().sas.at(0).inner_mtu, 1430);
   hear(from_interface(1499));
   EXPECT_EQ(read().sas.at(0).inner_mtu, 1430);

@@ -41,6 +41,23 @@ inline Instant at_ms(std::int64_t ms) {
   return Instant::from_ns(ms * 1'000'000);
 }
 
+// A tunnel and what lies behind its peer.
+struct Plan : ipsec::TunnelPlan {
+  std::vector<Prefix> routes;
+};
+inline Plan plan(TunnelId id, std::vector<std::string_view> routes) {
+  Plan p;
+  p.tunnel = id;
+  p.name = "t" + std::to_string(id.value());
+  for (const auto r : routes) p.routes.push_back(net(r));
+  return p;
+}
+inline ipsec::SetRoutes routes_of(const Plan& plan) {
+  ipsec::SetRoutes out{.vrf = plan.vrf, .add = {}, .remove = {}};
+  for (const Prefix& prefix : plan.routes) out.add.push_back({.prefix = prefix, .tunnel = plan.tunnel});
+  return out;
+}
+
 // One gateway. `now` is the test's.
 class Gateway {
  public:
@@ -64,6 +81,13 @@ class Gateway {
   }
   void timeout() { path.handle_timeout(now, sink); }
   void post(ipsec::Command command) { path.post(now, std::move(command)); }
+  // With these routes, and none that it had before.
+  void set(const Plan& plan) {
+    ipsec::SetRoutes change = routes_of(plan);
+    change.remove = std::exchange(routes[plan.tunnel], change.add);
+    post(ipsec::SetTunnel{plan});
+    post(std::move(change));
+  }
 
   // The next event of a type; others before it are thrown away.
   template <typename Event>
@@ -112,6 +136,7 @@ class Gateway {
   SeededRng rng;
   PacketPath path;
   RecordingSink sink;
+  std::map<TunnelId, std::vector<ipsec::RouteHop>> routes;  // as set
 };
 
 // How one Child SA between two gateways looks.
@@ -124,6 +149,7 @@ struct Link {
   std::uint32_t window = 1024;
   ipsec::SaLimits limits = {};
   std::uint64_t last_sequence = 0;
+  ipsec::KeySafety keys = ipsec::KeySafety::Classical;
   std::vector<wire::TrafficSelector> a_ts = {any4(), any6()};
   std::vector<wire::TrafficSelector> b_ts = {any4(), any6()};
 
@@ -149,6 +175,7 @@ inline ipsec::SaDirection half(const Link& link, ChildSaId child, TunnelId tunne
   auto sa = direction(link.suite, spi, seed);
   sa.child = child;
   sa.tunnel = tunnel;
+  sa.keys = link.keys;
   sa.esn = link.esn;
   sa.replay_window = link.window;
   sa.limits = link.limits;
@@ -191,14 +218,6 @@ inline Keyed connect(Gateway& a, TunnelId ta, Gateway& b, TunnelId tb, const Lin
   return k;
 }
 
-inline ipsec::TunnelPlan plan(TunnelId id, std::vector<std::string_view> routes) {
-  ipsec::TunnelPlan p;
-  p.tunnel = id;
-  p.name = "t" + std::to_string(id.value());
-  for (const auto r : routes) p.routes.push_back(net(r));
-  return p;
-}
-
 // Two sites: a serves 10.1/16 and 2001:db8:1::/48, b serves 10.2/16 and 2001:db8:2::/48; interfaces 10.255.0.0/31.
 struct TwoSites {
   static constexpr TunnelId kTunnel{7};
@@ -215,8 +234,8 @@ struct TwoSites {
     pb.peer_interface6 = ip("fd00::");
     plan_a = pa;
     plan_b = pb;
-    a.post(ipsec::SetTunnel{pa});
-    b.post(ipsec::SetTunnel{pb});
+    a.set(pa);
+    b.set(pb);
   }
   void up() { keyed = connect(a, kTunnel, b, kTunnel, link); }
   // Carries everything both ways until nothing moves.
@@ -230,8 +249,8 @@ struct TwoSites {
   Gateway a;
   Gateway b;
   Keyed keyed;
-  ipsec::TunnelPlan plan_a;
-  ipsec::TunnelPlan plan_b;
+  Plan plan_a;
+  Plan plan_b;
 };
 
 // Seals any inner octets to b under the right key, as a hostile but authenticated peer would.

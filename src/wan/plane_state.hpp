@@ -1,5 +1,6 @@
 // PacketPath::State: the tables behind a PacketPath and the steps of both trips. The steps stand, in packet order, in
-// outbound.cpp and inbound.cpp; what commands do to the tables in commands.cpp; timers in packet_path.cpp.
+// outbound.cpp and inbound.cpp, what both ask about routes, health and policy in path_steering.cpp; what commands do to
+// the tables in commands.cpp; timers in packet_path.cpp.
 #pragma once
 
 #include <algorithm>
@@ -19,9 +20,12 @@
 #include "ipsec/spi_table.hpp"
 #include "wan/flow.hpp"
 #include "wan/fragments.hpp"
+#include "wan/health_board.hpp"
 #include "wan/hold_queue.hpp"
 #include "wan/packet_path.hpp"
+#include "wan/policy.hpp"
 #include "wan/route_table.hpp"
+#include "wan/steering.hpp"
 
 namespace qanat::wan {
 
@@ -34,6 +38,7 @@ struct alignas(64) Outbound {
   bool switched = false;  // a SwitchOutbound has named it: it carries
   OpenTo open = OpenTo::None;
   bool sent = false;
+  ipsec::KeySafety keys = ipsec::KeySafety::Classical;
   Instant last;  // when, if so
   // Cold.
   std::unique_ptr<const NarrowSelectors> narrow;
@@ -130,6 +135,7 @@ struct Tunnel {
   std::optional<Instant> outside_told;  // the last OutsideSelectors
   std::optional<std::uint32_t> bucket;  // of its inbound SPIs: one worker reads them all, so order holds
   Totals retired;                       // of SAs that are gone
+  Instant health_since;
 };
 
 // An inbound SPI that is handed out; reserved until `sa` is there.
@@ -139,11 +145,12 @@ struct InboundSlot {
   std::unique_ptr<Inbound> sa;
 };
 
-// Where an inner packet on its way into a tunnel came from: there errors about it go.
+// An inner packet on its way into a tunnel: where it came from (there errors about it go), and what its route demands.
 struct Origin {
   enum class Kind : std::uint8_t { Tun, Tunnel, Ourselves } kind = Kind::Tun;
   VrfId vrf;
   TunnelId tunnel;  // of Kind::Tunnel
+  bool hybrid_only = false;
 };
 
 struct HeldInner {
@@ -176,14 +183,17 @@ struct PacketPath::State {
   void on(Instant now, ipsec::UpdatePeer& c);
   void on(Instant now, ipsec::SetTunnel& c);
   void on(Instant now, ipsec::RemoveTunnel& c);
+  void on(Instant now, ipsec::SetRoutes& c);
+  void on(Instant now, ipsec::SetPolicy& c);
   void on(Instant now, ipsec::ReadCounters& c);
   void set_local(VrfId vrf, std::span<const Prefix> prefixes);
   [[nodiscard]] Status install(ipsec::InstallInbound& c);
   [[nodiscard]] Status install(ipsec::InstallOutbound& c);
   [[nodiscard]] Status check_direction(const ipsec::SaDirection& sa) const;
   void free_slot(Instant now, InboundSlot& slot);
-  void add_routes(const ipsec::TunnelPlan& plan);
-  void remove_routes(const ipsec::TunnelPlan& plan);
+  void add_addresses(const ipsec::TunnelPlan& plan);
+  void remove_addresses(const ipsec::TunnelPlan& plan);
+  void forget_routes(const ipsec::TunnelPlan& plan);
   void work_out_mtu(const Tunnel& tunnel, Outbound& sa) const;
 
   // path_mtu.cpp
@@ -213,6 +223,41 @@ struct PacketPath::State {
                        const Flow& flow);
   void release_tunnel(Instant now, TunnelId id, PacketSink& sink);
   void acquire(Instant now, Tunnel& tunnel, const Flow& flow);
+
+  // path_steering.cpp
+  struct Way {
+    TunnelId tunnel;
+    bool hybrid_only = false;
+  };
+  // Of a route that leads into tunnels, the one that takes this packet; PqRequired.
+  [[nodiscard]] std::expected<Way, esp::DropReason> steer(const RouteTable::Match& route,
+                                                          const esp::InnerPacket& p) const {
+    if (route.hops == nullptr || route.hop.kind != Hop::Kind::Tunnel) return Way{.tunnel = route.hop.tunnel};
+    const Choice choice = choose(*route.hops, states, p);
+    if (choice.hop == nullptr) return std::unexpected(esp::DropReason::PqRequired);
+    return Way{.tunnel = choice.hop->tunnel, .hybrid_only = choice.hybrid_only};
+  }
+  // What the packet policy says against a packet, which it counts; it allows all that we send ourselves.
+  [[nodiscard]] std::optional<esp::DropReason> judge(Instant now, const PolicyPacket& packet) {
+    return policy.empty() ? std::nullopt : judge_by_rules(now, packet);
+  }
+  [[nodiscard]] std::optional<esp::DropReason> judge_by_rules(Instant now, const PolicyPacket& packet);
+  // Of a packet from the host.
+  [[nodiscard]] std::optional<esp::DropReason> judge_out(Instant now, const Origin& origin, const Tunnel& tunnel,
+                                                         const Flow& flow, std::size_t size, std::size_t count);
+  void note_match(Instant now, const PolicyPacket& packet, std::uint32_t rule);
+  // Something has changed about a tunnel: the next packet is steered by it, its health hears of it with the next input.
+  void touch(Instant now, Tunnel& tunnel);
+  void update_state(const Tunnel& tunnel);
+  void refresh_health(Instant now);
+  [[nodiscard]] HealthBoard::Plan health_plan(const Tunnel& tunnel) const;
+  // Sends the probes that are due, and makes changes of state known.
+  void pump_health(Instant now, PacketSink& sink);
+  void send_probe(Instant now, const HealthBoard::Probe& probe, PacketSink& sink);
+  // An ICMP packet from a peer: true when it was a probe, or the answer to one of ours.
+  [[nodiscard]] bool take_probe(Instant now, Tunnel& tunnel, ByteView packet, const esp::InnerPacket& p,
+                                PacketSink& sink);
+  [[nodiscard]] ipsec::Health health_of(Instant now, const Tunnel& tunnel) const;
 
   // inbound.cpp
   void from_wire(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos, MutableByteView datagram,
@@ -261,6 +306,11 @@ struct PacketPath::State {
   std::unordered_map<ChildSaId, TunnelId> outbound_of;
   std::unordered_map<ChildSaId, ipsec::EspSpi> inbound_of;
   RouteTable routes;
+  std::unordered_map<TunnelId, std::set<Prefix>> routes_of;  // those of SetRoutes
+  TunnelStates states;
+  HealthBoard board;
+  std::vector<TunnelId> touched;  // their health has not heard of it yet
+  PolicyTable policy;
   std::unordered_map<VrfId, std::vector<Prefix>> local_prefixes;
   FragmentTable fragments;
   HoldQueue<TunnelId, HeldInner> held_out;
@@ -279,6 +329,9 @@ struct PacketPath::State {
   Bytes scratch;        // one segment
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;
+  Instant match_window;  // the second that matches_told counts
+  std::uint32_t matches_told = 0;
+  std::uint64_t matches_passed_over = 0;
 };
 
 // True when traffic was switched to at least one of its SAs.

@@ -1,7 +1,7 @@
 // PolicyTable: the packet rules of every VRF. Ordered, the first that fits decides, stateless, default allow.
 //
-//   inputs   the rules and the tunnels' ids when it is made; for each packet its flow, size, and where from and where
-//   to outputs  allow, drop, or that the ports of a first fragment are wanted; which rule decided, which ask for a log
+//   inputs   the rules when it is made; for each packet its flow, size, and where from and where to
+//   outputs  allow, drop, or that the ports of a first fragment are wanted; which rule decided, which ask for a log
 //            line (the caller limits their rate); counters per rule
 //
 // It speaks of packets that are routed from one side to another, tunnels and the host: not of those to a tunnel's own
@@ -19,6 +19,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "ipsec/data_plane.hpp"
 #include "model/wan.hpp"
 #include "wan/flow.hpp"
 
@@ -30,7 +31,8 @@ struct PolicyPacket {
   std::optional<TunnelId> to = std::nullopt;
   Direction direction = Direction::Out;  // that `flow` was made with: out, its local end is the packet's source
   Flow flow;
-  std::uint32_t size = 0;  // octets of the whole packet
+  std::uint64_t size = 0;     // octets of the whole packet
+  std::uint64_t packets = 1;  // more of a super-packet
 };
 
 struct PolicyVerdict {
@@ -47,31 +49,29 @@ struct PolicyVerdict {
   std::array<std::uint32_t, kMaxLogs> log{};
 };
 
-struct PolicyCounter {
-  std::string name;
-  VrfId vrf;
-  model::RuleAction action{};
-  std::uint64_t packets = 0;
-  std::uint64_t bytes = 0;
-};
+using FindTunnel = std::function<std::optional<TunnelId>(VrfId, std::string_view)>;
+
+// The rules as the packet path takes them. LocalPolicy: one that contradicts itself, two of one name in a VRF, or a
+// tunnel that does not exist.
+[[nodiscard]] Result<std::vector<ipsec::PolicyRule>> policy_rules(std::span<const model::PolicyRule> rules,
+                                                                  const FindTunnel& find);
 
 class PolicyTable {
  public:
-  using FindTunnel = std::function<std::optional<TunnelId>(VrfId, std::string_view)>;
-
   PolicyTable() = default;  // allows everything
-  // LocalPolicy: a rule that contradicts itself, two of one name in a VRF, or a tunnel that does not exist.
-  [[nodiscard]] static Result<PolicyTable> make(std::span<const model::PolicyRule> rules, const FindTunnel& find);
+  explicit PolicyTable(std::span<const ipsec::PolicyRule> rules);
 
   // Counts.
   [[nodiscard]] PolicyVerdict decide(const PolicyPacket& packet);
 
-  [[nodiscard]] std::span<const PolicyCounter> counters() const { return counters_; }  // in the order of the rules
+  [[nodiscard]] std::span<const ipsec::PolicyCounters> counters() const {
+    return counters_;
+  }  // in the order of the rules
+  [[nodiscard]] bool empty() const { return counters_.empty(); }
   // Goes on counting where the table before it stopped, for rules of the same VRF, name and action.
   void adopt_counters(const PolicyTable& before);
 
  private:
-  enum class Side : std::uint8_t { Any, Host, Tunnel };
   // An address as two words in network order, and a prefix as what is left of it under a mask.
   struct Words {
     std::uint64_t high = 0;
@@ -94,18 +94,16 @@ class PolicyTable {
   };
   struct Rule {
     std::uint32_t index = 0;  // of its counter
-    model::RuleAction action{};
-    Side from = Side::Any;
-    Side to = Side::Any;
+    ipsec::PolicyRule::Action action{};
+    ipsec::PolicyRule::Side from;
+    ipsec::PolicyRule::Side to;
     bool any_protocol = true;
     std::uint8_t protocol = 0;
     bool wants_ports = false;
     bool wants_icmp_type = false;
     std::uint8_t icmp_type = 0;
-    model::PortRange source_ports;
-    model::PortRange destination_ports;
-    TunnelId from_tunnel{};
-    TunnelId to_tunnel{};
+    ipsec::PolicyRule::Ports source_ports;
+    ipsec::PolicyRule::Ports destination_ports;
     Range sources{};
     Range destinations{};
   };
@@ -115,11 +113,11 @@ class PolicyTable {
   };
   struct Facts;  // of a packet, as rules compare them
 
-  static Result<Rule> compile(const model::PolicyRule& rule, const FindTunnel& find, Vrf& vrf);
+  static Rule compile(const ipsec::PolicyRule& rule, Vrf& vrf);
   [[nodiscard]] static Fit fits_rule(const Rule& rule, const Vrf& vrf, const Facts& facts);
 
   std::unordered_map<VrfId, Vrf> vrfs_;
-  std::vector<PolicyCounter> counters_;
+  std::vector<ipsec::PolicyCounters> counters_;
 };
 
 }  // namespace qanat::wan

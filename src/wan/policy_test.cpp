@@ -35,9 +35,9 @@ PolicyRule rule(std::string name, RuleAction action) {
   return r;
 }
 PolicyTable table(const std::vector<PolicyRule>& rules) {
-  auto t = PolicyTable::make(rules, find);
-  EXPECT_TRUE(t) << t.error().detail;
-  return std::move(*t);
+  const auto r = policy_rules(rules, find);
+  EXPECT_TRUE(r) << r.error().detail;
+  return PolicyTable{*r};
 }
 PolicyPacket packet(std::string_view source, std::string_view destination, std::uint8_t protocol = 6,
                     std::uint16_t destination_port = 80) {
@@ -268,18 +268,18 @@ TEST(Policy, VrfsDoNotMeet) {
 TEST(Policy, ErrorsSayWhatToDo) {
   PolicyRule r = rule("x", RuleAction::Drop);
   r.from_tunnel = "belrin";
-  auto t = PolicyTable::make(std::vector{r}, find);
+  auto t = policy_rules(std::vector{r}, find);
   ASSERT_FALSE(t);
   EXPECT_EQ(t.error().where, "policy rule 'x'");
   EXPECT_EQ(t.error().detail, "there is no tunnel 'belrin' in this VRF; the host's side is called '@host'");
   r.from_tunnel = "berlin";
-  EXPECT_TRUE(PolicyTable::make(std::vector{r}, find));
+  EXPECT_TRUE(policy_rules(std::vector{r}, find));
   r.vrf = VrfId{4};
-  EXPECT_FALSE(PolicyTable::make(std::vector{r}, find)) << "another account's tunnel";
+  EXPECT_FALSE(policy_rules(std::vector{r}, find)) << "another account's tunnel";
   r.vrf = VrfId{0};
-  EXPECT_FALSE(PolicyTable::make(std::vector{r, r}, find)) << "one name twice";
+  EXPECT_FALSE(policy_rules(std::vector{r, r}, find)) << "one name twice";
   r.to_ports = PortRange{.first = 1, .last = 2};
-  EXPECT_FALSE(PolicyTable::make(std::vector{r}, find)) << "ports without a protocol";
+  EXPECT_FALSE(policy_rules(std::vector{r}, find)) << "ports without a protocol";
 }
 
 TEST(Policy, CountersOutliveAReload) {

@@ -19,8 +19,10 @@ const RouteTrie* RouteTable::trie(VrfId vrf, const IpAddress& address) const {
 
 void RouteTable::add(VrfId vrf, const Prefix& prefix, const Hop& hop) {
   Vrf& tries = vrfs_[vrf];
-  if (!(prefix.is_v4() ? tries.v4 : tries.v6).add(RouteKey::of(prefix.address()), prefix.length(), hop)) return;
-  ++size_;
+  RouteTrie& trie = prefix.is_v4() ? tries.v4 : tries.v6;
+  const auto added = trie.add(RouteKey::of(prefix.address()), prefix.length(), hop);
+  if (added == RouteTrie::Added::Same) return;
+  if (added == RouteTrie::Added::New) ++size_;
   ++generation_;
 }
 
@@ -53,14 +55,14 @@ Answer RouteTable::remember(Memory<Answer>& memory, VrfId vrf, const IpAddress& 
 std::optional<RouteTable::Match> RouteTable::lookup(VrfId vrf, const IpAddress& address) const {
   return remember(matches_, vrf, address, {}, [](const RouteTrie& routes, const RouteKey& key) {
     const auto found = routes.longest(key);
-    return found.hop != nullptr ? std::optional{Match{.hop = *found.hop, .length = found.length}} : std::nullopt;
+    if (found.hop == nullptr) return std::optional<Match>{};
+    return std::optional{Match{.hop = *found.hop, .length = found.length, .hops = found.hops}};
   });
 }
 
 bool RouteTable::leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const {
-  return remember(sources_, vrf, address, tunnel, [&](const RouteTrie& routes, const RouteKey& key) {
-    return routes.any(key, Hop{.kind = Hop::Kind::Tunnel, .tunnel = tunnel});
-  });
+  return remember(sources_, vrf, address, tunnel,
+                  [&](const RouteTrie& routes, const RouteKey& key) { return routes.any(key, tunnel); });
 }
 
 }  // namespace qanat::wan

@@ -7,9 +7,9 @@
 #pragma once
 
 #include <array>
-#include <compare>
 #include <optional>
 #include <unordered_map>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/strong_id.hpp"
@@ -20,16 +20,20 @@ namespace qanat::wan {
 class RouteTable {
  public:
   struct Match {
-    Hop hop;
+    Hop hop;              // the preferred one
     unsigned length = 0;  // of the prefix
+    // Where there is something to choose (several hops, or one that makes demands): all of them, those of tunnels when
+    // the preferred one is. Until the next change.
+    const std::vector<Hop>* hops = nullptr;
+    friend bool operator==(const Match&, const Match&) = default;
   };
 
-  // The same (prefix, hop) twice counts once.
+  // A prefix has one hop of a kind and tunnel: added again, it has the new terms. Removed by kind and tunnel.
   void add(VrfId vrf, const Prefix& prefix, const Hop& hop);
   void remove(VrfId vrf, const Prefix& prefix, const Hop& hop);
 
   [[nodiscard]] std::optional<Match> lookup(VrfId vrf, const IpAddress& address) const;
-  // True when any prefix of that tunnel holds the address, whatever is preferred.
+  // True when any prefix that holds the address leads into that tunnel, whatever is preferred.
   [[nodiscard]] bool leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const;
   [[nodiscard]] std::size_t size() const { return size_; }  // (prefix, hop) pairs
 

@@ -21,11 +21,14 @@ Hop to(std::uint32_t tunnel) {
 struct Plain {
   std::map<std::pair<VrfId, Prefix>, std::set<Hop>> all;
 
-  void add(VrfId vrf, const Prefix& prefix, const Hop& hop) { all[{vrf, prefix}].insert(hop); }
+  void add(VrfId vrf, const Prefix& prefix, const Hop& hop) {
+    remove(vrf, prefix, hop);
+    all[{vrf, prefix}].insert(hop);
+  }
   void remove(VrfId vrf, const Prefix& prefix, const Hop& hop) {
     const auto found = all.find({vrf, prefix});
     if (found == all.end()) return;
-    found->second.erase(hop);
+    std::erase_if(found->second, [&](const Hop& h) { return h.same_way(hop); });
     if (found->second.empty()) all.erase(found);
   }
   [[nodiscard]] std::size_t size() const {
@@ -37,14 +40,16 @@ struct Plain {
     std::optional<RouteTable::Match> best;
     for (const auto& [where, hops] : all) {
       if (where.first != vrf || !where.second.contains(address)) continue;
-      if (!best || where.second.length() > best->length) best = {*hops.begin(), where.second.length()};
+      if (!best || where.second.length() > best->length)
+        best = {.hop = *hops.begin(), .length = where.second.length(), .hops = {}};
     }
     return best;
   }
   [[nodiscard]] bool leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const {
     return std::any_of(all.begin(), all.end(), [&](const auto& entry) {
       return entry.first.first == vrf && entry.first.second.contains(address) &&
-             entry.second.contains(to(tunnel.value()));
+             std::any_of(entry.second.begin(), entry.second.end(),
+                         [&](const Hop& hop) { return hop.leads_into(tunnel); });
     });
   }
 };
@@ -60,7 +65,11 @@ IpAddress some_address(Rng& rng) {
   return IpAddress::from_bytes(octets);
 }
 Hop some_hop(Rng& rng) {
-  return {.kind = static_cast<Hop::Kind>(rng.below(3)), .tunnel = TunnelId{static_cast<std::uint32_t>(rng.below(4))}};
+  return {.kind = static_cast<Hop::Kind>(rng.below(4)),
+          .tunnel = TunnelId{static_cast<std::uint32_t>(rng.below(4))},
+          .priority = static_cast<std::uint32_t>(100 + 100 * rng.below(3)),
+          .weight = static_cast<std::uint16_t>(1 + rng.below(3)),
+          .pq_require = rng.below(8) == 0};
 }
 
 TEST(RouteTable, AgreesWithAListAfterEveryChange) {
@@ -99,6 +108,11 @@ TEST(RouteTable, AgreesWithAListAfterEveryChange) {
         if (found) {
           ASSERT_EQ(found->hop, expected->hop);
           ASSERT_EQ(found->length, expected->length);
+          const auto& hops = plain.all.at({vrf, Prefix::masked(address, found->length)});
+          ASSERT_EQ(found->hops != nullptr, hops.size() > 1 || hops.begin()->pq_require);
+          if (found->hops != nullptr) {
+            ASSERT_TRUE(std::equal(hops.begin(), hops.end(), found->hops->begin(), found->hops->end()));
+          }
         }
         const TunnelId tunnel{static_cast<std::uint32_t>(rng.below(4))};
         ASSERT_EQ(table.leads_to(vrf, address, tunnel), plain.leads_to(vrf, address, tunnel));

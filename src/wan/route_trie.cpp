@@ -74,24 +74,32 @@ unsigned RouteKey::common(const RouteKey& other) const {
   return 64 + static_cast<unsigned>(std::countl_zero(low ^ other.low));
 }
 
-bool RouteTrie::Route::has(const Hop& hop) const {
-  return best == hop || (others != nullptr && std::binary_search(others->begin(), others->end(), hop));
+void RouteTrie::Route::set(std::vector<Hop> hops) {
+  best = hops.front();
+  all = hops.size() > 1 || best.pq_require ? std::make_unique<std::vector<Hop>>(std::move(hops)) : nullptr;
 }
 
-bool RouteTrie::Route::add(const Hop& hop) {
-  if (has(hop)) return false;
-  if (others == nullptr) others = std::make_unique<std::vector<Hop>>();
-  const Hop second = std::max(best, hop);
-  best = std::min(best, hop);
-  others->insert(std::lower_bound(others->begin(), others->end(), second), second);
-  return true;
+RouteTrie::Added RouteTrie::Route::add(const Hop& hop) {
+  std::vector<Hop> now = hops();
+  const auto same = std::find_if(now.begin(), now.end(), [&](const Hop& h) { return h.same_way(hop); });
+  const Added added = same == now.end() ? Added::New : *same == hop ? Added::Same : Added::Changed;
+  if (added == Added::Same) return added;
+  if (added == Added::Changed) now.erase(same);
+  now.insert(std::lower_bound(now.begin(), now.end(), hop), hop);
+  set(std::move(now));
+  return added;
+}
+
+bool RouteTrie::Route::leads_into(TunnelId tunnel) const {
+  if (all == nullptr) return best.leads_into(tunnel);
+  return std::any_of(all->begin(), all->end(), [&](const Hop& hop) { return hop.leads_into(tunnel); });
 }
 
 RouteTrie::Route& RouteTrie::route(const Node& node, unsigned bit) {
   return node.routes[rank(node.inside, bit)];
 }
 
-bool RouteTrie::add(const RouteKey& prefix, unsigned length, const Hop& hop) {
+RouteTrie::Added RouteTrie::add(const RouteKey& prefix, unsigned length, const Hop& hop) {
   const unsigned end = length / kStride * kStride;  // where its node stands
   const auto leaf = [&] {
     Node node;
@@ -124,10 +132,12 @@ bool RouteTrie::add(const RouteKey& prefix, unsigned length, const Hop& hop) {
   }
   const unsigned bit = heap_bit(prefix.six(end), length - end);
   if ((node->inside & one(bit)) != 0) return route(*node, bit).add(hop);
+  Route first;
+  first.set({hop});
   insert_at(node->routes, static_cast<std::size_t>(std::popcount(node->inside)), rank(node->inside, bit),
-            Route{.best = hop, .others = nullptr});
+            std::move(first));
   node->inside |= one(bit);
-  return true;
+  return Added::New;
 }
 
 bool RouteTrie::remove(const RouteKey& prefix, unsigned length, const Hop& hop) {
@@ -144,16 +154,12 @@ bool RouteTrie::remove(const RouteKey& prefix, unsigned length, const Hop& hop) 
 
   Node* node = path[depth - 1];
   const unsigned bit = heap_bit(prefix.six(end), length - end);
-  if ((node->inside & one(bit)) == 0 || !route(*node, bit).has(hop)) return false;
-  Route& hops = route(*node, bit);
-  if (hops.others != nullptr) {
-    if (hops.best == hop) {
-      hops.best = hops.others->front();
-      hops.others->erase(hops.others->begin());
-    } else {
-      std::erase(*hops.others, hop);
-    }
-    if (hops.others->empty()) hops.others.reset();
+  if ((node->inside & one(bit)) == 0) return false;
+  Route& there = route(*node, bit);
+  std::vector<Hop> hops = there.hops();
+  if (std::erase_if(hops, [&](const Hop& h) { return h.same_way(hop); }) == 0) return false;
+  if (!hops.empty()) {
+    there.set(std::move(hops));
     return true;
   }
   erase_at(node->routes, static_cast<std::size_t>(std::popcount(node->inside)), rank(node->inside, bit));
@@ -199,14 +205,16 @@ RouteTrie::Found RouteTrie::longest(const RouteKey& key) const {
   });
   if (best == nullptr) return {};
   const auto bit = static_cast<unsigned>(std::bit_width(bits)) - 1;
-  return {.hop = &route(*best, bit).best, .length = best->at + static_cast<unsigned>(std::bit_width(bit)) - 1};
+  const Route& found = route(*best, bit);
+  return {
+      .hop = &found.best, .length = best->at + static_cast<unsigned>(std::bit_width(bit)) - 1, .hops = found.all.get()};
 }
 
-bool RouteTrie::any(const RouteKey& key, const Hop& hop) const {
+bool RouteTrie::any(const RouteKey& key, TunnelId tunnel) const {
   bool found = false;
   walk(key, [&](const Node& node, std::uint64_t holders) {
     for (; holders != 0 && !found; holders &= holders - 1) {
-      found = route(node, static_cast<unsigned>(std::countr_zero(holders))).has(hop);
+      found = route(node, static_cast<unsigned>(std::countr_zero(holders))).leads_into(tunnel);
     }
     return found;
   });

@@ -5,27 +5,15 @@
 // node and its child that have neither prefix nor branch are left out, and compared with the child's key instead.
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "base/address.hpp"
 #include "base/strong_id.hpp"
+#include "wan/hop.hpp"
 
 namespace qanat::wan {
-
-// What a prefix leads to. The order is the preference among hops of one prefix.
-struct Hop {
-  enum class Kind : std::uint8_t {
-    Interface,  // an address of our own, answered in user space
-    Local,      // reached by the host without a tunnel
-    Tunnel,
-  };
-  Kind kind = Kind::Tunnel;
-  TunnelId tunnel;  // of Interface and Tunnel
-  friend auto operator<=>(const Hop&, const Hop&) = default;
-};
 
 // An address as two words, the first bit highest.
 struct RouteKey {
@@ -46,24 +34,31 @@ class RouteTrie {
   struct Found {
     const Hop* hop = nullptr;  // the preferred one of the longest prefix; until the next change
     unsigned length = 0;
+    // Every hop of the prefix, in their order, where there is more than one or one that makes demands; until the next
+    // change.
+    const std::vector<Hop>* hops = nullptr;
   };
 
-  // False when nothing changes: it was there (was not there).
-  bool add(const RouteKey& key, unsigned length, const Hop& hop);
+  enum class Added : std::uint8_t { New, Changed, Same };
+  // Another hop of the same way is replaced.
+  Added add(const RouteKey& key, unsigned length, const Hop& hop);
+  // The hop of the same way; false when there was none.
   bool remove(const RouteKey& key, unsigned length, const Hop& hop);
 
   [[nodiscard]] Found longest(const RouteKey& key) const;
-  // True when `hop` is among the hops of any prefix that holds the key.
-  [[nodiscard]] bool any(const RouteKey& key, const Hop& hop) const;
+  // True when any prefix that holds the key leads into the tunnel.
+  [[nodiscard]] bool any(const RouteKey& key, TunnelId tunnel) const;
   [[nodiscard]] bool empty() const { return root_ == nullptr; }
 
  private:
   // The hops of one prefix: nearly always one.
   struct Route {
     Hop best;
-    std::unique_ptr<std::vector<Hop>> others;  // sorted; nullptr when there are none
-    [[nodiscard]] bool has(const Hop& hop) const;
-    [[nodiscard]] bool add(const Hop& hop);
+    std::unique_ptr<std::vector<Hop>> all;  // sorted; nullptr when `best` is all and makes no demands
+    void set(std::vector<Hop> hops);        // sorted, not empty
+    [[nodiscard]] std::vector<Hop> hops() const { return all != nullptr ? *all : std::vector{best}; }
+    [[nodiscard]] Added add(const Hop& hop);
+    [[nodiscard]] bool leads_into(TunnelId tunnel) const;
   };
   struct Node {
     std::uint64_t inside = 0;   // prefixes that end here

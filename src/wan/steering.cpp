@@ -64,19 +64,19 @@ std::uint64_t minus_log2(std::uint64_t h) {
 std::uint64_t draw(std::uint64_t flow, std::uint64_t salt) {
   return mix(flow ^ salt);
 }
-bool before(const WeightedHop& a, std::uint64_t x, const WeightedHop& b, std::uint64_t y) {
+bool before(const Hop& a, std::uint64_t x, const Hop& b, std::uint64_t y) {
   if (a.weight == b.weight) return x > y;  // a larger hash is an earlier time
   const std::uint64_t left = minus_log2(x) * b.weight;
   const std::uint64_t right = minus_log2(y) * a.weight;
   return left != right ? left < right : x > y;
 }
 
-std::uint64_t sum_of(const WeightedHop& hop, const TunnelStates::Hot& tunnel) {
+std::uint64_t sum_of(const Hop& hop, const TunnelStates::Hot& tunnel) {
   return std::uint64_t{hop.priority} + tunnel.penalty;
 }
 
-bool requires_hybrid(std::span<const WeightedHop> hops) {
-  return std::any_of(hops.begin(), hops.end(), [](const WeightedHop& hop) { return hop.pq_require; });
+bool requires_hybrid(std::span<const Hop> hops) {
+  return std::any_of(hops.begin(), hops.end(), [](const Hop& hop) { return hop.pq_require; });
 }
 
 std::string_view keys_text(KeySafety keys) {
@@ -94,7 +94,7 @@ std::string_view keys_text(KeySafety keys) {
 }
 
 // "100", or "100 + 500000 (degraded) + 1000 (classical keys)".
-std::string priority_text(const WeightedHop& hop, const TunnelState& s) {
+std::string priority_text(const Hop& hop, const TunnelState& s) {
   std::string out = std::to_string(hop.priority);
   if (s.keys == KeySafety::None) return out + fmt::format(" + {} (no SA)", kNoSaPenalty);
   if (const auto p = health_penalty(s.health); p != 0) out += fmt::format(" + {} ({})", p, to_string(s.health));
@@ -167,12 +167,12 @@ std::uint64_t flow_hash(const esp::InnerPacket& p) {
   return h;
 }
 
-Choice choose(std::span<const WeightedHop> hops, const TunnelStates& states, const esp::InnerPacket& p) {
+Choice choose(std::span<const Hop> hops, const TunnelStates& states, const esp::InnerPacket& p) {
   const bool hybrid_only = requires_hybrid(hops);
   std::uint64_t lowest = UINT64_MAX;
-  const WeightedHop* best = nullptr;
+  const Hop* best = nullptr;
   bool shared = false;
-  for (const WeightedHop& hop : hops) {
+  for (const Hop& hop : hops) {
     const TunnelStates::Hot& tunnel = states.hot(hop.tunnel);
     if (hybrid_only && !tunnel.hybrid) continue;
     const std::uint64_t sum = sum_of(hop, tunnel);
@@ -182,13 +182,15 @@ Choice choose(std::span<const WeightedHop> hops, const TunnelStates& states, con
     best = &hop;
   }
   if (best == nullptr)
-    return {.outcome = hops.empty() ? Choice::Outcome::NoHop : Choice::Outcome::PqRequired, .hop = nullptr};
-  if (!shared) return {.outcome = Choice::Outcome::Chosen, .hop = best};
+    return {.outcome = hops.empty() ? Choice::Outcome::NoHop : Choice::Outcome::PqRequired,
+            .hop = nullptr,
+            .hybrid_only = hybrid_only};
+  if (!shared) return {.outcome = Choice::Outcome::Chosen, .hop = best, .hybrid_only = hybrid_only};
 
   const std::uint64_t flow = flow_hash(p);
-  const WeightedHop* const first = best;
+  const Hop* const first = best;
   std::uint64_t earliest = draw(flow, states.hot(first->tunnel).salt);
-  for (const WeightedHop* hop = first + 1; hop != hops.data() + hops.size(); ++hop) {
+  for (const Hop* hop = first + 1; hop != hops.data() + hops.size(); ++hop) {
     const TunnelStates::Hot& tunnel = states.hot(hop->tunnel);
     if (sum_of(*hop, tunnel) != lowest || (hybrid_only && !tunnel.hybrid)) continue;
     const std::uint64_t its = draw(flow, tunnel.salt);
@@ -196,12 +198,12 @@ Choice choose(std::span<const WeightedHop> hops, const TunnelStates& states, con
     earliest = its;
     best = hop;
   }
-  return {.outcome = Choice::Outcome::Chosen, .hop = best};
+  return {.outcome = Choice::Outcome::Chosen, .hop = best, .hybrid_only = hybrid_only};
 }
 
-Explanation explain(std::span<const WeightedHop> hops, const TunnelStates& states, const esp::InnerPacket& p) {
+Explanation explain(std::span<const Hop> hops, const TunnelStates& states, const esp::InnerPacket& p) {
   Explanation out{.choice = choose(hops, states, p), .summary = {}, .hops = {}};
-  const WeightedHop* chosen = out.choice.hop;
+  const Hop* chosen = out.choice.hop;
   if (chosen == nullptr) {
     out.summary = hops.empty() ? "dropped: no tunnel leads there"
                                : "dropped: the prefix requires hybrid keys (pq = \"require\"), and no tunnel has them";
@@ -210,13 +212,13 @@ Explanation explain(std::span<const WeightedHop> hops, const TunnelStates& state
   const std::uint64_t lowest = chosen == nullptr ? 0 : sum_of(*chosen, states.hot(chosen->tunnel));
   std::uint64_t members = 0;
   std::uint64_t weights = 0;
-  for (const WeightedHop& hop : hops) {
+  for (const Hop& hop : hops) {
     const TunnelStates::Hot& tunnel = states.hot(hop.tunnel);
     if (chosen == nullptr || (hybrid_only && !tunnel.hybrid) || sum_of(hop, tunnel) != lowest) continue;
     ++members;
     weights += hop.weight;
   }
-  for (const WeightedHop& hop : hops) {
+  for (const Hop& hop : hops) {
     const TunnelStates::Hot& tunnel = states.hot(hop.tunnel);
     const TunnelState state = states.state(hop.tunnel);
     std::string line = states.name(hop.tunnel) + ": ";

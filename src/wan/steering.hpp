@@ -18,17 +18,14 @@
 
 #include "base/strong_id.hpp"
 #include "esp/inner_packet.hpp"
+#include "ipsec/child_sa_params.hpp"
 #include "wan/health.hpp"
+#include "wan/hop.hpp"
 
 namespace qanat::wan {
 
-// How safe a tunnel's keys are: of the weakest outbound SA that may carry its packets (rules.md "How safe an SA is").
-enum class KeySafety : std::uint8_t {
-  None,  // there is no SA
-  Classical,
-  Ppk,
-  Hybrid,  // or inherited from a hybrid IKE SA
-};
+// Of a tunnel: of the weakest outbound SA that may carry its packets.
+using ipsec::KeySafety;
 
 struct TunnelState {
   HealthState health = HealthState::Down;
@@ -88,15 +85,6 @@ class TunnelStates {
   unsigned shift_ = 31;
 };
 
-// One way to a prefix.
-struct WeightedHop {
-  TunnelId tunnel;
-  std::uint32_t priority = 100;  // lower wins
-  std::uint16_t weight = 1;      // 1..256
-  bool pq_require = false;
-  friend bool operator==(const WeightedHop&, const WeightedHop&) = default;
-};
-
 struct Choice {
   enum class Outcome : std::uint8_t {
     Chosen,
@@ -104,11 +92,12 @@ struct Choice {
     PqRequired,  // the prefix requires hybrid keys, and no tunnel has them: drop, never another prefix
   };
   Outcome outcome = Outcome::NoHop;
-  const WeightedHop* hop = nullptr;  // into what choose() was given
+  const Hop* hop = nullptr;  // into what choose() was given
+  bool hybrid_only = false;  // the prefix requires hybrid keys
 };
 
-// No allocation; the packet is hashed only where several hops share the lowest sum.
-[[nodiscard]] Choice choose(std::span<const WeightedHop> hops, const TunnelStates& states, const esp::InnerPacket& p);
+// `hops`: of tunnels. No allocation; the packet is hashed only where several hops share the lowest sum.
+[[nodiscard]] Choice choose(std::span<const Hop> hops, const TunnelStates& states, const esp::InnerPacket& p);
 
 // Of source, destination, protocol and ports, or of what every fragment of the datagram shows.
 [[nodiscard]] std::uint64_t flow_hash(const esp::InnerPacket& p);
@@ -118,7 +107,6 @@ struct Explanation {
   std::string summary;            // "through berlin-1: the lowest priority"
   std::vector<std::string> hops;  // a line each, in the order given
 };
-[[nodiscard]] Explanation explain(std::span<const WeightedHop> hops, const TunnelStates& states,
-                                  const esp::InnerPacket& p);
+[[nodiscard]] Explanation explain(std::span<const Hop> hops, const TunnelStates& states, const esp::InnerPacket& p);
 
 }  // namespace qanat::wan

@@ -20,7 +20,7 @@ constexpr TunnelState kGood{.health = HealthState::Healthy, .keys = KeySafety::H
 TunnelState in_health(HealthState health) {
   return {.health = health, .keys = KeySafety::Hybrid};
 }
-WeightedHop hop(std::uint32_t tunnel, std::uint32_t priority = 100, std::uint16_t weight = 1) {
+Hop hop(std::uint32_t tunnel, std::uint32_t priority = 100, std::uint16_t weight = 1) {
   return {.tunnel = TunnelId{tunnel}, .priority = priority, .weight = weight};
 }
 // The i-th of many flows, of both families.
@@ -41,9 +41,9 @@ esp::InnerPacket flow(std::uint32_t i) {
 
 struct Steering {
   TunnelStates states;
-  std::vector<WeightedHop> hops;
+  std::vector<Hop> hops;
 
-  void add(const WeightedHop& h, const TunnelState& state = kGood) {
+  void add(const Hop& h, const TunnelState& state = kGood) {
     hops.push_back(h);
     set(h.tunnel.value(), state);
   }

@@ -103,6 +103,11 @@ control::TunnelStatus Node::status(const std::string& tunnel) {
   return {};
 }
 
+bool Node::has(const IpAddress& a) const {
+  return a == address() || std::any_of(config_.tunnels.begin(), config_.tunnels.end(),
+                                       [&](const model::Tunnel& t) { return t.local == a; });
+}
+
 TunnelId Node::tunnel_id(const std::string& tunnel) const {
   // One that was removed and came again has a new one.
   for (std::size_t i = tunnel_names_.size(); i != 0; --i) {

@@ -42,7 +42,7 @@ void World::step() {
     Datagram d = std::move(wire_.begin()->second);
     wire_.erase(wire_.begin());
     for (const auto& node : nodes_) {
-      if (!node->running() || node->address() != d.to.address) continue;
+      if (!node->running() || !node->has(d.to.address)) continue;
       node->receive(std::move(d));
       return;
     }

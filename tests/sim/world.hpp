@@ -61,6 +61,8 @@ class Node final : public wan::CopyingSink {
   [[nodiscard]] const std::string& name() const { return name_; }
   [[nodiscard]] const model::Config& config() const { return config_; }
   [[nodiscard]] const IpAddress& address() const { return *config_.gateway.address4; }
+  // The gateway's address, or one that a tunnel of it has chosen.
+  [[nodiscard]] bool has(const IpAddress& address) const;
   [[nodiscard]] const gateway::Gateway& gateway() const { return *gateway_; }
   [[nodiscard]] const wan::PacketPath& path() const { return *path_; }
   [[nodiscard]] TunnelId tunnel_id(const std::string& tunnel) const;
