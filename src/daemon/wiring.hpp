@@ -4,6 +4,8 @@
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
 //   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over a snapshot
+//   metrics thread: HTTP on TCP, GET /metrics only; only when it is configured
+//   ledger thread:  writes the harvest ledger                                        (posture_writer.hpp)
 //
 // They speak through mailboxes only. The API thread asks for a snapshot and waits for it; the control thread makes one
 // when it is asked, so a gateway with many thousand tunnels neither makes nor keeps what nobody looks at.
@@ -19,6 +21,8 @@
 #include "daemon/auth_workers.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
+#include "daemon/posture_writer.hpp"
+#include "control/event_ring.hpp"
 #include "gateway/gateway.hpp"
 #include "io/http_server.hpp"
 #include "io/netd_client.hpp"
@@ -33,7 +37,7 @@ struct ControlSockets {
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log);
+         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);
@@ -42,6 +46,11 @@ class Wiring {
   struct ApiCall {
     control::GatewayCommand command;
     io::HttpServer::Reply reply;
+  };
+  struct SnapshotWish {
+    bool routes = false;
+    bool events = false;
+    std::promise<std::shared_ptr<const control::Snapshot>> answer;
   };
 
   [[nodiscard]] Status start(const model::Config& config);
@@ -57,11 +66,16 @@ class Wiring {
   void transmit();
   void write_log(const gateway::LogEvent& event);
   void on_snapshot_wishes();
-  [[nodiscard]] std::shared_ptr<const control::Snapshot> wait_for_snapshot();  // on the API thread; null: it took long
+  // On a thread of HTTP; null: it took long.
+  [[nodiscard]] std::shared_ptr<const control::Snapshot> wait_for_snapshot(const control::Request& request);
+  void open_ledger(const model::Config& config);
+  void keep_ledger(Instant now, gateway::PostureBook::Write when);
+  [[nodiscard]] Status start_http();
 
   const io::Log& log_;
   ControlSockets control_;
   io::UniqueFd api_listener_;
+  io::UniqueFd metrics_listener_;
   io::NetdClient netd_;
   AddressMonitor monitor_;
   std::vector<std::pair<IpAddress, IpAddress>> own_addresses_;  // of tunnels: from where they begin, and the peer
@@ -76,10 +90,13 @@ class Wiring {
   io::Mailbox<ApiCall> api_calls_;
   std::map<std::uint64_t, ApiCall> open_calls_;
   std::uint64_t next_ticket_ = 1;
-  io::Mailbox<std::promise<std::shared_ptr<const control::Snapshot>>> snapshot_wishes_;
+  io::Mailbox<SnapshotWish> snapshot_wishes_;
+  control::EventRing events_;
+  std::unique_ptr<PostureWriter> ledger_;
   std::vector<ike::Transmit> to_send_;  // of this turn
   std::unique_ptr<io::EventLoop> loop_;
   std::unique_ptr<io::HttpServer> http_;
+  std::unique_ptr<io::HttpServer> metrics_;
   std::optional<Instant> stop_at_;  // when waiting for peers ends
   int exit_code_ = 0;
 };

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "gateway/status.hpp"
 #include "gateway/translate.hpp"
 
 namespace qanat::gateway {
@@ -182,15 +183,37 @@ control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayC
           fmt::format("{}: new keys for {} are being made", t.config.name, verb == Verb::RekeyIke ? "IKE" : "packets")};
 }
 
-void Director::handle_report(Instant now, const ike::Report& report) {
+// What an SA that has come up says of its keys, for the ledger, the metrics and an alert.
+void Director::note_keys(Instant now, const ike::Report& report, const std::string& name,
+                         std::span<const ike::SaInfo> sas) {
+  using What = ike::Report::What;
+  const auto sa = std::find_if(sas.begin(), sas.end(), [&](const ike::SaInfo& s) { return s.id == report.sa; });
+  if (report.what == What::ChildGone) posture_.child_gone(now, report.child);
+  if (sa == sas.end()) return;
+  if (report.what == What::IkeUp) uptake_.add(*sa, keys_word(sa->verdict));
+  if (report.what != What::ChildUp) return;
+  const auto child = std::find_if(sa->children.begin(), sa->children.end(),
+                                  [&](const ike::ChildInfo& c) { return c.id == report.child; });
+  if (child == sa->children.end()) return;
+  const ike::SafetyVerdict& v = child->verdict;
+  const auto keys = v.hybrid ? PostureBook::Keys::Hybrid : v.ppk ? PostureBook::Keys::Safe : PostureBook::Keys::Classical;
+  if (posture_.child_up(now, name, report.child, keys)) {
+    log(EventLevel::Warning, "fell-to-classical",
+        {{"tunnel", name}, {"code", std::string{v.code}}, {"reason", v.reason}});
+  }
+}
+
+void Director::handle_report(Instant now, const ike::Report& report, std::span<const ike::SaInfo> sas) {
   Tunnel* t = find(report.tunnel);
   const std::string name = t != nullptr ? t->config.name : "";
   using What = ike::Report::What;
+  if (t != nullptr) note_keys(now, report, name, sas);
   switch (report.what) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
       return;
     case What::IkeRekeyed:
+      if (t != nullptr) ++t->seen.ike_rekeys;
       log(EventLevel::Debug, "ike-rekeyed", {{"tunnel", name}, {"detail", report.detail}});
       return;
     case What::Weakened:
@@ -221,6 +244,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
   switch (report.what) {
     case What::ChildUp: {
       const bool first = t->live.empty();
+      ++(first ? t->seen.times_up : t->seen.child_rekeys);
+      t->seen.last_failure.clear();
       t->live.insert(report.child);
       t->failures = 0;
       t->retry_at.reset();
@@ -243,6 +268,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       answer_waiting(*t, false, report.detail);
       break;
     case What::AttemptFailed:
+      ++t->seen.failed_attempts;
+      t->seen.last_failure = report.handshake;
       if (t->live.empty()) t->reason = report.detail;
       log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed",
           {{"tunnel", name}, {"reason", report.detail}});
@@ -288,7 +315,11 @@ void Director::handle_cannot_initiate(Instant now, const CannotInitiate& failure
   retry_later(now, *t);
 }
 
-void Director::note_counters(const ipsec::Counters& counters) {
+void Director::note_counters(Instant now, const ipsec::Counters& counters) {
+  posture_.count(now, counters, [this](TunnelId id) {
+    const Tunnel* t = find(id);
+    return t == nullptr ? nullptr : &t->config.name;
+  });
   sa_counters_.clear();
   for (const ipsec::SaCounters& c : counters.sas) sa_counters_[c.child] = c;
   for (const ipsec::TunnelCounters& c : counters.tunnels) {
@@ -299,7 +330,7 @@ void Director::note_counters(const ipsec::Counters& counters) {
 
 void Director::handle_plane(Instant now, const ipsec::Event& event) {
   if (const auto* counters = std::get_if<ipsec::Counters>(&event)) {
-    note_counters(*counters);
+    note_counters(now, *counters);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
     if (t != nullptr && !t->live.empty()) {
