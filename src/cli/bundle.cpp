@@ -65,7 +65,8 @@ class Redactor {
     if (c == ']' || c == '}') depth_ = std::max(0, depth_ - 1);
     if (std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-') {
       const std::size_t begin = at_;
-      while (at_ < in_.size() && (std::isalnum(static_cast<unsigned char>(in_[at_])) != 0 || in_[at_] == '_' || in_[at_] == '-'))
+      while (at_ < in_.size() &&
+             (std::isalnum(static_cast<unsigned char>(in_[at_])) != 0 || in_[at_] == '_' || in_[at_] == '-'))
         ++at_;
       word_ = in_.substr(begin, at_ - begin);
       put(word_);
@@ -140,9 +141,10 @@ int debug_bundle(const CommandLine& line, Shell& shell) {
   std::erase_if(time, [](char c) { return c == ':' || c == '-'; });
   const std::string folder = line.file.empty() ? "qanat-debug-" + time : line.file;
   std::vector<std::pair<std::string, std::string>> files;
-  for (const auto& [name, target] : {std::pair{"status.json", "/v1/status"}, std::pair{"events.json", "/v1/events"},
-                                     std::pair{"posture.json", "/v1/posture"}, std::pair{"routes.json", "/v1/routes"},
-                                     std::pair{"metrics.txt", "/v1/metrics"}, std::pair{"version.json", "/v1/version"}}) {
+  for (const auto& [name, target] :
+       {std::pair{"status.json", "/v1/status"}, std::pair{"events.json", "/v1/events"},
+        std::pair{"posture.json", "/v1/posture"}, std::pair{"routes.json", "/v1/routes"},
+        std::pair{"metrics.txt", "/v1/metrics"}, std::pair{"version.json", "/v1/version"}}) {
     const auto reply = shell.exchange(line.socket, {"GET", target, ""}, kTimeout);
     files.emplace_back(name, reply ? reply->body : "not reached: " + reply.error().detail + "\n");
   }
@@ -163,7 +165,8 @@ int debug_bundle(const CommandLine& line, Shell& shell) {
   std::vector<std::string> secrets;
   if (!text) {
     files.emplace_back("config.toml", "# " + text.error().detail + "\n");
-  } else if (const auto loaded = config::load(*text, line.config, shell.key_reader(line.config), shell.now()); !loaded) {
+  } else if (const auto loaded = config::load(*text, line.config, shell.key_reader(line.config), shell.now());
+             !loaded) {
     files.emplace_back("config.toml", "# left out: it does not load, so its secrets are not known; see: qanat check\n");
   } else {
     secrets = secrets_of(*loaded);

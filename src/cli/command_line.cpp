@@ -115,8 +115,8 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("explain", "The last handshake step by step, and why it came out so", Command::Explain)
       ->add_option("NAME", line.name, "The tunnel")
       ->required();
-  CLI::App* posture =
-      command("posture", "How safe the keys are, why not where they are not, and what can be harvested", Command::Posture);
+  CLI::App* posture = command("posture", "How safe the keys are, why not where they are not, and what can be harvested",
+                              Command::Posture);
   posture->add_flag("--csv", line.csv, "Print comma-separated values");
   command("events", "The last events of the gateway; with NAME, those of one tunnel", Command::Events)
       ->add_option("NAME", line.name, "A tunnel");
@@ -130,11 +130,14 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("metrics", "Everything that is counted, in Prometheus' text format", Command::Metrics);
   CLI::App* debug = app.add_subcommand("debug", "For a report of trouble: debug bundle");
   debug->require_subcommand(1);
-  CLI::App* bundle = debug->add_subcommand("bundle", "Write status, events, routes and the configuration without its "
-                                                     "secrets into a new folder");
+  CLI::App* bundle = debug->add_subcommand("bundle",
+                                           "Write status, events, routes and the configuration without its "
+                                           "secrets into a new folder");
   bundle->callback([&line] { line.command = Command::Bundle; });
   bundle->add_option("-o,--output", line.file, "The folder (default: qanat-debug-TIME here)")->type_name("DIR");
-  bundle->add_option("-c,--config", line.config, "The daemon's configuration")->capture_default_str()->type_name("FILE");
+  bundle->add_option("-c,--config", line.config, "The daemon's configuration")
+      ->capture_default_str()
+      ->type_name("FILE");
   command("up", "Bring a tunnel up, and wait for it", Command::Up)
       ->add_option("NAME", line.name, "The tunnel")
       ->required();

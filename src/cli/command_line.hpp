@@ -45,8 +45,8 @@ struct PkiLine {
 
 struct CommandLine {
   Command command = Command::Status;
-  std::string name;  // status, watch, events (may be empty), explain, up, down: the tunnel
-  std::string file;  // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
+  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
+  std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any
   std::string config = kDefaultConfig;  // debug bundle

@@ -25,7 +25,7 @@ namespace qanat::cli {
 [[nodiscard]] Status make_folder(const std::string& path);
 [[nodiscard]] WallTime wall_now();
 [[nodiscard]] std::string owner_of(const std::string& path);
-[[nodiscard]] bool is_terminal();                  // standard output
+[[nodiscard]] bool is_terminal();  // standard output
 [[nodiscard]] bool pause(std::chrono::seconds time);
 // Runs a program of PATH without a shell, for at most 10 s and 8 MB of what it prints.
 [[nodiscard]] Result<std::string> run_program(const std::vector<std::string>& command);

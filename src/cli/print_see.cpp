@@ -35,9 +35,8 @@ std::string purpose(const ExchangeStep& step) {
 }
 
 std::string steps_text(const std::vector<ExchangeStep>& steps, bool we_began, Colour colour) {
-  std::vector<std::vector<Cell>> rows = {
-      head({"", "EXCHANGE", we_began ? "WE SENT" : "THE PEER SENT", we_began ? "THE PEER SENT" : "WE SENT", "TIME",
-            "SENT AGAIN", "FOR"})};
+  std::vector<std::vector<Cell>> rows = {head({"", "EXCHANGE", we_began ? "WE SENT" : "THE PEER SENT",
+                                               we_began ? "THE PEER SENT" : "WE SENT", "TIME", "SENT AGAIN", "FOR"})};
   for (const ExchangeStep& step : steps) {
     const bool answered = step.response_fragments != 0 && step.response_bytes != 0;
     rows.push_back({{fmt::format("{}.", rows.size())},
@@ -59,9 +58,8 @@ std::string field(std::string_view word, const std::string& text) {
 
 std::string csv_field(const std::string& text) {
   // A spreadsheet takes a leading = + - @ for a formula, and reasons may quote a peer.
-  std::string out = !text.empty() && std::string_view{"=+-@\t\r"}.find(text.front()) != std::string_view::npos
-                        ? "'" + text
-                        : text;
+  std::string out =
+      !text.empty() && std::string_view{"=+-@\t\r"}.find(text.front()) != std::string_view::npos ? "'" + text : text;
   if (out.find_first_of(",\"\r\n") == std::string::npos) return out;
   std::string quoted = "\"";
   for (const char c : out) quoted += c == '"' ? "\"\"" : std::string(1, c);
@@ -85,22 +83,22 @@ std::string watch_table(const control::Snapshot& snapshot, const control::Snapsh
     for (const auto& [reason, count] : t.drops) drops += count;
     const std::string keys = t.ike ? clean(t.ike->verdict.keys) : "-";
     const bool measured = t.health.p50_ms.has_value();
-    rows.push_back({{clean(t.name), Tone::Strong},
-                    {state_text(t), state_tone(t)},
-                    {t.health.state.empty() ? "-" : clean(t.health.state), health_tone(t)},
-                    {keys, t.ike ? keys_tone(t.ike->verdict.keys) : Tone::Plain},
-                    {old != nullptr ? rate_text(t.bytes_in, old->bytes_in, seconds) : "-"},
-                    {old != nullptr ? rate_text(t.bytes_out, old->bytes_out, seconds) : "-"},
-                    {measured ? fmt::format("{:.1f} %", t.health.loss * 100) : "-",
-                     t.health.loss > 0 ? Tone::Warn : Tone::Plain},
-                    {measured ? fmt::format("{:.1f} ms", *t.health.p50_ms) : "-"},
-                    {drops == 0 ? "-" : std::to_string(drops)}});
+    rows.push_back(
+        {{clean(t.name), Tone::Strong},
+         {state_text(t), state_tone(t)},
+         {t.health.state.empty() ? "-" : clean(t.health.state), health_tone(t)},
+         {keys, t.ike ? keys_tone(t.ike->verdict.keys) : Tone::Plain},
+         {old != nullptr ? rate_text(t.bytes_in, old->bytes_in, seconds) : "-"},
+         {old != nullptr ? rate_text(t.bytes_out, old->bytes_out, seconds) : "-"},
+         {measured ? fmt::format("{:.1f} %", t.health.loss * 100) : "-", t.health.loss > 0 ? Tone::Warn : Tone::Plain},
+         {measured ? fmt::format("{:.1f} ms", *t.health.p50_ms) : "-"},
+         {drops == 0 ? "-" : std::to_string(drops)}});
   }
   const auto up = std::count_if(snapshot.tunnels.begin(), snapshot.tunnels.end(),
                                 [](const TunnelStatus& t) { return t.actual == "up"; });
-  return table(rows, colour) + paint(fmt::format("{} of {} up; qanatd up {}\n", up, snapshot.tunnels.size(),
-                                                 human_time(snapshot.seconds_up)),
-                                     Tone::Faint, colour);
+  return table(rows, colour) +
+         paint(fmt::format("{} of {} up; qanatd up {}\n", up, snapshot.tunnels.size(), human_time(snapshot.seconds_up)),
+               Tone::Faint, colour);
 }
 
 // Home, each line to its end, then the rest of the screen: nothing flickers.
@@ -125,13 +123,15 @@ std::string explain_page(const TunnelStatus& t, Colour colour) {
     out += field(we_began ? "we offered" : "the peer offered", clean(t.ike->offered));
     out += field("chosen", fmt::format("{}, {}", clean(t.ike->suite),
                                        clean(fmt::format("{}", fmt::join(t.ike->key_exchanges, " + ")))));
-    out += field("by", we_began ? "the peer, out of what we offered" : "us: the first of our list that the peer offered");
+    out +=
+        field("by", we_began ? "the peer, out of what we offered" : "us: the first of our list that the peer offered");
     out += "\nHow safe\n";
     out += field("keys", clean(fmt::format("{}: {}", t.ike->verdict.keys, t.ike->verdict.reason)));
     if (!t.ike->verdict.code.empty())
-      out += field("what to do", fmt::format("{} ({})", control::remedy(t.ike->verdict.code), clean(t.ike->verdict.code)));
-    out += field("the peer proved itself by", clean(fmt::format("{}, {}", t.ike->authentication,
-                                                                t.ike->authentication_verdict)));
+      out +=
+          field("what to do", fmt::format("{} ({})", control::remedy(t.ike->verdict.code), clean(t.ike->verdict.code)));
+    out += field("the peer proved itself by",
+                 clean(fmt::format("{}, {}", t.ike->authentication, t.ike->authentication_verdict)));
     out += field("downgrade", t.ike->downgrade_excluded
                                   ? "excluded: both sides signed both first messages"
                                   : "not excluded: the peer does not sign both first messages (notify 16447)");
@@ -150,8 +150,8 @@ std::string explain_page(const TunnelStatus& t, Colour colour) {
 }
 
 std::string posture_table(const control::Posture& posture, Colour colour) {
-  std::vector<std::vector<Cell>> rows = {
-      head({"NAME", "KEYS", "KEY EXCHANGES", "AUTHENTICATION", "DOWNGRADE", "HARVESTABLE", "CLASSICAL FOR", "FIRST HYBRID"})};
+  std::vector<std::vector<Cell>> rows = {head({"NAME", "KEYS", "KEY EXCHANGES", "AUTHENTICATION", "DOWNGRADE",
+                                               "HARVESTABLE", "CLASSICAL FOR", "FIRST HYBRID"})};
   std::string why;
   for (const control::PostureRow& r : posture.tunnels) {
     const bool up = r.keys != "none";
@@ -166,7 +166,8 @@ std::string posture_table(const control::Posture& posture, Colour colour) {
                     {r.ledger.first_hybrid_at.empty() ? "never" : clean(r.ledger.first_hybrid_at)}});
     if (r.ledger.fell_to_classical) {
       why += paint(clean(r.tunnel) + ": it was hybrid before, and is classical now: is somebody in between?", Tone::Bad,
-                   colour) + "\n";
+                   colour) +
+             "\n";
     }
     if (r.code.empty()) continue;
     why += fmt::format("{} {}: {}\n  {}\n", paint(clean(r.tunnel) + ":", Tone::Warn, colour), clean(r.code),
@@ -174,19 +175,22 @@ std::string posture_table(const control::Posture& posture, Colour colour) {
   }
   std::string out = table(rows, colour);
   if (!why.empty()) out += "\n" + why;
-  return out + fmt::format("\n{} up: {} hybrid, {} with a PPK, {} classical. Carried: {} under quantum-safe keys, {} that "
-                           "can be harvested.\n",
-                           posture.up, posture.hybrid, posture.ppk, posture.classical, human_bytes(posture.safe_bytes),
-                           human_bytes(posture.classical_bytes));
+  return out + fmt::format(
+                   "\n{} up: {} hybrid, {} with a PPK, {} classical. Carried: {} under quantum-safe keys, {} that "
+                   "can be harvested.\n",
+                   posture.up, posture.hybrid, posture.ppk, posture.classical, human_bytes(posture.safe_bytes),
+                   human_bytes(posture.classical_bytes));
 }
 
 std::string posture_csv(const control::Posture& posture) {
   std::string out =
       "tunnel,state,policy,keys,key_exchanges,code,reason,authentication,downgrade_excluded,fragments_used,seconds_up,"
-      "classical_bytes,classical_seconds,safe_bytes,safe_seconds,first_hybrid_at,last_classical_at,fell_to_classical\r\n";
+      "classical_bytes,classical_seconds,safe_bytes,safe_seconds,first_hybrid_at,last_classical_at,fell_to_"
+      "classical\r\n";
   for (const control::PostureRow& r : posture.tunnels) {
-    for (const std::string& text : {r.tunnel, r.state, r.policy, r.keys, fmt::format("{}", fmt::join(r.key_exchanges, "+")),
-                                    r.code, r.reason, r.authentication})
+    for (const std::string& text :
+         {r.tunnel, r.state, r.policy, r.keys, fmt::format("{}", fmt::join(r.key_exchanges, "+")), r.code, r.reason,
+          r.authentication})
       out += csv_field(clean(text)) + ",";
     out += fmt::format("{},{},{:.0f},{},{:.0f},{},{:.0f},{},{},{}\r\n", r.downgrade_excluded, r.fragments_used,
                        r.seconds_up, r.ledger.classical_bytes, r.ledger.classical_seconds, r.ledger.safe_bytes,
@@ -218,14 +222,19 @@ std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour
                     {r.penalty == 0 ? std::to_string(r.priority) : fmt::format("{} + {}", r.priority, r.penalty)},
                     {std::to_string(r.weight)},
                     {clean(r.pq)},
-                    {r.refused ? "refused: its keys are not hybrid" : r.penalty == 0 ? "good" : "put back",
-                     r.refused ? Tone::Bad : r.penalty == 0 ? Tone::Good : Tone::Warn}});
+                    {r.refused        ? "refused: its keys are not hybrid"
+                     : r.penalty == 0 ? "good"
+                                      : "put back",
+                     r.refused        ? Tone::Bad
+                     : r.penalty == 0 ? Tone::Good
+                                      : Tone::Warn}});
   }
   return table(rows, colour);
 }
 
 std::string route_text(const control::RouteAnswer& a, Colour colour) {
-  std::string out = fmt::format("{}: {}\n", clean(a.address), paint(clean(a.summary), a.tunnel.empty() ? Tone::Bad : Tone::Good, colour));
+  std::string out = fmt::format("{}: {}\n", clean(a.address),
+                                paint(clean(a.summary), a.tunnel.empty() ? Tone::Bad : Tone::Good, colour));
   if (!a.prefix.empty()) out += fmt::format("  by {}\n", clean(a.prefix));
   for (const std::string& hop : a.hops) out += fmt::format("    {}\n", clean(hop));
   return out;

@@ -13,8 +13,6 @@
 
 #include "cli/files.hpp"
 
-extern char** environ;  // NOLINT(readability-redundant-declaration)
-
 namespace qanat::cli {
 
 namespace {
@@ -33,7 +31,8 @@ std::string read_until(int fd, std::chrono::steady_clock::time_point deadline) {
   std::string out;
   std::array<char, 16 * 1024> buffer{};
   while (out.size() < kMaxOutput) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd ready{fd, POLLIN, 0};
     if (left.count() <= 0 || ::poll(&ready, 1, static_cast<int>(left.count())) <= 0) break;
     const ssize_t got = ::read(fd, buffer.data(), buffer.size());

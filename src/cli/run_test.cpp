@@ -124,9 +124,9 @@ TEST_F(Run, Posture) {
   EXPECT_THAT(out_, AllOf(HasSubstr("HARVESTABLE"), HasSubstr("oslo: no_intermediate"), HasSubstr("5.0 GB"),
                           HasSubstr("it was hybrid before"), HasSubstr("2 up: 1 hybrid, 0 with a PPK, 1 classical")));
   EXPECT_EQ(go({"posture", "--csv"}), kOk);
-  EXPECT_THAT(out_, AllOf(::testing::StartsWith("tunnel,state,policy,keys,"),
-                          HasSubstr("oslo,up,prefer,classical,x25519,no_intermediate,"),
-                          HasSubstr(",5000000000,3600,")));
+  EXPECT_THAT(out_,
+              AllOf(::testing::StartsWith("tunnel,state,policy,keys,"),
+                    HasSubstr("oslo,up,prefer,classical,x25519,no_intermediate,"), HasSubstr(",5000000000,3600,")));
   EXPECT_EQ(go({"posture", "--json"}), kOk);
   EXPECT_EQ(out_, control::to_json(control::posture_of(control::testing::full_snapshot())));
 }
@@ -174,12 +174,11 @@ TEST(WithoutSecrets, OfEveryFormThatTomlHas) {
   for (const char* text :
        {"psk = \"S3cret\"\nname = 'kept'", "psk='S3cret'\nname = 'kept'", "\"psk\" = \"a\\\"S3cret\"\nname = 'kept'",
         "psk = \"\"\"\nS3cret\n\"\"\"\nname = 'kept'", "ppk = '''\nS3'cret S3cret'''\nname = 'kept'",
-        "auth = { psk = \"S3cret\", name = 'kept' }",
-        "psk = [ \"S3cret\", [\"S3cret\"],\n \"S3cret\" ]\nname = 'kept'", "a.b.psk = \"S3cret\"\nname = 'kept'",
-        "# S3cret\nname = 'kept'", "name = 'kept' # \"S3cret\"", "md5_key = \"S3cret\"\nname = 'kept'",
-        "psk = S3cret\nname = 'kept'", "psk = x=S3cret\nname = 'kept'",
-        "psk = { a = \"S3cret\" }\nname = 'kept'", "name = 'kept'\npsk = \"S3cret", "name = 'kept'\nx = \"a\npsk = \"S3cret\"",
-        "name = 'kept'\npsk = \"\"\"S3cret"}) {
+        "auth = { psk = \"S3cret\", name = 'kept' }", "psk = [ \"S3cret\", [\"S3cret\"],\n \"S3cret\" ]\nname = 'kept'",
+        "a.b.psk = \"S3cret\"\nname = 'kept'", "# S3cret\nname = 'kept'", "name = 'kept' # \"S3cret\"",
+        "md5_key = \"S3cret\"\nname = 'kept'", "psk = S3cret\nname = 'kept'", "psk = x=S3cret\nname = 'kept'",
+        "psk = { a = \"S3cret\" }\nname = 'kept'", "name = 'kept'\npsk = \"S3cret",
+        "name = 'kept'\nx = \"a\npsk = \"S3cret\"", "name = 'kept'\npsk = \"\"\"S3cret"}) {
     const std::string out = without_secrets(text);
     EXPECT_THAT(out, Not(HasSubstr("cret"))) << text;
     EXPECT_THAT(out, HasSubstr("kept")) << text;

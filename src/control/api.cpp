@@ -134,7 +134,8 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
                                                        : fmt::format("known is {}", fmt::join(parts, ", "))));
     }
     if (name == "wait") {
-      if (value != "0" && value != "1") return bad_value(name, value, "0 (answer at once) or 1 (answer when it is done)");
+      if (value != "0" && value != "1")
+        return bad_value(name, value, "0 (answer at once) or 1 (answer when it is done)");
       out.wait = value == "1";
     } else if (name == "since") {
       const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since);

@@ -170,8 +170,9 @@ std::string metrics_text(const Snapshot& snapshot) {
   add_health(out, snapshot);
   add_safety(out, snapshot);
   add_reasons(out, Metric::Drops, esp::kDropTexts, [](const esp::DropText& t) { return t.name; }, snapshot.drops);
-  add_reasons(out, Metric::IkeMessages, ike::kCounterInfo, [](const ike::CounterInfo& t) { return t.name; },
-              snapshot.ike_counters);
+  add_reasons(
+      out, Metric::IkeMessages, ike::kCounterInfo, [](const ike::CounterInfo& t) { return t.name; },
+      snapshot.ike_counters);
   return out;
 }
 

@@ -39,22 +39,29 @@ Snapshot measured() {
 TEST(Metrics, Samples) {
   const std::string text = metrics_text(measured());
   for (const char* line :
-       {"qanat_tunnel_up{tunnel=\"berlin\"} 1\n", "qanat_tunnel_up{tunnel=\"paris\"} 0\n",
-        "qanat_tunnel_wanted_up{tunnel=\"paris\"} 1\n", "qanat_tunnel_wanted_up{tunnel=\"oslo\"} 0\n",
+       {"qanat_tunnel_up{tunnel=\"berlin\"} 1\n",
+        "qanat_tunnel_up{tunnel=\"paris\"} 0\n",
+        "qanat_tunnel_wanted_up{tunnel=\"paris\"} 1\n",
+        "qanat_tunnel_wanted_up{tunnel=\"oslo\"} 0\n",
         "qanat_tunnel_keys{tunnel=\"berlin\",keys=\"inherited\",key_exchanges=\"x25519+mlkem768\",code=\"\"} 1\n",
         "qanat_tunnel_keys{tunnel=\"oslo\",keys=\"classical\",key_exchanges=\"x25519\",code=\"no_intermediate\"} 1\n",
         "qanat_tunnel_keys{tunnel=\"paris\",keys=\"none\",key_exchanges=\"\",code=\"fragments_lost\"} 1\n",
-        "qanat_tunnel_quantum_safe{tunnel=\"berlin\"} 1\n", "qanat_tunnel_quantum_safe{tunnel=\"oslo\"} 0\n",
+        "qanat_tunnel_quantum_safe{tunnel=\"berlin\"} 1\n",
+        "qanat_tunnel_quantum_safe{tunnel=\"oslo\"} 0\n",
         "qanat_tunnel_dropped_packets_total{tunnel=\"berlin\",reason=\"wrong_tunnel\"} 3\n",
-        "qanat_tunnel_health{tunnel=\"berlin\"} 0.5\n", "qanat_tunnel_probe_loss_ratio{tunnel=\"berlin\"} 0.25\n",
+        "qanat_tunnel_health{tunnel=\"berlin\"} 0.5\n",
+        "qanat_tunnel_probe_loss_ratio{tunnel=\"berlin\"} 0.25\n",
         "qanat_tunnel_probe_round_trip_p50_seconds{tunnel=\"berlin\"} 0.0125\n",
         "qanat_tunnel_harvestable_bytes_total{tunnel=\"oslo\"} 1000\n",
-        "qanat_tunnel_fell_to_classical{tunnel=\"oslo\"} 1\n", "qanat_tunnels{keys=\"classical\"} 1\n",
-        "qanat_tunnels{keys=\"hybrid\"} 0\n", "qanat_handshakes_total{keys=\"hybrid\",kem=\"mlkem768\"} 2\n",
+        "qanat_tunnel_fell_to_classical{tunnel=\"oslo\"} 1\n",
+        "qanat_tunnels{keys=\"classical\"} 1\n",
+        "qanat_tunnels{keys=\"hybrid\"} 0\n",
+        "qanat_handshakes_total{keys=\"hybrid\",kem=\"mlkem768\"} 2\n",
         "qanat_handshake_exchange_duration_seconds_bucket{exchange=\"IKE_SA_INIT\",le=\"0.001\"} 2\n",
         "qanat_handshake_exchange_duration_seconds_bucket{exchange=\"IKE_SA_INIT\",le=\"+Inf\"} 3\n",
         "qanat_handshake_exchange_duration_seconds_count{exchange=\"IKE_SA_INIT\"} 3\n",
-        "qanat_dropped_packets_total{reason=\"no_route\"} 7\n", "qanat_dropped_packets_total{reason=\"replay\"} 0\n",
+        "qanat_dropped_packets_total{reason=\"no_route\"} 7\n",
+        "qanat_dropped_packets_total{reason=\"replay\"} 0\n",
         "qanat_ike_messages_total{reason=\"malformed\"} 2\n"})
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_THAT(text, Not(HasSubstr("qanat_tunnel_health{tunnel=\"oslo\"}"))) << "it is not measured";

@@ -39,7 +39,8 @@ std::string weakest_keys(const TunnelStatus& tunnel) {
 
 std::string_view remedy(std::string_view code) {
   if (code == "no_intermediate") {
-    return "the peer's software must know RFC 9242 and RFC 9370 (IKE_INTERMEDIATE and multiple key exchanges): update it";
+    return "the peer's software must know RFC 9242 and RFC 9370 (IKE_INTERMEDIATE and multiple key exchanges): update "
+           "it";
   }
   if (code == "no_addke") return "add an ML-KEM key exchange to the peer's proposal: ke1_mlkem768 (number 36)";
   if (code == "private_key_exchanges") {

@@ -23,7 +23,8 @@ std::string row(std::string_view a, std::string_view b, std::string_view c) {
 
 std::string events_page() {
   std::string out = fmt::format(
-      "# Log events\n{}\nOne line an event on standard error. With `[log] json = true`, one JSON object a line with the "
+      "# Log events\n{}\nOne line an event on standard error. With `[log] json = true`, one JSON object a line with "
+      "the "
       "same names. The last {} that the log's level lets through are in `qanat events` and `GET /v1/events`.\n\n"
       "| event | level | when |\n|---|---|---|\n",
       kMade, EventRing::kLimit);
@@ -44,7 +45,8 @@ std::string metrics_page() {
   }
   out += "\n## Reasons of `qanat_dropped_packets_total`\n\n| reason | loss | meaning |\n|---|---|---|\n";
   for (std::size_t i = 0; i < esp::kDropReasons; ++i) {
-    out += row(esp::kDropTexts[i].name, is_loss(static_cast<esp::DropReason>(i)) ? "yes" : "no", esp::kDropTexts[i].help);
+    out +=
+        row(esp::kDropTexts[i].name, is_loss(static_cast<esp::DropReason>(i)) ? "yes" : "no", esp::kDropTexts[i].help);
   }
   out += "\n## Reasons of `qanat_ike_messages_total`\n\n| reason | meaning |\n|---|---|\n";
   for (const ike::CounterInfo& c : ike::kCounterInfo) out += fmt::format("| `{}` | {} |\n", c.name, c.help);

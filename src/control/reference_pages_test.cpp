@@ -52,10 +52,12 @@ std::set<std::string> names_in(const std::string& source) {
 }
 
 TEST(Events, TheScannerSeesThem) {
-  EXPECT_THAT(names_in("log(first ? EventLevel::Info : EventLevel::Debug, first ? \"a-b\" : \"c\",\n {{\"x\", name}});"),
-              ::testing::UnorderedElementsAre("a-b", "c"));
-  EXPECT_THAT(names_in("log_.error(\"gone\", {{\"detail\", \"x\"}}); other(\"no\");\n log(\n EventLevel::Error, \"d\");"),
-              ::testing::UnorderedElementsAre("gone", "d"));
+  EXPECT_THAT(
+      names_in("log(first ? EventLevel::Info : EventLevel::Debug, first ? \"a-b\" : \"c\",\n {{\"x\", name}});"),
+      ::testing::UnorderedElementsAre("a-b", "c"));
+  EXPECT_THAT(
+      names_in("log_.error(\"gone\", {{\"detail\", \"x\"}}); other(\"no\");\n log(\n EventLevel::Error, \"d\");"),
+      ::testing::UnorderedElementsAre("gone", "d"));
 }
 
 TEST(Events, EveryNameInTheSourceIsInTheTableAndTheOtherWayRound) {

@@ -59,7 +59,9 @@ RouteAnswer route_to(const Snapshot& snapshot, const IpAddress& address, std::op
   }
   esp::InnerPacket packet;
   packet.destination = address;
-  packet.source = source ? *source : address.is_v6() ? IpAddress::from_bytes(std::array<std::uint8_t, 16>{}) : IpAddress{};
+  packet.source = source            ? *source
+                  : address.is_v6() ? IpAddress::from_bytes(std::array<std::uint8_t, 16>{})
+                                    : IpAddress{};
   packet.protocol = address.is_v6() ? esp::kProtocolIcmpv6 : esp::kProtocolIcmp;
   const wan::Explanation why = wan::explain(hops, states, packet);
   if (longest) out.prefix = longest->to_string();

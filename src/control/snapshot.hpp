@@ -42,8 +42,8 @@ struct PostureStatus {
   double classical_seconds = 0;
   std::uint64_t safe_bytes = 0;
   double safe_seconds = 0;
-  std::string first_hybrid_at;    // "2026-07-20T12:00:00Z"; empty: never
-  std::string last_classical_at;  // likewise
+  std::string first_hybrid_at;     // "2026-07-20T12:00:00Z"; empty: never
+  std::string last_classical_at;   // likewise
   bool fell_to_classical = false;  // it once came up hybrid, and is up with classical keys
 };
 
@@ -163,9 +163,9 @@ struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;  // every configured tunnel, in the order of the config
-  NamedCounters drops;                // of packets, by reason
-  NamedCounters ike_counters;         // of IKE messages, by reason
+  std::vector<TunnelStatus> tunnels;     // every configured tunnel, in the order of the config
+  NamedCounters drops;                   // of packets, by reason
+  NamedCounters ike_counters;            // of IKE messages, by reason
   std::vector<RouteStatus> routes = {};  // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};

@@ -399,7 +399,8 @@ Result<std::vector<EventLine>> events_from_json(std::string_view text) {
       line.time = event.at("time").get<std::string>();
       line.level = event.at("level").get<std::string>();
       line.name = event.at("event").get<std::string>();
-      for (const auto& [key, value] : event.at("fields").items()) line.fields.emplace_back(key, value.get<std::string>());
+      for (const auto& [key, value] : event.at("fields").items())
+        line.fields.emplace_back(key, value.get<std::string>());
     }
     return out;
   } catch (const Json::exception& e) {

@@ -44,7 +44,8 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
 }  // namespace
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log)
+               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+               std::optional<KeyLogWriter> key_log, const io::Log& log)
     : log_(log),
       control_(std::move(control)),
       api_listener_(std::move(api_listener)),
@@ -108,14 +109,15 @@ Status Wiring::start_http() {
                             }
                           }));
   if (!metrics_listener_.valid()) return {};
-  QANAT_ASSIGN(metrics_, io::HttpServer::start(
-                             std::move(metrics_listener_),
-                             [this, busy](const control::Request& request, const io::HttpServer::Peer&,
-                                          const io::HttpServer::Reply& reply) {
-                               if (!control::is_metrics_request(request)) return reply(control::only_metrics_reply());
-                               const auto snapshot = wait_for_snapshot(request);
-                               reply(snapshot ? control::metrics_reply(*snapshot) : busy());
-                             }));
+  QANAT_ASSIGN(metrics_,
+               io::HttpServer::start(std::move(metrics_listener_),
+                                     [this, busy](const control::Request& request, const io::HttpServer::Peer&,
+                                                  const io::HttpServer::Reply& reply) {
+                                       if (!control::is_metrics_request(request))
+                                         return reply(control::only_metrics_reply());
+                                       const auto snapshot = wait_for_snapshot(request);
+                                       reply(snapshot ? control::metrics_reply(*snapshot) : busy());
+                                     }));
   return {};
 }
 
@@ -303,7 +305,7 @@ void Wiring::on_snapshot_wishes() {
   auto wishes = snapshot_wishes_.take_all();
   if (wishes.empty()) return;
   auto made = std::make_shared<control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
-  const auto any = [&](bool SnapshotWish::*what) {
+  const auto any = [&](bool SnapshotWish::* what) {
     return std::any_of(wishes.begin(), wishes.end(), [&](const SnapshotWish& w) { return w.*what; });
   };
   if (any(&SnapshotWish::routes)) gateway_.add_routes(*made);

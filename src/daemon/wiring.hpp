@@ -16,13 +16,13 @@
 #include <memory>
 #include <optional>
 
+#include "control/event_ring.hpp"
 #include "crypto/rng.hpp"
 #include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
 #include "daemon/posture_writer.hpp"
-#include "control/event_ring.hpp"
 #include "gateway/gateway.hpp"
 #include "io/http_server.hpp"
 #include "io/netd_client.hpp"
@@ -37,7 +37,8 @@ struct ControlSockets {
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, const io::Log& log);
+         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+         std::optional<KeyLogWriter> key_log, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);

@@ -196,7 +196,9 @@ void Director::note_keys(Instant now, const ike::Report& report, const std::stri
                                   [&](const ike::ChildInfo& c) { return c.id == report.child; });
   if (child == sa->children.end()) return;
   const ike::SafetyVerdict& v = child->verdict;
-  const auto keys = v.hybrid ? PostureBook::Keys::Hybrid : v.ppk ? PostureBook::Keys::Safe : PostureBook::Keys::Classical;
+  const auto keys = v.hybrid ? PostureBook::Keys::Hybrid
+                    : v.ppk  ? PostureBook::Keys::Safe
+                             : PostureBook::Keys::Classical;
   if (posture_.child_up(now, name, report.child, keys)) {
     log(EventLevel::Warning, "fell-to-classical",
         {{"tunnel", name}, {"code", std::string{v.code}}, {"reason", v.reason}});

@@ -55,9 +55,9 @@ class PostureBook {
  private:
   struct Page {
     model::PostureRecord record;
-    std::uint64_t bytes_seen = 0;       // of the tunnel's counters
-    std::uint64_t safe_this_time = 0;   // octets of this reading that are known to be of safe Child SAs
-    unsigned classical = 0;             // live Child SAs
+    std::uint64_t bytes_seen = 0;      // of the tunnel's counters
+    std::uint64_t safe_this_time = 0;  // octets of this reading that are known to be of safe Child SAs
+    unsigned classical = 0;            // live Child SAs
     unsigned safe = 0;
     bool was_classical = false;  // some Child SA was since the last reading
     bool was_hybrid = false;     // ever

@@ -1,4 +1,6 @@
 // The snapshot: what everybody who looks is shown.
+#include "gateway/status.hpp"
+
 #include <algorithm>
 #include <set>
 
@@ -11,7 +13,6 @@
 #include "crypto/self_test.hpp"
 #include "esp/overhead.hpp"
 #include "gateway/director.hpp"
-#include "gateway/status.hpp"
 
 #ifndef QANAT_VERSION
 #error "QANAT_VERSION comes from the build"
@@ -174,8 +175,12 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   out.bytes_out = t.counters.bytes_out;
   out.drops = t.counters.drops;
   if (const model::PostureRecord* p = posture_.find(out.name)) {
-    out.posture = {p->classical_bytes,         p->classical_seconds,           p->safe_bytes,
-                   p->safe_seconds,            date_of(p->first_hybrid_at),    date_of(p->last_classical_at),
+    out.posture = {p->classical_bytes,
+                   p->classical_seconds,
+                   p->safe_bytes,
+                   p->safe_seconds,
+                   date_of(p->first_hybrid_at),
+                   date_of(p->last_classical_at),
                    posture_.has_fallen(out.name)};
   }
   out.child_rekeys = t.seen.child_rekeys;
@@ -224,8 +229,7 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
         tunnel == by_name_.end() || tunnel->second >= states.size() ? wan::TunnelState{} : states[tunnel->second];
     const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
     out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
-                   std::string{model::to_string(r.pq)}, wan::penalty(state),
-                   r.pq == model::RoutePq::Require && !safe});
+                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe});
   };
   std::set<std::pair<std::string, Prefix>> listed;
   for (const model::Route& r : config_.routes) {

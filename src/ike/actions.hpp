@@ -63,7 +63,7 @@ struct Report {
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;
   std::string detail;
-  ChildSaId child{};  // of ChildUp and ChildGone
+  ChildSaId child{};                           // of ChildUp and ChildGone
   std::vector<ExchangeRecord> handshake = {};  // of AttemptFailed: how far it came
 };
 [[nodiscard]] std::string to_string(Report::What what);

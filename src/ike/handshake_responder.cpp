@@ -57,8 +57,8 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
     sa->classical_reason_ = "the peer offered no additional key exchange";
     sa->classical_code_ = "no_addke";
   } else if (!unknown.empty() && !ipsec::offers_ml_kem(*offered)) {
-    sa->classical_reason_ = fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}",
-                                        fmt::join(unknown, ", "));
+    sa->classical_reason_ =
+        fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}", fmt::join(unknown, ", "));
     sa->classical_code_ = "private_key_exchanges";
   } else {
     sa->classical_reason_ = "no proposal with ML-KEM was common to both";

@@ -72,7 +72,7 @@ struct SaInfo {
   Instant since;                          // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
-  std::string offered;  // as responder: the peer's proposals, at most 400 characters
+  std::string offered;              // as responder: the peer's proposals, at most 400 characters
   std::vector<ChildInfo> children;  // in the order in which they were made, the old ones that are being deleted too
   std::string hint;                 // the last unauthenticated answer, while in the handshake
 };

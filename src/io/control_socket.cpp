@@ -82,7 +82,8 @@ Result<UniqueFd> open_tcp_listener(const Endpoint& at) {
   UniqueFd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return system_failure(where, "socket");
   const int on = 1;
-  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) return system_failure(where, "SO_REUSEADDR");
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    return system_failure(where, "SO_REUSEADDR");
   sockaddr_storage storage{};
   socklen_t size = 0;
   if (v6) {
@@ -91,7 +92,8 @@ Result<UniqueFd> open_tcp_listener(const Endpoint& at) {
     address.sin6_port = htons(at.port);
     std::memcpy(&address.sin6_addr, at.address.bytes().data(), sizeof address.sin6_addr);
     size = sizeof address;
-    if (::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0) return system_failure(where, "IPV6_V6ONLY");
+    if (::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+      return system_failure(where, "IPV6_V6ONLY");
   } else {
     auto& address = reinterpret_cast<sockaddr_in&>(storage);
     address.sin_family = AF_INET;

@@ -224,9 +224,8 @@ std::vector<std::string> unknown_additional_kes(const SaPayload& offered) {
 
 bool offers_ml_kem(const SaPayload& offered) {
   return std::any_of(offered.proposals.begin(), offered.proposals.end(), [](const Proposal& p) {
-    return std::any_of(p.transforms.begin(), p.transforms.end(), [](const Transform& t) {
-      return is_addke(t.type) && is_ml_kem(static_cast<KeId>(t.id));
-    });
+    return std::any_of(p.transforms.begin(), p.transforms.end(),
+                       [](const Transform& t) { return is_addke(t.type) && is_ml_kem(static_cast<KeId>(t.id)); });
   });
 }
 

@@ -141,8 +141,15 @@ int run(const daemon::Options& options) {
 
   int code = 0;
   {
-    daemon::Wiring wiring{*config,         std::move(control),  std::move(data),    std::move(*api),
-                          std::move(metrics), std::move(netd), std::move(*monitor), std::move(key_log), log};
+    daemon::Wiring wiring{*config,
+                          std::move(control),
+                          std::move(data),
+                          std::move(*api),
+                          std::move(metrics),
+                          std::move(netd),
+                          std::move(*monitor),
+                          std::move(key_log),
+                          log};
     code = wiring.run(*config);
   }
   return end(code);
