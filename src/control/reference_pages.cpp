@@ -25,7 +25,8 @@ std::string events_page() {
   std::string out = fmt::format(
       "# Log events\n{}\nOne line an event on standard error. With `[log] json = true`, one JSON object a line with "
       "the "
-      "same names. The last {} that the log's level lets through are in `qanat events` and `GET /v1/events`.\n\n"
+      "same names. Of those about tunnels, keys and routes, the last {} that the log's level lets through are in "
+      "`qanat events` and `GET /v1/events`.\n\n"
       "| event | level | when |\n|---|---|---|\n",
       kMade, EventRing::kLimit);
   for (const EventInfo& e : kEvents) out += row(e.name, to_string(e.level), e.help);

@@ -37,14 +37,15 @@ TEST(ReferencePages, Metrics) {
   expect_page("metrics.md", metrics_page());
 }
 
-// The names in calls of loggers: log(EventLevel::X, "name", ...), log_.info("name", ...), and both of a ?: there.
+// The names in calls of loggers: log(EventLevel::X, "name", ...), log_.info("name", ...), and both of a ?: there. What
+// stands in braces are fields.
 std::set<std::string> names_in(const std::string& source) {
   static const std::regex kCall{
-      R"((?:\blog\(\s*(?:EventLevel|LogLevel|[a-z_]+ [!?=]|first)|\b(?:log|log_|log\(\))\.(?:debug|info|warning|error)\()([^;{]*))"};
+      R"(\blog\(([^;{]*EventLevel::[^;{]*)|\b(?:log|log_)\.(?:debug|info|warning|error)\(([^;{]*))"};
   static const std::regex kName{R"re("([a-z0-9]+(?:-[a-z0-9]+)*)")re"};
   std::set<std::string> out;
   for (std::sregex_iterator call{source.begin(), source.end(), kCall}, end; call != end; ++call) {
-    std::string arguments = (*call)[1];
+    const std::string arguments = (*call)[1].matched ? (*call)[1] : (*call)[2];
     for (std::sregex_iterator name{arguments.begin(), arguments.end(), kName}; name != end; ++name)
       out.insert((*name)[1]);
   }

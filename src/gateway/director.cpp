@@ -187,21 +187,21 @@ control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayC
 void Director::note_keys(Instant now, const ike::Report& report, const std::string& name,
                          std::span<const ike::SaInfo> sas) {
   using What = ike::Report::What;
-  const auto sa = std::find_if(sas.begin(), sas.end(), [&](const ike::SaInfo& s) { return s.id == report.sa; });
   if (report.what == What::ChildGone) posture_.child_gone(now, report.child);
-  if (sa == sas.end()) return;
-  if (report.what == What::IkeUp) uptake_.add(*sa, keys_word(sa->verdict));
-  if (report.what != What::ChildUp) return;
-  const auto child = std::find_if(sa->children.begin(), sa->children.end(),
-                                  [&](const ike::ChildInfo& c) { return c.id == report.child; });
-  if (child == sa->children.end()) return;
-  const ike::SafetyVerdict& v = child->verdict;
-  const auto keys = v.hybrid ? PostureBook::Keys::Hybrid
-                    : v.ppk  ? PostureBook::Keys::Safe
-                             : PostureBook::Keys::Classical;
-  if (posture_.child_up(now, name, report.child, keys)) {
-    log(EventLevel::Warning, "fell-to-classical",
-        {{"tunnel", name}, {"code", std::string{v.code}}, {"reason", v.reason}});
+  for (const ike::SaInfo& sa : sas) {
+    if (report.what == What::IkeUp && sa.id == report.sa) uptake_.add(sa, keys_word(sa.verdict));
+    if (report.what != What::ChildUp) continue;
+    for (const ike::ChildInfo& child : sa.children) {
+      if (child.id != report.child) continue;
+      const ike::SafetyVerdict& v = child.verdict;
+      const auto keys = v.hybrid ? PostureBook::Keys::Hybrid
+                        : v.ppk  ? PostureBook::Keys::Safe
+                                 : PostureBook::Keys::Classical;
+      if (posture_.child_up(now, name, report.child, keys)) {
+        log(EventLevel::Warning, "fell-to-classical",
+            {{"tunnel", name}, {"code", std::string{v.code}}, {"reason", v.reason}});
+      }
+    }
   }
 }
 
