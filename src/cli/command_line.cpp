@@ -13,8 +13,9 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 10> kCommands = {"status", "up",     "down",  "rekey",   "check",
-                                                        "reload", "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 18> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
+    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -105,6 +106,38 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   };
   command("status", "Every configured tunnel; with NAME, everything about one", Command::Status)
       ->add_option("NAME", line.name, "A tunnel");
+  CLI::App* watch = command("watch", "Every tunnel, live: state, rates, loss, round trip, keys", Command::Watch);
+  watch->add_option("NAME", line.name, "One tunnel only");
+  watch->add_option("--interval", line.interval, "Seconds between two looks")
+      ->check(CLI::Range(1U, 3600U))
+      ->capture_default_str();
+  watch->add_option("--count", line.count, "How many looks; without it, until Ctrl-C");
+  command("explain", "The last handshake step by step, and why it came out so", Command::Explain)
+      ->add_option("NAME", line.name, "The tunnel")
+      ->required();
+  CLI::App* posture = command("posture", "How safe the keys are, why not where they are not, and what can be harvested",
+                              Command::Posture);
+  posture->add_flag("--csv", line.csv, "Print comma-separated values");
+  command("events", "The last events of the gateway; with NAME, those of one tunnel", Command::Events)
+      ->add_option("NAME", line.name, "A tunnel");
+  command("routes", "Every route, and what the state of its tunnel adds to its priority", Command::Routes);
+  CLI::App* route = app.add_subcommand("route", "Ask the routing table: route get ADDRESS");
+  route->require_subcommand(1);
+  CLI::App* get = route->add_subcommand("get", "Which tunnel takes a packet there, and why");
+  get->callback([&line] { line.command = Command::RouteGet; });
+  get->add_option("ADDRESS", line.address, "The destination")->required();
+  get->add_option("--from", line.from, "The source: it decides where tunnels share the load")->type_name("ADDRESS");
+  command("metrics", "Everything that is counted, in Prometheus' text format", Command::Metrics);
+  CLI::App* debug = app.add_subcommand("debug", "For a report of trouble: debug bundle");
+  debug->require_subcommand(1);
+  CLI::App* bundle = debug->add_subcommand("bundle",
+                                           "Write status, events, routes and the configuration without its "
+                                           "secrets into a new folder");
+  bundle->callback([&line] { line.command = Command::Bundle; });
+  bundle->add_option("-o,--output", line.file, "The folder (default: qanat-debug-TIME here)")->type_name("DIR");
+  bundle->add_option("-c,--config", line.config, "The daemon's configuration")
+      ->capture_default_str()
+      ->type_name("FILE");
   command("up", "Bring a tunnel up, and wait for it", Command::Up)
       ->add_option("NAME", line.name, "The tunnel")
       ->required();

@@ -8,9 +8,29 @@
 
 namespace qanat::cli {
 
-enum class Command : std::uint8_t { Status, Up, Down, Rekey, Check, Reload, GenPsk, Purge, Version, Pki };
+enum class Command : std::uint8_t {
+  Status,
+  Watch,
+  Explain,
+  Posture,
+  Events,
+  Routes,
+  RouteGet,
+  Metrics,
+  Bundle,
+  Up,
+  Down,
+  Rekey,
+  Check,
+  Reload,
+  GenPsk,
+  Purge,
+  Version,
+  Pki
+};
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
+inline constexpr const char* kDefaultConfig = "/etc/qanat/qanat.toml";
 
 enum class PkiVerb : std::uint8_t { Ca, Issue, Show, Crl };
 struct PkiLine {
@@ -26,10 +46,16 @@ struct PkiLine {
 
 struct CommandLine {
   Command command = Command::Status;
-  std::string name;   // status (may be empty), up, down: the tunnel
-  std::string file;   // check: the configuration; genpsk: the new file, empty for standard output
-  bool diff = false;  // check: what it would change
-  std::string old;    // check: against this file instead of the running daemon
+  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
+  std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
+  bool diff = false;     // check: what it would change
+  std::string old;      // check: against this file instead of the running daemon
+  std::string address;  // route get
+  std::string from;     // route get: the source, empty for any
+  std::string config = kDefaultConfig;  // debug bundle
+  bool csv = false;                     // posture
+  unsigned interval = 1;                // watch: seconds
+  unsigned count = 0;                   // watch: how often; 0: until it is stopped
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;

@@ -1,8 +1,10 @@
 // The command's own dealings with files, the terminal and the names of users.
 #pragma once
 
+#include <chrono>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/time.hpp"
 #include "cli/style.hpp"
@@ -23,6 +25,10 @@ namespace qanat::cli {
 [[nodiscard]] Status make_folder(const std::string& path);
 [[nodiscard]] WallTime wall_now();
 [[nodiscard]] std::string owner_of(const std::string& path);
+[[nodiscard]] bool is_terminal();  // standard output
+[[nodiscard]] bool pause(std::chrono::seconds time);
+// Runs a program of PATH without a shell, for at most 10 s and 8 MB of what it prints.
+[[nodiscard]] Result<std::string> run_program(const std::vector<std::string>& command);
 // Standard output is a terminal and NO_COLOR is not set.
 [[nodiscard]] Colour terminal_colour();
 void write_out(std::string_view text);

@@ -7,6 +7,7 @@
 #include "cli/style.hpp"
 #include "config/config.hpp"
 #include "control/snapshot.hpp"
+#include "control/status_json.hpp"
 
 namespace qanat::cli {
 
@@ -14,6 +15,27 @@ namespace qanat::cli {
 [[nodiscard]] std::string status_table(const control::Snapshot& snapshot, Colour colour);
 // `qanat status NAME`.
 [[nodiscard]] std::string tunnel_page(const control::TunnelStatus& tunnel, Colour colour);
+
+// `qanat watch`: one look. Rates are of the time since `before`; nullptr: there are none yet.
+[[nodiscard]] std::string watch_table(const control::Snapshot& snapshot, const control::Snapshot* before,
+                                      Colour colour);
+// The same over what stood on the terminal before.
+[[nodiscard]] std::string in_place(const std::string& text);
+// `qanat explain NAME`.
+[[nodiscard]] std::string explain_page(const control::TunnelStatus& tunnel, Colour colour);
+[[nodiscard]] std::string posture_table(const control::Posture& posture, Colour colour);
+[[nodiscard]] std::string posture_csv(const control::Posture& posture);  // RFC 4180, with a head
+[[nodiscard]] std::string events_text(const std::vector<control::EventLine>& events, Colour colour);
+[[nodiscard]] std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour colour);
+[[nodiscard]] std::string route_text(const control::RouteAnswer& answer, Colour colour);
+
+// "healthy", "degraded, 2.5 % lost"; "-" when nothing is known.
+[[nodiscard]] std::string health_text(const control::TunnelStatus& tunnel);
+[[nodiscard]] Tone health_tone(const control::TunnelStatus& tunnel);
+[[nodiscard]] Tone state_tone(const control::TunnelStatus& tunnel);
+[[nodiscard]] Tone keys_tone(const std::string& keys);
+[[nodiscard]] std::string size_text(std::uint32_t octets, std::uint32_t datagrams);  // "1281 B in 2 fragments"
+[[nodiscard]] std::string milliseconds_text(double milliseconds);                    // "-" when it is not known
 
 // "hybrid x25519+mlkem768", "classical: peer does not support IKE_INTERMEDIATE", "-" without an IKE SA.
 [[nodiscard]] std::string keys_text(const control::TunnelStatus& tunnel);

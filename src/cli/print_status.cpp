@@ -23,17 +23,6 @@ bool is_as_wanted(const TunnelStatus& tunnel) {
          (tunnel.wanted == "on call" && (is_up(tunnel) || tunnel.actual == "waiting"));
 }
 
-Tone state_tone(const TunnelStatus& tunnel) {
-  if (is_up(tunnel)) return Tone::Good;
-  if (is_as_wanted(tunnel)) return Tone::Plain;
-  return tunnel.actual == "connecting" ? Tone::Warn : Tone::Bad;
-}
-
-Tone keys_tone(const std::string& keys) {
-  if (keys == "classical") return Tone::Warn;
-  return keys.empty() ? Tone::Plain : Tone::Good;
-}
-
 std::string joined(const std::vector<std::string>& words, std::string_view between) {
   return clean(fmt::format("{}", fmt::join(words, between)));
 }
@@ -96,15 +85,6 @@ void add_ike(Page& page, const IkeStatus& ike) {
   page.row("IKE SA", fmt::format("{}, {}, up {}, rekey in {}", clean(ike.suite), clean(ike.role),
                                  human_time(ike.seconds_up), human_time(ike.seconds_to_rekey)));
   page.row("IKE SPIs", fmt::format("{:016x} {:016x}", ike.spi_i, ike.spi_r));
-}
-
-std::string size_text(std::uint32_t octets, std::uint32_t datagrams) {
-  return datagrams > 1 ? fmt::format("{} B in {} fragments", octets, datagrams) : fmt::format("{} B", octets);
-}
-
-// Only the initiator of an exchange sees how long its answer took.
-std::string milliseconds_text(double milliseconds) {
-  return milliseconds < 0.05 ? "-" : fmt::format("{:.1f} ms", milliseconds);
 }
 
 std::string again_text(std::uint32_t times) {
@@ -173,6 +153,39 @@ std::string daemon_line(const control::Snapshot& snapshot) {
 
 }  // namespace
 
+Tone state_tone(const TunnelStatus& tunnel) {
+  if (is_up(tunnel)) return Tone::Good;
+  if (is_as_wanted(tunnel)) return Tone::Plain;
+  return tunnel.actual == "connecting" ? Tone::Warn : Tone::Bad;
+}
+
+Tone keys_tone(const std::string& keys) {
+  if (keys == "classical") return Tone::Warn;
+  return keys.empty() || keys == "none" ? Tone::Plain : Tone::Good;
+}
+
+std::string size_text(std::uint32_t octets, std::uint32_t datagrams) {
+  return datagrams > 1 ? fmt::format("{} B in {} fragments", octets, datagrams) : fmt::format("{} B", octets);
+}
+
+// Only the initiator of an exchange sees how long its answer took.
+std::string milliseconds_text(double milliseconds) {
+  return milliseconds < 0.05 ? "-" : fmt::format("{:.1f} ms", milliseconds);
+}
+
+std::string health_text(const TunnelStatus& tunnel) {
+  const control::HealthStatus& health = tunnel.health;
+  if (health.state.empty()) return "-";
+  return health.loss > 0 ? fmt::format("{}, {:.1f} % lost", clean(health.state), health.loss * 100)
+                         : clean(health.state);
+}
+
+Tone health_tone(const TunnelStatus& tunnel) {
+  const std::string& state = tunnel.health.state;
+  if (state == "healthy") return Tone::Good;
+  return state == "degraded" ? Tone::Warn : state == "down" ? Tone::Bad : Tone::Plain;
+}
+
 std::string keys_text(const TunnelStatus& tunnel) {
   if (!tunnel.ike) return "-";
   const control::Verdict& verdict = tunnel.ike->verdict;
@@ -194,6 +207,9 @@ std::string status_table(const control::Snapshot& snapshot, Colour colour) {
   }
   std::vector<std::vector<Cell>> rows(1);
   for (const char* head : {"NAME", "STATE", "KEYS", "PEER", "IN", "OUT", "UP"}) rows[0].push_back({head, Tone::Faint});
+  const bool health = std::any_of(snapshot.tunnels.begin(), snapshot.tunnels.end(),
+                                  [](const TunnelStatus& t) { return !t.health.state.empty(); });
+  if (health) rows[0].insert(rows[0].begin() + 2, {"HEALTH", Tone::Faint});
   std::string reasons;
   for (const TunnelStatus& tunnel : snapshot.tunnels) {
     rows.push_back({{clean(tunnel.name), Tone::Strong},
@@ -203,6 +219,7 @@ std::string status_table(const control::Snapshot& snapshot, Colour colour) {
                     {human_bytes(tunnel.bytes_in)},
                     {human_bytes(tunnel.bytes_out)},
                     {tunnel.ike ? human_time(tunnel.ike->seconds_up) : "-"}});
+    if (health) rows.back().insert(rows.back().begin() + 2, {health_text(tunnel), health_tone(tunnel)});
     if (!tunnel.reason.empty()) {
       reasons += fmt::format("{} {}\n",
                              paint(clean(tunnel.name) + ":", is_as_wanted(tunnel) ? Tone::Strong : Tone::Bad, colour),
@@ -226,6 +243,12 @@ std::string tunnel_page(const TunnelStatus& tunnel, Colour colour) {
   } else {
     page.row("local", clean(tunnel.local));
     page.row("peer", clean(tunnel.peer));
+  }
+  if (!tunnel.health.state.empty()) {
+    std::string text = with_reason(health_text(tunnel), tunnel.health.reason);
+    if (tunnel.health.p50_ms) text += fmt::format(", round trip {:.1f} ms", *tunnel.health.p50_ms);
+    if (tunnel.health.p99_ms) text += fmt::format(" (99 % within {:.1f} ms)", *tunnel.health.p99_ms);
+    page.row("health", std::move(text), health_tone(tunnel));
   }
   page.row("policy", fmt::format("pq = {}", clean(tunnel.pq)));
   page.row("routes", tunnel.routes.empty() ? "none" : joined(tunnel.routes, ", "));

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cli/bundle.hpp"
 #include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "cli/print_reload.hpp"
@@ -105,6 +106,91 @@ int status(const CommandLine& line, Shell& shell) {
     if (!tunnel) return bad_reply(line, shell, tunnel.error().detail);
     shell.out(line.json ? reply->body : tunnel_page(*tunnel, shell.colour));
   }
+  return kOk;
+}
+
+// ---- looking ----------------------------------------------------------------------------------------------------
+
+int watch(const CommandLine& line, Shell& shell) {
+  std::optional<control::Snapshot> before;
+  for (unsigned looks = 0; line.count == 0 || looks < line.count; ++looks) {
+    if (looks != 0 && !shell.pause(std::chrono::seconds{line.interval})) break;
+    const auto reply = ask(line, shell, "GET", "/v1/status", kReadTimeout);
+    if (!reply) return reply.error();
+    auto snapshot = control::snapshot_from_json(reply->body);
+    if (!snapshot) return bad_reply(line, shell, snapshot.error().detail);
+    if (!line.name.empty()) {
+      std::erase_if(snapshot->tunnels, [&](const control::TunnelStatus& t) { return t.name != line.name; });
+      if (snapshot->tunnels.empty()) {
+        return report(shell, line.json, kFailed, "not_found",
+                      fmt::format("there is no tunnel '{}'; `qanat status` lists the tunnels", line.name));
+      }
+    }
+    if (line.json) {
+      shell.out(reply->body);
+    } else {
+      const std::string text = watch_table(*snapshot, before ? &*before : nullptr, shell.colour);
+      shell.out(shell.terminal ? in_place(text) : looks == 0 ? text : "\n" + text);
+    }
+    before = std::move(*snapshot);
+  }
+  return kOk;
+}
+
+// One GET, printed as it is or by `show`, which gives nullopt when it cannot be read.
+template <typename Show>
+int look(const CommandLine& line, Shell& shell, const std::string& target, Show show) {
+  const auto reply = ask(line, shell, "GET", target, kReadTimeout);
+  if (!reply) return reply.error();
+  const Result<std::string> text = show(reply->body);
+  if (!text) return bad_reply(line, shell, text.error().detail);
+  shell.out(line.json ? reply->body : *text);
+  return kOk;
+}
+
+int explain_tunnel(const CommandLine& line, Shell& shell) {
+  return look(line, shell, "/v1/status/" + control::percent_encoded(line.name),
+              [&](const std::string& body) -> Result<std::string> {
+                QANAT_ASSIGN(const control::TunnelStatus tunnel, control::tunnel_from_json(body));
+                return explain_page(tunnel, shell.colour);
+              });
+}
+
+int posture(const CommandLine& line, Shell& shell) {
+  return look(line, shell, "/v1/posture", [&](const std::string& body) -> Result<std::string> {
+    QANAT_ASSIGN(const control::Posture p, control::posture_from_json(body));
+    return line.csv ? posture_csv(p) : posture_table(p, shell.colour);
+  });
+}
+
+int events(const CommandLine& line, Shell& shell) {
+  const std::string filter = line.name.empty() ? "" : "?tunnel=" + control::percent_encoded(line.name);
+  return look(line, shell, "/v1/events" + filter, [&](const std::string& body) -> Result<std::string> {
+    QANAT_ASSIGN(const auto lines, control::events_from_json(body));
+    return events_text(lines, shell.colour);
+  });
+}
+
+int routes(const CommandLine& line, Shell& shell) {
+  return look(line, shell, "/v1/routes", [&](const std::string& body) -> Result<std::string> {
+    QANAT_ASSIGN(const auto list, control::routes_from_json(body));
+    return routes_table(list, shell.colour);
+  });
+}
+
+int route_get(const CommandLine& line, Shell& shell) {
+  const std::string from = line.from.empty() ? "" : "?from=" + control::percent_encoded(line.from);
+  return look(line, shell, "/v1/routes/" + control::percent_encoded(line.address) + from,
+              [&](const std::string& body) -> Result<std::string> {
+                QANAT_ASSIGN(const control::RouteAnswer answer, control::route_answer_from_json(body));
+                return route_text(answer, shell.colour);
+              });
+}
+
+int metrics(const CommandLine& line, Shell& shell) {
+  const auto reply = ask(line, shell, "GET", "/v1/metrics", kReadTimeout);
+  if (!reply) return reply.error();
+  shell.out(reply->body);
   return kOk;
 }
 
@@ -254,6 +340,22 @@ int run(const CommandLine& line, Shell& shell) {
   switch (line.command) {
     case Command::Status:
       return status(line, shell);
+    case Command::Watch:
+      return watch(line, shell);
+    case Command::Explain:
+      return explain_tunnel(line, shell);
+    case Command::Posture:
+      return posture(line, shell);
+    case Command::Events:
+      return events(line, shell);
+    case Command::Routes:
+      return routes(line, shell);
+    case Command::RouteGet:
+      return route_get(line, shell);
+    case Command::Metrics:
+      return metrics(line, shell);
+    case Command::Bundle:
+      return debug_bundle(line, shell);
     case Command::Up:
       return tunnel_command(line, shell, "up");
     case Command::Down:

@@ -2,6 +2,7 @@
 // one.
 #pragma once
 
+#include <chrono>
 #include <functional>
 
 #include "base/rng.hpp"
@@ -28,6 +29,10 @@ struct Shell {
   std::function<Status(const std::string& path, ByteView content)> replace_public_file;
   std::function<Status(const std::string& path)> make_folder;  // fine when it is there already
   std::function<WallTime()> now;
+  bool terminal = false;                            // `watch` redraws in place
+  std::function<bool(std::chrono::seconds)> pause;  // false: stop
+  // What a program prints, standard error too; its arguments are given as they are, without a shell.
+  std::function<Result<std::string>(const std::vector<std::string>& command)> run_program;
   // "user root, group netops": who may use a socket; empty when that cannot be found out.
   std::function<std::string(const std::string& path)> owner_of;
   Rng* rng = nullptr;

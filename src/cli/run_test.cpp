@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cli/bundle.hpp"
 #include "control/control_testing.hpp"
 #include "control/reload_json.hpp"
 #include "control/status_json.hpp"
@@ -49,6 +50,11 @@ class Run : public ::testing::Test {
         return fail(ErrorKind::Resource, path, path + " is not there");
       };
     };
+    shell_.pause = [this](std::chrono::seconds) { return ++pauses_ < 3; };
+    shell_.make_folder = [](const std::string&) -> Status { return {}; };
+    shell_.run_program = [](const std::vector<std::string>& command) -> Result<std::string> {
+      return "what " + command.front() + " says, with qpsk1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA in it\n";
+    };
     shell_.write_new_file = [this](const std::string& path, ByteView content) -> Status {
       if (files_.contains(path)) return fail(ErrorKind::Resource, path, path + " is there already");
       files_[path] = std::string{reinterpret_cast<const char*>(content.data()), content.size()};
@@ -70,6 +76,7 @@ class Run : public ::testing::Test {
   std::optional<ClientFault> fault_;
   std::optional<Reply> raw_;
   control::CommandResult result_{true, "berlin is up: hybrid x25519+mlkem768"};
+  int pauses_ = 0;
   std::string out_;
   std::string err_;
 };
@@ -84,6 +91,100 @@ TEST_F(Run, Status) {
   EXPECT_EQ(out_, control::to_json(control::testing::full_snapshot()));
   EXPECT_EQ(go({"status", "berlin", "--json"}), kOk);
   EXPECT_EQ(out_, control::to_json(control::testing::berlin()));
+}
+
+TEST_F(Run, WatchLooksAgainUntilItIsStopped) {
+  EXPECT_EQ(go({"watch"}), kOk);
+  EXPECT_EQ(pauses_, 3);
+  EXPECT_THAT(out_,
+              AllOf(HasSubstr("ROUND TRIP"), HasSubstr("berlin"), HasSubstr("2 of 3 up"), Not(HasSubstr("\x1b"))));
+  shell_.terminal = true;
+  EXPECT_EQ(go({"watch", "berlin", "--count", "1"}), kOk);
+  EXPECT_THAT(out_, AllOf(::testing::StartsWith("\x1b[H"), HasSubstr("\x1b[K\n"), ::testing::EndsWith("\x1b[J"),
+                          Not(HasSubstr("oslo"))));
+  EXPECT_EQ(go({"watch", "nobody", "--count", "1"}), kFailed);
+  EXPECT_EQ(go({"watch", "--interval", "0"}), kUsage);
+}
+
+TEST_F(Run, Explain) {
+  EXPECT_EQ(go({"explain", "berlin"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("we began it"), HasSubstr("1.  IKE_SA_INIT (x25519)"),
+                          HasSubstr("1281 B in 2 fragments"), HasSubstr("we offered: 1: aes256gcm16"),
+                          HasSubstr("chosen: aes256gcm16-prfsha384, x25519 + mlkem768")));
+  EXPECT_EQ(go({"explain", "oslo"}), kOk);
+  EXPECT_THAT(out_,
+              AllOf(HasSubstr("what to do: the peer's software must know RFC 9242"), HasSubstr("(no_intermediate)")));
+  EXPECT_EQ(go({"explain", "paris"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("NO_PROPOSAL_CHOSEN"), HasSubstr("The last attempt that failed"),
+                          HasSubstr("no answer"), HasSubstr("let UDP 500 and 4500")));
+  EXPECT_EQ(go({"explain"}), kUsage);
+}
+
+TEST_F(Run, Posture) {
+  EXPECT_EQ(go({"posture"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("HARVESTABLE"), HasSubstr("oslo: no_intermediate"), HasSubstr("5.0 GB"),
+                          HasSubstr("it was hybrid before"), HasSubstr("2 up: 1 hybrid, 0 with a PPK, 1 classical")));
+  EXPECT_EQ(go({"posture", "--csv"}), kOk);
+  EXPECT_THAT(out_,
+              AllOf(::testing::StartsWith("tunnel,state,policy,keys,"),
+                    HasSubstr("oslo,up,prefer,classical,x25519,no_intermediate,"), HasSubstr(",5000000000,3600,")));
+  EXPECT_EQ(go({"posture", "--json"}), kOk);
+  EXPECT_EQ(out_, control::to_json(control::posture_of(control::testing::full_snapshot())));
+}
+
+TEST_F(Run, EventsAndRoutes) {
+  EXPECT_EQ(go({"events"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("2026-"), HasSubstr("tunnel-up berlin detail=hybrid"), HasSubstr("purge")));
+  EXPECT_EQ(go({"events", "berlin"}), kOk);
+  EXPECT_THAT(out_, Not(HasSubstr("purge")));
+  EXPECT_EQ(go({"routes"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("10.1.0.0/16"), HasSubstr("100 + 5"), HasSubstr("refused")));
+  EXPECT_EQ(go({"route", "get", "10.1.2.3"}), kOk);
+  EXPECT_THAT(out_, AllOf(HasSubstr("through berlin"), HasSubstr("by 10.1.0.0/16")));
+  EXPECT_EQ(go({"route", "get", "192.0.2.1"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("dropped: no tunnel leads there"));
+  EXPECT_EQ(go({"route", "get", "nowhere"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("must be an IP address"));
+  EXPECT_EQ(go({"route"}), kUsage);
+  EXPECT_EQ(go({"metrics"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("# TYPE qanat_tunnel_up gauge\n"));
+}
+
+constexpr const char* kSecret = "qpsk1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+TEST_F(Run, NoSecretIsInTheBundle) {
+  files_["/etc/qanat/qanat.toml"] = fmt::format(
+      "[gateway]\naddress = \"203.0.113.1\"\n[[tunnel]]\nname = \"berlin\"\npeer = \"198.51.100.7\" # not {0}\n"
+      "psk = \"{0}\"\ninterface = \"10.255.0.0/31\"\nroutes = [\"10.1.0.0/16\"]\n",
+      kSecret);
+  EXPECT_EQ(go({"debug", "bundle", "-o", "out"}), kOk) << err_;
+  EXPECT_THAT(files_["out/config.toml"], AllOf(HasSubstr("name = \"berlin\""), HasSubstr("psk = \"(removed)\""),
+                                               HasSubstr("routes = [\"10.1.0.0/16\"]")));
+  EXPECT_THAT(files_["out/status.json"], HasSubstr("berlin"));
+  EXPECT_THAT(files_["out/ip-rule.txt"], HasSubstr("left out")) << "the false program prints the key";
+  for (const auto& [name, content] : files_) {
+    if (name.starts_with("out/")) EXPECT_THAT(content, Not(HasSubstr(kSecret))) << name;
+  }
+  EXPECT_EQ(go({"debug", "bundle", "-o", "out"}), kFailed) << "nothing is overwritten";
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"debug", "bundle", "-o", "down", "-c", "/nowhere"}), kOk) << "it helps most when the daemon is down";
+  EXPECT_THAT(files_["down/status.json"], HasSubstr("not reached"));
+}
+
+TEST(WithoutSecrets, OfEveryFormThatTomlHas) {
+  for (const char* text :
+       {"psk = \"S3cret\"\nname = 'kept'", "psk='S3cret'\nname = 'kept'", "\"psk\" = \"a\\\"S3cret\"\nname = 'kept'",
+        "psk = \"\"\"\nS3cret\n\"\"\"\nname = 'kept'", "ppk = '''\nS3'cret S3cret'''\nname = 'kept'",
+        "auth = { psk = \"S3cret\", name = 'kept' }", "psk = [ \"S3cret\", [\"S3cret\"],\n \"S3cret\" ]\nname = 'kept'",
+        "a.b.psk = \"S3cret\"\nname = 'kept'", "# S3cret\nname = 'kept'", "name = 'kept' # \"S3cret\"",
+        "md5_key = \"S3cret\"\nname = 'kept'", "psk = S3cret\nname = 'kept'", "psk = x=S3cret\nname = 'kept'",
+        "psk = { a = \"S3cret\" }\nname = 'kept'", "name = 'kept'\npsk = \"S3cret",
+        "name = 'kept'\nx = \"a\npsk = \"S3cret\"", "name = 'kept'\npsk = \"\"\"S3cret"}) {
+    const std::string out = without_secrets(text);
+    EXPECT_THAT(out, Not(HasSubstr("cret"))) << text;
+    EXPECT_THAT(out, HasSubstr("kept")) << text;
+  }
+  EXPECT_EQ(without_secrets("psk_file = \"a.psk\"\nppk_id = \"b\"\n"), "psk_file = \"a.psk\"\nppk_id = \"b\"\n");
 }
 
 TEST_F(Run, UnknownTunnel) {

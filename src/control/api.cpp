@@ -2,10 +2,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "base/text.hpp"
+#include "control/metrics.hpp"
+#include "control/posture.hpp"
+#include "control/route_choice.hpp"
 #include "control/status_json.hpp"
 
 namespace qanat::control {
@@ -76,10 +81,11 @@ std::optional<Target> parse_target(std::string_view text) {
 }
 
 // What a path needs to be answered.
+struct Query;
 struct Context {
   const Target& target;
   const Snapshot& snapshot;
-  bool wait;
+  const Query& query;
 };
 
 struct Route {
@@ -87,6 +93,7 @@ struct Route {
   const char* pattern;  // segments between slashes; "{name}" matches any one
   const char* does;
   Answer (*answer)(const Context&);
+  const char* parameters = "";  // separated by blanks
 };
 
 Reply no_such_tunnel(const std::string& name, const Snapshot& snapshot) {
@@ -105,29 +112,75 @@ const TunnelStatus* find_tunnel(const Snapshot& snapshot, std::string_view name)
   return it == snapshot.tunnels.end() ? nullptr : &*it;
 }
 
-// Whether to wait: the only parameter there is, and only of commands. A reply when the query holds anything else.
-std::variant<bool, Reply> read_query(const Target& target, bool takes_wait) {
+// The parameters of a query, checked.
+struct Query {
   bool wait = true;
+  std::uint64_t since = 0;
+  std::string tunnel;
+  std::optional<IpAddress> from;
+};
+
+Reply bad_value(std::string_view name, const std::string& value, std::string_view must) {
+  return error_reply(400, "bad_request", fmt::format("{} = '{}': must be {}", name, printable(value, 64), must));
+}
+
+// A reply when the query holds what this path does not take.
+std::variant<Query, Reply> read_query(const Target& target, std::string_view known) {
+  Query out;
   for (const auto& [name, value] : target.query) {
-    if (!takes_wait || name != "wait") {
+    const auto parts = split(known, ' ');
+    if (known.empty() || std::find(parts.begin(), parts.end(), name) == parts.end()) {
       return error_reply(400, "bad_request",
                          fmt::format("unknown parameter '{}'; {}", printable(name, 64),
-                                     takes_wait ? "known is wait=0 or wait=1" : "this path takes none"));
+                                     known.empty()     ? "this path takes none"
+                                     : known == "wait" ? "known is wait=0 or wait=1"
+                                                       : fmt::format("known is {}", fmt::join(parts, ", "))));
     }
-    if (value != "0" && value != "1") {
-      return error_reply(
-          400, "bad_request",
-          fmt::format("wait = '{}': must be 0 (answer at once) or 1 (answer when it is done)", printable(value, 64)));
+    if (name == "wait") {
+      if (value != "0" && value != "1")
+        return bad_value(name, value, "0 (answer at once) or 1 (answer when it is done)");
+      out.wait = value == "1";
+    } else if (name == "since") {
+      const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since);
+      if (fault != std::errc{} || end != value.data() + value.size()) return bad_value(name, value, "a number");
+    } else if (name == "from") {
+      const auto address = IpAddress::parse(value);
+      if (!address) return bad_value(name, value, "an IP address");
+      out.from = *address;
+    } else {
+      out.tunnel = value;
     }
-    wait = value == "1";
   }
-  return wait;
+  return out;
 }
 
 Answer tunnel_command(const Context& context, Verb verb) {
   const std::string& name = context.target.path[2];
   if (!find_tunnel(context.snapshot, name)) return no_such_tunnel(name, context.snapshot);
-  return GatewayCommand{verb, name, context.wait};
+  return GatewayCommand{verb, name, context.query.wait};
+}
+
+Answer answer_events(const Context& c) {
+  Events out;
+  std::uint64_t last = c.query.since;
+  for (const auto& event : c.snapshot.events) {
+    last = std::max(last, event->number);
+    if (event->number <= c.query.since) continue;
+    if (c.query.tunnel.empty() || tunnel_of(*event) == c.query.tunnel) out.push_back(event);
+  }
+  return json_reply(200, events_to_json(out, last));
+}
+
+Answer answer_route(const Context& c) {
+  const auto address = IpAddress::parse(c.target.path[2]);
+  if (!address) return bad_value("address", c.target.path[2], "an IP address");
+  if (c.query.from && c.query.from->is_v6() != address->is_v6())
+    return bad_value("from", c.query.from->to_string(), "of the same family as the destination");
+  return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from)));
+}
+
+Answer answer_metrics(const Context& c) {
+  return metrics_reply(c.snapshot);
 }
 
 Answer answer_paths(const Context&);
@@ -145,16 +198,25 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer {
        return json_reply(200, to_json(Version{c.snapshot.version, c.snapshot.crypto}));
      }},
+    {"GET", "/v1/events", "the last 1,000 events; ?since=N for those after number N, ?tunnel=NAME for one tunnel",
+     answer_events, "since tunnel"},
+    {"GET", "/v1/posture", "how safe the keys of every tunnel are, and what was carried under keys that are not",
+     [](const Context& c) -> Answer { return json_reply(200, to_json(posture_of(c.snapshot))); }},
+    {"GET", "/v1/routes", "every route, and what the state of its tunnel adds to its priority",
+     [](const Context& c) -> Answer { return json_reply(200, routes_to_json(c.snapshot.routes)); }},
+    {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS", answer_route,
+     "from"},
+    {"GET", "/v1/metrics", "everything that is counted, in Prometheus' text format", answer_metrics},
     {"POST", "/v1/tunnels/{name}/up", "bring a tunnel up; ?wait=0 answers at once",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }},
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }, "wait"},
     {"POST", "/v1/tunnels/{name}/down", "take a tunnel down and keep it down; ?wait=0 answers at once",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Down); }},
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Down); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/child", "new keys for packets now, before their lifetime ends",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyChild); }},
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyChild); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/ike", "new keys for IKE now",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }},
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }},
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }, "wait"},
     {"POST", "/v1/reload", "read the configuration again and apply what has changed",
      [](const Context&) -> Answer { return GatewayCommand{Verb::Reload, "", true}; }},
     {"POST", "/v1/reload/check", "what a reload would change, and what that does to live SAs",
@@ -178,11 +240,19 @@ bool matches(const Route& route, const std::vector<std::string>& path) {
                     });
 }
 
-bool takes_wait(const Route& route) {
-  return std::string_view{route.pattern}.starts_with("/v1/tunnels/");
+bool is_below(const Request& request, std::string_view word) {
+  const auto target = parse_target(request.target);
+  return target && target->path.size() > 1 && target->path[1] == word;
 }
 
 }  // namespace
+
+bool wants_routes(const Request& request) {
+  return is_below(request, "routes");
+}
+bool wants_events(const Request& request) {
+  return is_below(request, "events");
+}
 
 Answer handle(const Request& request, const Snapshot& snapshot) {
   if (request.target.size() > kMaxTarget)
@@ -203,9 +273,9 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
     }
     if (!request.body.empty() && request.body != "{}")
       return error_reply(400, "bad_request", "this path takes no body");
-    const auto wait = read_query(*target, takes_wait(route));
-    if (const Reply* refusal = std::get_if<Reply>(&wait)) return *refusal;
-    return route.answer({*target, snapshot, std::get<bool>(wait)});
+    const auto query = read_query(*target, route.parameters);
+    if (const Reply* refusal = std::get_if<Reply>(&query)) return *refusal;
+    return route.answer({*target, snapshot, std::get<Query>(query)});
   }
   if (!allowed.empty()) {
     Reply reply =

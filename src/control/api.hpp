@@ -5,6 +5,11 @@
 //   GET  /v1/status                 the whole snapshot            (JSON: status_json.hpp)
 //   GET  /v1/status/{name}          one tunnel
 //   GET  /v1/version
+//   GET  /v1/events                 the last events; ?since=N: those after number N; ?tunnel=NAME: of one tunnel
+//   GET  /v1/posture                how safe the keys are, and the harvest ledger
+//   GET  /v1/routes                 every route, and what the state of its tunnel adds to its priority
+//   GET  /v1/routes/{address}       which tunnel takes a packet there, and why; ?from=ADDRESS
+//   GET  /v1/metrics                Prometheus' text format       (metrics.hpp)
 //   POST /v1/tunnels/{name}/up      bring it up; answers when it is up or has failed, with ?wait=0 at once
 //   POST /v1/tunnels/{name}/down    take it down and keep it down
 //   POST /v1/tunnels/{name}/rekey/child|ike|reauth   new keys now; answers when the rekeying has begun
@@ -42,6 +47,9 @@ struct Reply {
 inline constexpr std::size_t kMaxTarget = 2048;
 inline constexpr std::size_t kMaxBody = 64 * 1024;
 
+// Whether the answer to this needs Snapshot::routes and Snapshot::events; there may be many.
+[[nodiscard]] bool wants_routes(const Request& request);
+[[nodiscard]] bool wants_events(const Request& request);
 [[nodiscard]] std::variant<Reply, GatewayCommand> handle(const Request& request, const Snapshot& snapshot);
 [[nodiscard]] Reply reply_for(const GatewayCommand& command, const CommandResult& result);
 // For what the shell itself finds wrong (a request that is no HTTP, a gateway that does not answer).

@@ -5,6 +5,7 @@
 
 #include "base/rng.hpp"
 #include "control/control_testing.hpp"
+#include "control/metrics.hpp"
 #include "control/status_json.hpp"
 
 namespace qanat::control {
@@ -48,6 +49,74 @@ TEST(Api, Status) {
   }
   EXPECT_EQ(reply("GET", "/v1/status/berlin").body, to_json(testing::berlin()));
   EXPECT_EQ(reply("GET", "/v1/status/%62erlin").body, to_json(testing::berlin()));
+}
+
+TEST(Api, Events) {
+  const auto all = events_from_json(reply("GET", "/v1/events").body);
+  ASSERT_TRUE(all.has_value());
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ(all->at(0).name, "tunnel-up");
+  EXPECT_EQ(all->at(0).time, "2026-09-21T14:13:20Z");
+  EXPECT_THAT(all->at(0).fields, Contains(Pair("detail", "hybrid")));
+  EXPECT_EQ(all->at(1).level, "warning");
+  EXPECT_EQ(events_from_json(reply("GET", "/v1/events?since=1").body)->size(), 1U);
+  EXPECT_EQ(events_from_json(reply("GET", "/v1/events?tunnel=berlin").body)->size(), 1U);
+  EXPECT_EQ(events_from_json(reply("GET", "/v1/events?since=1&tunnel=berlin").body)->size(), 0U);
+  EXPECT_THAT(reply("GET", "/v1/events?since=1").body, HasSubstr("\"last\": 2"));
+  EXPECT_THAT(reply("GET", "/v1/events?since=7").body, HasSubstr("\"last\": 7"));
+  expect_error(reply("GET", "/v1/events?since=x"), 400, "bad_request", "must be a number");
+  expect_error(reply("GET", "/v1/events?until=1"), 400, "bad_request", "known is since, tunnel");
+}
+
+TEST(Api, TheRingKeepsTheLastThousand) {
+  EventRing ring;
+  for (int i = 0; i < 1500; ++i) ring.add({i}, EventLevel::Info, "ready", {});
+  const Events events = ring.recent();
+  ASSERT_EQ(events.size(), 1000U);
+  EXPECT_EQ(events.front()->number, 501U);
+  EXPECT_EQ(events.back()->number, 1500U);
+}
+
+TEST(Api, Routes) {
+  EXPECT_TRUE(wants_routes({"GET", "/v1/routes/10.1.2.3", ""}));
+  EXPECT_TRUE(wants_routes({"GET", "/v1/%72outes", ""}));
+  EXPECT_FALSE(wants_routes({"GET", "/v1/status", ""}));
+  EXPECT_TRUE(wants_events({"GET", "/v1/events?since=2", ""}));
+  EXPECT_EQ(routes_from_json(reply("GET", "/v1/routes").body)->size(), 3U);
+  const auto answer = route_answer_from_json(reply("GET", "/v1/routes/10.1.2.3").body);
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_EQ(answer->prefix, "10.1.0.0/16");
+  EXPECT_EQ(answer->tunnel, "berlin") << "oslo has a penalty for its classical keys";
+  EXPECT_EQ(answer->hops.size(), 2U);
+  const auto refused = route_answer_from_json(reply("GET", "/v1/routes/10.2.0.1?from=10.9.0.1").body);
+  ASSERT_TRUE(refused.has_value());
+  EXPECT_EQ(refused->tunnel, "") << "its prefix wants hybrid keys";
+  EXPECT_THAT(refused->summary, HasSubstr("requires hybrid keys"));
+  expect_error(reply("GET", "/v1/routes/nowhere"), 400, "bad_request", "must be an IP address");
+  expect_error(reply("GET", "/v1/routes/10.1.2.3?from=fd00::1"), 400, "bad_request", "same family");
+}
+
+TEST(Api, PostureAndMetrics) {
+  const auto posture = posture_from_json(reply("GET", "/v1/posture").body);
+  ASSERT_TRUE(posture.has_value());
+  ASSERT_EQ(posture->tunnels.size(), 3U);
+  EXPECT_EQ(posture->up, 2U);
+  EXPECT_EQ(posture->hybrid, 1U);
+  EXPECT_EQ(posture->classical, 1U);
+  EXPECT_EQ(posture->tunnels[0].keys, "inherited");
+  EXPECT_TRUE(posture->tunnels[0].fragments_used);
+  EXPECT_EQ(posture->tunnels[1].keys, "none");
+  EXPECT_EQ(posture->tunnels[1].code, "fragments_lost");
+  EXPECT_EQ(posture->tunnels[2].code, "no_intermediate");
+  EXPECT_EQ(posture->tunnels[2].ledger.classical_bytes, 5'000'000'000U);
+  EXPECT_EQ(posture->classical_bytes, 5'000'000'000U);
+  const Reply metrics = reply("GET", "/v1/metrics");
+  EXPECT_THAT(metrics.headers, Contains(Pair("Content-Type", "text/plain; version=0.0.4; charset=utf-8")));
+  EXPECT_TRUE(is_metrics_request({"GET", "/metrics", ""}));
+  EXPECT_TRUE(is_metrics_request({"HEAD", "/metrics?x=1", ""}));
+  for (const char* other : {"/", "/v1/status", "/v1/purge", "/metricsx"})
+    EXPECT_FALSE(is_metrics_request({"GET", other, ""})) << other;
+  EXPECT_FALSE(is_metrics_request({"POST", "/metrics", ""}));
 }
 
 TEST(Api, VersionAndPaths) {

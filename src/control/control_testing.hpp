@@ -32,6 +32,7 @@ inline TunnelStatus berlin() {
   ike.fragmentation = true;
   ike.seconds_up = 3725;
   ike.seconds_to_rekey = 9000;
+  ike.offered = "1: aes256gcm16 prfsha384 x25519 ke1_mlkem768";
   ike.handshake = {{"IKE_SA_INIT (x25519)", 248, 256, 1, 1, 0, 12.25},
                    {"IKE_INTERMEDIATE (mlkem768)", 1281, 1185, 2, 1, 1, 1030.5},
                    {"IKE_AUTH", 320, 288, 1, 1, 0, 11.0}};
@@ -71,6 +72,10 @@ inline TunnelStatus paris() {
   t.local = "203.0.113.1";
   t.peer = "192.0.2.80";
   t.pq = "require";
+  t.failed_attempts = 3;
+  t.last_failure = {{"IKE_SA_INIT (x25519)", 248, 256, 1, 1, 0, 12.25},
+                    {"IKE_INTERMEDIATE (mlkem768)", 1281, 0, 2, 0, 11, 0}};
+  t.failure_code = "fragments_lost";
   return t;
 }
 
@@ -79,8 +84,10 @@ inline TunnelStatus oslo() {
   t.name = "oslo";
   t.peer = "any";
   t.wanted = "on call";
+  t.classical_penalty = 5;
   t.ike->key_exchanges = {"x25519"};
-  t.ike->verdict = {"classical", "peer does not support IKE_INTERMEDIATE"};
+  t.ike->verdict = {"classical", "peer does not support IKE_INTERMEDIATE", "no_intermediate"};
+  t.posture = {5'000'000'000, 3600, 20, 10, "2026-01-01T00:00:00Z", "2026-07-20T12:00:00Z", true};
   t.ike->authentication_verdict = "depends on the PSK's entropy";
   t.children[0].verdict = t.ike->verdict;
   t.drops.clear();
@@ -88,9 +95,21 @@ inline TunnelStatus oslo() {
 }
 
 inline Snapshot full_snapshot() {
-  return {"0.1.0",           "OpenSSL 3.5.4, packets by ipsec-mb 1.3",
-          90061.5,           {berlin(), paris(), oslo()},
-          {{"no_route", 7}}, {{"malformed", 2}}};
+  Snapshot s;
+  s.version = "0.1.0";
+  s.crypto = "OpenSSL 3.5.4, packets by ipsec-mb 1.3";
+  s.seconds_up = 90061.5;
+  s.tunnels = {berlin(), paris(), oslo()};
+  s.drops = {{"no_route", 7}};
+  s.ike_counters = {{"malformed", 2}};
+  s.routes = {{0, "10.1.0.0/16", "berlin", 100, 1, "any", 0, false},
+              {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false},
+              {0, "10.2.0.0/16", "oslo", 100, 1, "require", 5, true}};
+  EventRing ring;
+  ring.add({1'790'000'000}, EventLevel::Info, "tunnel-up", {{"tunnel", "berlin"}, {"detail", "hybrid"}});
+  ring.add({1'790'000'001}, EventLevel::Warning, "purge", {{"detail", "routes are being removed"}});
+  s.events = ring.recent();
+  return s;
 }
 
 }  // namespace qanat::control::testing

@@ -2,12 +2,15 @@
 // whole, read on any thread without waiting for the Director.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "control/event_ring.hpp"
 
 namespace qanat::control {
 
@@ -28,6 +31,20 @@ struct ExchangeStep {
 struct Verdict {
   std::string keys;    // "hybrid" | "inherited" | "ppk" | "classical"
   std::string reason;  // why hybrid, or why not: "peer does not support IKE_INTERMEDIATE"
+  // Why classical, for programs: "no_intermediate" | "no_addke" | "private_key_exchanges" | "fragments_lost" |
+  // "local_policy"; empty when the keys are not classical.
+  std::string code = {};
+};
+
+// The harvest ledger of a tunnel (model/posture.hpp), since it was first configured.
+struct PostureStatus {
+  std::uint64_t classical_bytes = 0;
+  double classical_seconds = 0;
+  std::uint64_t safe_bytes = 0;
+  double safe_seconds = 0;
+  std::string first_hybrid_at;     // "2026-07-20T12:00:00Z"; empty: never
+  std::string last_classical_at;   // likewise
+  bool fell_to_classical = false;  // it once came up hybrid, and is up with classical keys
 };
 
 struct ChildStatus {
@@ -70,6 +87,7 @@ struct IkeStatus {
   double seconds_up = 0;
   double seconds_to_rekey = 0;
   std::vector<ExchangeStep> handshake;
+  std::string offered;  // proposals: as initiator ours, as responder the peer's
 };
 
 // How a tunnel fares by its health checks (rules.md "Health").
@@ -112,16 +130,56 @@ struct TunnelStatus {
   std::uint64_t bytes_out = 0;
   NamedCounters drops;
   HealthStatus health;
+  PostureStatus posture;
+  std::uint64_t child_rekeys = 0;  // Child SAs that followed another, since the daemon's start
+  std::uint64_t ike_rekeys = 0;
+  std::uint64_t times_up = 0;
+  std::uint64_t failed_attempts = 0;
+  std::vector<ExchangeStep> last_failure;  // how far the last failed attempt came; empty after a success
+  std::string failure_code;                // "fragments_lost" when that is what the last failure looks like
+  std::uint32_t classical_penalty = 0;     // configured
+};
+
+// One entry of the routing table.
+struct RouteStatus {
+  std::uint32_t vrf = 0;
+  std::string prefix;
+  std::string tunnel;
+  std::uint32_t priority = 0;  // as configured
+  std::uint32_t weight = 1;
+  std::string pq;             // "any" | "require"
+  std::uint32_t penalty = 0;  // added to the priority now: health, classical keys
+  bool refused = false;       // pq = "require", and the tunnel's keys are classical, or there are none
+};
+
+// How long exchanges took, for those that we began. Counts are not cumulative; the last is for what took longer.
+inline constexpr std::array<double, 12> kHandshakeBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
+                                                            0.1,   0.25,   0.5,   1,    2.5,   10};  // seconds
+struct HandshakeTimes {
+  std::string exchange;  // "IKE_SA_INIT"
+  std::uint64_t count = 0;
+  double seconds = 0;
+  std::vector<std::uint64_t> buckets;  // kHandshakeBounds.size() + 1
+};
+// IKE SAs that came up since the daemon's start, by the keys that they got.
+struct HandshakeCount {
+  std::string keys;  // Verdict::keys
+  std::string kem;   // "mlkem768", "mlkem768+mlkem1024", "none"
+  std::uint64_t count = 0;
 };
 
 struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;  // every configured tunnel, in the order of the config
-  std::vector<PolicyStatus> policy;   // in the order of the rules
-  NamedCounters drops;                // of packets, by reason
-  NamedCounters ike_counters;         // of IKE messages, by reason
+  std::vector<TunnelStatus> tunnels;     // every configured tunnel, in the order of the config
+  std::vector<PolicyStatus> policy = {};  // in the order of the rules
+  NamedCounters drops;                   // of packets, by reason
+  NamedCounters ike_counters;            // of IKE messages, by reason
+  std::vector<RouteStatus> routes = {};  // of /v1/routes only
+  std::vector<HandshakeTimes> handshake_times = {};
+  std::vector<HandshakeCount> handshakes = {};
+  Events events = {};  // of /v1/events; not part of /v1/status
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.

@@ -109,6 +109,59 @@ template <Of<Verdict> T>
 void describe(auto& io, T& verdict) {
   io("keys", verdict.keys);
   io("reason", verdict.reason);
+  io("code", verdict.code);
+}
+
+template <Of<HealthStatus> T>
+void describe(auto& io, T& health) {
+  io("state", health.state);
+  io("code", health.code);
+  io("reason", health.reason);
+  io("loss", health.loss);
+  io("samples", health.samples);
+  io("p50_ms", health.p50_ms);
+  io("p99_ms", health.p99_ms);
+  io("jitter_ms", health.jitter_ms);
+  io("seconds_since", health.seconds_since);
+  io("probes", health.probes);
+}
+
+template <Of<PostureStatus> T>
+void describe(auto& io, T& posture) {
+  io("classical_bytes", posture.classical_bytes);
+  io("classical_seconds", posture.classical_seconds);
+  io("safe_bytes", posture.safe_bytes);
+  io("safe_seconds", posture.safe_seconds);
+  io("first_hybrid_at", posture.first_hybrid_at);
+  io("last_classical_at", posture.last_classical_at);
+  io("fell_to_classical", posture.fell_to_classical);
+}
+
+template <Of<RouteStatus> T>
+void describe(auto& io, T& route) {
+  io("vrf", route.vrf);
+  io("prefix", route.prefix);
+  io("tunnel", route.tunnel);
+  io("priority", route.priority);
+  io("weight", route.weight);
+  io("pq", route.pq);
+  io("penalty", route.penalty);
+  io("refused", route.refused);
+}
+
+template <Of<HandshakeTimes> T>
+void describe(auto& io, T& times) {
+  io("exchange", times.exchange);
+  io("count", times.count);
+  io("seconds", times.seconds);
+  io("buckets", times.buckets);
+}
+
+template <Of<HandshakeCount> T>
+void describe(auto& io, T& handshakes) {
+  io("keys", handshakes.keys);
+  io("kem", handshakes.kem);
+  io("count", handshakes.count);
 }
 
 template <Of<ChildStatus> T>
@@ -153,6 +206,7 @@ void describe(auto& io, T& ike) {
   io("seconds_up", ike.seconds_up);
   io("seconds_to_rekey", ike.seconds_to_rekey);
   io("handshake", ike.handshake);
+  io("offered", ike.offered);
 }
 
 template <Of<TunnelStatus> T>
@@ -172,6 +226,15 @@ void describe(auto& io, T& tunnel) {
   io("packets_out", tunnel.packets_out);
   io("bytes_out", tunnel.bytes_out);
   io("drops", tunnel.drops);
+  io("health", tunnel.health);
+  io("posture", tunnel.posture);
+  io("child_rekeys", tunnel.child_rekeys);
+  io("ike_rekeys", tunnel.ike_rekeys);
+  io("times_up", tunnel.times_up);
+  io("failed_attempts", tunnel.failed_attempts);
+  io("last_failure", tunnel.last_failure);
+  io("failure_code", tunnel.failure_code);
+  io("classical_penalty", tunnel.classical_penalty);
 }
 
 template <Of<Snapshot> T>
@@ -182,6 +245,53 @@ void describe(auto& io, T& snapshot) {
   io("tunnels", snapshot.tunnels);
   io("drops", snapshot.drops);
   io("ike_counters", snapshot.ike_counters);
+  io("handshake_times", snapshot.handshake_times);
+  io("handshakes", snapshot.handshakes);
+}
+
+template <Of<RouteAnswer> T>
+void describe(auto& io, T& answer) {
+  io("address", answer.address);
+  io("prefix", answer.prefix);
+  io("tunnel", answer.tunnel);
+  io("summary", answer.summary);
+  io("hops", answer.hops);
+}
+
+template <Of<PostureRow> T>
+void describe(auto& io, T& row) {
+  io("tunnel", row.tunnel);
+  io("state", row.state);
+  io("policy", row.policy);
+  io("keys", row.keys);
+  io("key_exchanges", row.key_exchanges);
+  io("code", row.code);
+  io("reason", row.reason);
+  io("authentication", row.authentication);
+  io("authentication_verdict", row.authentication_verdict);
+  io("downgrade_excluded", row.downgrade_excluded);
+  io("fragments_used", row.fragments_used);
+  io("seconds_up", row.seconds_up);
+  io("ledger", row.ledger);
+}
+
+template <Of<Posture> T>
+void describe(auto& io, T& posture) {
+  io("tunnels", posture.tunnels);
+  io("up", posture.up);
+  io("hybrid", posture.hybrid);
+  io("ppk", posture.ppk);
+  io("classical", posture.classical);
+  io("classical_bytes", posture.classical_bytes);
+  io("safe_bytes", posture.safe_bytes);
+}
+
+struct RouteList {
+  std::vector<RouteStatus> routes;
+};
+template <Of<RouteList> T>
+void describe(auto& io, T& list) {
+  io("routes", list.routes);
 }
 
 template <typename T>
@@ -244,6 +354,58 @@ Result<Snapshot> snapshot_from_json(std::string_view text) {
 }
 Result<TunnelStatus> tunnel_from_json(std::string_view text) {
   return from_json<TunnelStatus>(text);
+}
+
+std::string to_json(const Posture& posture) {
+  return text_of(Writer::write(posture));
+}
+Result<Posture> posture_from_json(std::string_view text) {
+  return from_json<Posture>(text);
+}
+std::string routes_to_json(const std::vector<RouteStatus>& routes) {
+  return text_of(Writer::write(RouteList{routes}));
+}
+Result<std::vector<RouteStatus>> routes_from_json(std::string_view text) {
+  QANAT_ASSIGN(RouteList list, from_json<RouteList>(text));
+  return std::move(list.routes);
+}
+std::string to_json(const RouteAnswer& answer) {
+  return text_of(Writer::write(answer));
+}
+Result<RouteAnswer> route_answer_from_json(std::string_view text) {
+  return from_json<RouteAnswer>(text);
+}
+
+std::string events_to_json(const Events& events, std::uint64_t last) {
+  Json list = Json::array();
+  for (const auto& event : events) {
+    Json fields = Json::object();
+    for (const auto& [key, value] : event->fields) fields[key] = value;
+    list.push_back({{"number", event->number},
+                    {"time", date_text(event->at)},
+                    {"level", to_string(event->level)},
+                    {"event", event->name},
+                    {"fields", std::move(fields)}});
+  }
+  return text_of({{"events", std::move(list)}, {"last", last}});
+}
+
+Result<std::vector<EventLine>> events_from_json(std::string_view text) {
+  try {
+    std::vector<EventLine> out;
+    for (const Json& event : Json::parse(text).at("events")) {
+      EventLine& line = out.emplace_back();
+      line.number = event.at("number").get<std::uint64_t>();
+      line.time = event.at("time").get<std::string>();
+      line.level = event.at("level").get<std::string>();
+      line.name = event.at("event").get<std::string>();
+      for (const auto& [key, value] : event.at("fields").items())
+        line.fields.emplace_back(key, value.get<std::string>());
+    }
+    return out;
+  } catch (const Json::exception& e) {
+    return fail(ErrorKind::Malformed, "JSON reply", e.what());
+  }
 }
 
 std::string to_json(const ApiError& error) {

@@ -18,6 +18,8 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "control/posture.hpp"
+#include "control/route_choice.hpp"
 #include "control/snapshot.hpp"
 
 namespace qanat::control {
@@ -27,6 +29,28 @@ namespace qanat::control {
 // Error{Malformed} with what is wrong.
 [[nodiscard]] Result<Snapshot> snapshot_from_json(std::string_view text);
 [[nodiscard]] Result<TunnelStatus> tunnel_from_json(std::string_view text);
+
+// { "tunnels": [ ... ], "up": 3, ... }: the fields of Posture.
+[[nodiscard]] std::string to_json(const Posture& posture);
+[[nodiscard]] Result<Posture> posture_from_json(std::string_view text);
+
+// { "routes": [ ... ] }: the fields of RouteStatus.
+[[nodiscard]] std::string routes_to_json(const std::vector<RouteStatus>& routes);
+[[nodiscard]] Result<std::vector<RouteStatus>> routes_from_json(std::string_view text);
+[[nodiscard]] std::string to_json(const RouteAnswer& answer);
+[[nodiscard]] Result<RouteAnswer> route_answer_from_json(std::string_view text);
+
+// { "events": [ { "number", "time", "level", "event", "fields": { "tunnel": "berlin", ... } } ], "last": 17 }; `last`
+// is what to give as ?since= the next time.
+[[nodiscard]] std::string events_to_json(const Events& events, std::uint64_t last);
+struct EventLine {
+  std::uint64_t number = 0;
+  std::string time;
+  std::string level;
+  std::string name;
+  std::vector<std::pair<std::string, std::string>> fields;
+};
+[[nodiscard]] Result<std::vector<EventLine>> events_from_json(std::string_view text);
 
 // { "error": { "code": "not_found", "message": "..." } }
 struct ApiError {

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -77,6 +78,19 @@ UserIds find_user(const std::string& name) {
     return {};
   }
   return {entry.pw_uid, entry.pw_gid, true};
+}
+
+Status prepare_state_dir(const std::string& path, const std::string& user) {
+  const UserIds ids = find_user(user);
+  const bool made = ::mkdir(path.c_str(), 0700) == 0;
+  if (!made && errno != EEXIST) return io::system_failure(path, "cannot be made");
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0) return io::system_failure(path, "lstat");
+  if (!S_ISDIR(info.st_mode)) return io::system_failure(path, "it is no folder", ENOTDIR);
+  // Its own already, as systemd makes it; somebody else's is not taken over.
+  if (!made && info.st_uid != 0) return {};
+  if (::lchown(path.c_str(), ids.uid, ids.gid) != 0) return io::system_failure(path, "chown to " + user);
+  return {};
 }
 
 Status become(const UserIds& ids, const Rights& rights) {

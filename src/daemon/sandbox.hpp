@@ -31,6 +31,9 @@ struct UserIds {
 };
 [[nodiscard]] UserIds find_user(const std::string& name);
 
+// As root: the folder for what the daemon keeps over restarts, the user's own, mode 0700 when it is made here.
+[[nodiscard]] Status prepare_state_dir(const std::string& path, const std::string& user);
+
 // Capability numbers. `ambient`, a part of `kept`, is what a child that we execute has as well.
 struct Rights {
   std::vector<unsigned> kept;

@@ -104,6 +104,21 @@ constexpr std::array kAllowed{
     SCMP_SYS(lseek),
     SCMP_SYS(fcntl),
     SCMP_SYS(prlimit64),
+    // SQLite: the harvest ledger, in state_dir
+    SCMP_SYS(pread64),
+    SCMP_SYS(pwrite64),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(unlink),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(access),
+    SCMP_SYS(faccessat),
+    SCMP_SYS(readlink),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(getcwd),
+    SCMP_SYS(umask),
+    SCMP_SYS(geteuid),
 };
 
 // Nothing of ours does these, ever.

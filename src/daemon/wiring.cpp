@@ -6,7 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "control/metrics.hpp"
 #include "io/clock.hpp"
+#include "io/sqlite_ledger.hpp"
 
 namespace qanat::daemon {
 
@@ -42,11 +44,12 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
 }
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, ReloadSource source,
-               const io::Log& log)
+               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+               std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log)
     : log_(log),
       control_(std::move(control)),
       api_listener_(std::move(api_listener)),
+      metrics_listener_(std::move(metrics_listener)),
       netd_(std::move(netd)),
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
@@ -79,20 +82,27 @@ Status Wiring::start(const model::Config& config) {
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
+    keep_ledger(now, gateway::PostureBook::Write::WhenDue);
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
     end_of_turn();
   });
   QANAT_TRY(data_.start());
   QANAT_TRY(auth_.start());
+  open_ledger(config);
   look_at_addresses(io::boot_now());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
+  QANAT_TRY(start_http());
+  end_of_turn();
+  return {};
+}
+
+Status Wiring::start_http() {
+  const auto busy = [] { return control::error_reply(503, "busy", "the gateway does not answer: try again"); };
   QANAT_ASSIGN(http_, io::HttpServer::start(
-                          std::move(api_listener_),
-                          [this](control::Request request, const io::HttpServer::Peer&, io::HttpServer::Reply reply) {
-                            const std::shared_ptr<const control::Snapshot> snapshot = wait_for_snapshot();
-                            if (!snapshot) {
-                              return reply(control::error_reply(503, "busy", "the gateway does not answer: try again"));
-                            }
+                          std::move(api_listener_), [this, busy](control::Request request, const io::HttpServer::Peer&,
+                                                                 io::HttpServer::Reply reply) {
+                            const std::shared_ptr<const control::Snapshot> snapshot = wait_for_snapshot(request);
+                            if (!snapshot) return reply(busy());
                             auto outcome = control::handle(request, *snapshot);
                             if (auto* ready = std::get_if<control::Reply>(&outcome)) {
                               reply(std::move(*ready));
@@ -100,8 +110,38 @@ Status Wiring::start(const model::Config& config) {
                               api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
                             }
                           }));
-  end_of_turn();
+  if (!metrics_listener_.valid()) return {};
+  QANAT_ASSIGN(metrics_,
+               io::HttpServer::start(std::move(metrics_listener_),
+                                     [this, busy](const control::Request& request, const io::HttpServer::Peer&,
+                                                  const io::HttpServer::Reply& reply) {
+                                       if (!control::is_metrics_request(request))
+                                         return reply(control::only_metrics_reply());
+                                       const auto snapshot = wait_for_snapshot(request);
+                                       reply(snapshot ? control::metrics_reply(*snapshot) : busy());
+                                     }));
   return {};
+}
+
+// Without the file the gateway works as well: what it counts is lost at its end, and that is said.
+void Wiring::open_ledger(const model::Config& config) {
+  gateway_.posture().set_wall(io::boot_now(), io::wall_now());
+  const auto begin = [&]() -> Status {
+    QANAT_ASSIGN(auto file, io::SqliteLedger::open(config.gateway.state_dir + "/posture.db"));
+    auto writer = std::make_unique<PostureWriter>(std::move(file), log_);
+    QANAT_ASSIGN(auto records, writer->load());
+    QANAT_TRY(writer->start());
+    gateway_.posture().restore(std::move(records));
+    ledger_ = std::move(writer);
+    return {};
+  };
+  if (const Status begun = begin(); !begun)
+    log_.warning("posture-not-kept", {{"where", begun.error().where}, {"reason", begun.error().detail}});
+}
+
+void Wiring::keep_ledger(Instant now, gateway::PostureBook::Write when) {
+  gateway_.posture().set_wall(now, io::wall_now());
+  if (ledger_) ledger_->post(gateway_.posture().take_changed(now, when));
 }
 
 int Wiring::run(const model::Config& config) {
@@ -115,8 +155,11 @@ int Wiring::run(const model::Config& config) {
     log_.error("control-loop-failed", ended.error());
     exit_code_ = 1;
   }
-  for (auto& wish : snapshot_wishes_.take_all()) wish.set_value(nullptr);
+  for (auto& wish : snapshot_wishes_.take_all()) wish.answer.set_value(nullptr);
+  metrics_.reset();
   http_.reset();
+  keep_ledger(io::boot_now(), gateway::PostureBook::Write::Now);
+  ledger_.reset();
   log_.info("stopped");
   return exit_code_;
 }
@@ -263,18 +306,25 @@ void Wiring::write_log(const gateway::LogEvent& event) {
                              : event.level == gateway::EventLevel::Warning ? io::LogLevel::Warning
                                                                            : io::LogLevel::Error;
   log_.log(level, event.name, fields);
+  if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields);
 }
 
 void Wiring::on_snapshot_wishes() {
   auto wishes = snapshot_wishes_.take_all();
   if (wishes.empty()) return;
-  const auto snapshot = std::make_shared<const control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
-  for (auto& wish : wishes) wish.set_value(snapshot);
+  auto made = std::make_shared<control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
+  const auto any = [&](bool SnapshotWish::* what) {
+    return std::any_of(wishes.begin(), wishes.end(), [&](const SnapshotWish& w) { return w.*what; });
+  };
+  if (any(&SnapshotWish::routes)) gateway_.add_routes(*made);
+  if (any(&SnapshotWish::events)) made->events = events_.recent();
+  const std::shared_ptr<const control::Snapshot> snapshot = std::move(made);
+  for (auto& wish : wishes) wish.answer.set_value(snapshot);
 }
 
-std::shared_ptr<const control::Snapshot> Wiring::wait_for_snapshot() {
-  std::promise<std::shared_ptr<const control::Snapshot>> wish;
-  auto answer = wish.get_future();
+std::shared_ptr<const control::Snapshot> Wiring::wait_for_snapshot(const control::Request& request) {
+  SnapshotWish wish{control::wants_routes(request), control::wants_events(request), {}};
+  auto answer = wish.answer.get_future();
   snapshot_wishes_.post(std::move(wish));
   return answer.wait_for(kSnapshotPatience) == std::future_status::ready ? answer.get() : nullptr;
 }

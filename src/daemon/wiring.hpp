@@ -4,6 +4,8 @@
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
 //   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over a snapshot
+//   metrics thread: HTTP on TCP, GET /metrics only; only when it is configured
+//   ledger thread:  writes the harvest ledger                                        (posture_writer.hpp)
 //
 // They speak through mailboxes only. The API thread asks for a snapshot and waits for it; the control thread makes one
 // when it is asked, so a gateway with many thousand tunnels neither makes nor keeps what nobody looks at.
@@ -14,12 +16,14 @@
 #include <memory>
 #include <optional>
 
+#include "control/event_ring.hpp"
 #include "crypto/rng.hpp"
 #include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
 #include "daemon/config_reader.hpp"
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
+#include "daemon/posture_writer.hpp"
 #include "gateway/gateway.hpp"
 #include "io/http_server.hpp"
 #include "io/netd_client.hpp"
@@ -44,8 +48,8 @@ struct ReloadSource {
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, ReloadSource source,
-         const io::Log& log);
+         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+         std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
   [[nodiscard]] int run(const model::Config& config);
@@ -54,6 +58,11 @@ class Wiring {
   struct ApiCall {
     control::GatewayCommand command;
     io::HttpServer::Reply reply;
+  };
+  struct SnapshotWish {
+    bool routes = false;
+    bool events = false;
+    std::promise<std::shared_ptr<const control::Snapshot>> answer;
   };
 
   [[nodiscard]] Status start(const model::Config& config);
@@ -72,11 +81,16 @@ class Wiring {
   void transmit();
   void write_log(const gateway::LogEvent& event);
   void on_snapshot_wishes();
-  [[nodiscard]] std::shared_ptr<const control::Snapshot> wait_for_snapshot();  // on the API thread; null: it took long
+  // On a thread of HTTP; null: it took long.
+  [[nodiscard]] std::shared_ptr<const control::Snapshot> wait_for_snapshot(const control::Request& request);
+  void open_ledger(const model::Config& config);
+  void keep_ledger(Instant now, gateway::PostureBook::Write when);
+  [[nodiscard]] Status start_http();
 
   const io::Log& log_;
   ControlSockets control_;
   io::UniqueFd api_listener_;
+  io::UniqueFd metrics_listener_;
   io::NetdClient netd_;
   AddressMonitor monitor_;
   std::vector<std::pair<IpAddress, IpAddress>> own_addresses_;  // of tunnels: from where they begin, and the peer
@@ -99,10 +113,13 @@ class Wiring {
     bool apply = false;  // not only asked about
     std::vector<ApiCall> calls;
   } read_for_;  // who waits for the one under way
-  io::Mailbox<std::promise<std::shared_ptr<const control::Snapshot>>> snapshot_wishes_;
+  io::Mailbox<SnapshotWish> snapshot_wishes_;
+  control::EventRing events_;
+  std::unique_ptr<PostureWriter> ledger_;
   std::vector<ike::Transmit> to_send_;  // of this turn
   std::unique_ptr<io::EventLoop> loop_;
   std::unique_ptr<io::HttpServer> http_;
+  std::unique_ptr<io::HttpServer> metrics_;
   std::optional<Instant> stop_at_;  // when waiting for peers ends
   int exit_code_ = 0;
 };

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "gateway/status.hpp"
 #include "gateway/translate.hpp"
 #include "wan/health.hpp"
 
@@ -241,15 +242,39 @@ control::CommandResult Director::renew(Instant now, Tunnel& t, control::GatewayC
           fmt::format("{}: new keys for {} are being made", t.config.name, verb == Verb::RekeyIke ? "IKE" : "packets")};
 }
 
-void Director::handle_report(Instant now, const ike::Report& report) {
+// What an SA that has come up says of its keys, for the ledger, the metrics and an alert.
+void Director::note_keys(Instant now, const ike::Report& report, const std::string& name,
+                         std::span<const ike::SaInfo> sas) {
+  using What = ike::Report::What;
+  if (report.what == What::ChildGone) posture_.child_gone(now, report.child);
+  for (const ike::SaInfo& sa : sas) {
+    if (report.what == What::IkeUp && sa.id == report.sa) uptake_.add(sa, keys_word(sa.verdict));
+    if (report.what != What::ChildUp) continue;
+    for (const ike::ChildInfo& child : sa.children) {
+      if (child.id != report.child) continue;
+      const ike::SafetyVerdict& v = child.verdict;
+      const auto keys = v.hybrid ? PostureBook::Keys::Hybrid
+                        : v.ppk  ? PostureBook::Keys::Safe
+                                 : PostureBook::Keys::Classical;
+      if (posture_.child_up(now, name, report.child, keys)) {
+        log(EventLevel::Warning, "fell-to-classical",
+            {{"tunnel", name}, {"code", std::string{v.code}}, {"reason", v.reason}});
+      }
+    }
+  }
+}
+
+void Director::handle_report(Instant now, const ike::Report& report, std::span<const ike::SaInfo> sas) {
   Tunnel* t = find(report.tunnel);
   const std::string name = t != nullptr ? t->config.name : "";
   using What = ike::Report::What;
+  if (t != nullptr) note_keys(now, report, name, sas);
   switch (report.what) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
       return;
     case What::IkeRekeyed:
+      if (t != nullptr) ++t->seen.ike_rekeys;
       log(EventLevel::Debug, "ike-rekeyed", {{"tunnel", name}, {"detail", report.detail}});
       return;
     case What::Weakened:
@@ -280,6 +305,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
   switch (report.what) {
     case What::ChildUp: {
       const bool first = t->live.empty();
+      ++(first ? t->seen.times_up : t->seen.child_rekeys);
+      t->seen.last_failure.clear();
       t->live.insert(report.child);
       t->failures = 0;
       t->retry_at.reset();
@@ -302,6 +329,8 @@ void Director::handle_report(Instant now, const ike::Report& report) {
       answer_waiting(*t, false, report.detail);
       break;
     case What::AttemptFailed:
+      ++t->seen.failed_attempts;
+      t->seen.last_failure = report.handshake;
       if (t->live.empty()) t->reason = report.detail;
       log(stopping_ ? EventLevel::Debug : EventLevel::Warning, "attempt-failed",
           {{"tunnel", name}, {"reason", report.detail}});
@@ -347,7 +376,11 @@ void Director::handle_cannot_initiate(Instant now, const CannotInitiate& failure
   retry_later(now, *t);
 }
 
-void Director::note_counters(const ipsec::Counters& counters) {
+void Director::note_counters(Instant now, const ipsec::Counters& counters) {
+  posture_.count(now, counters, [this](TunnelId id) {
+    const Tunnel* t = find(id);
+    return t == nullptr ? nullptr : &t->config.name;
+  });
   sa_counters_.clear();
   for (const ipsec::SaCounters& c : counters.sas) sa_counters_[c.child] = c;
   for (const ipsec::TunnelCounters& c : counters.tunnels) {
@@ -395,7 +428,7 @@ void Director::note_match(const ipsec::PolicyMatch& match) {
 
 void Director::handle_plane(Instant now, const ipsec::Event& event) {
   if (const auto* counters = std::get_if<ipsec::Counters>(&event)) {
-    note_counters(*counters);
+    note_counters(now, *counters);
   } else if (const auto* health = std::get_if<ipsec::HealthChanged>(&event)) {
     note_health(*health);
   } else if (const auto* match = std::get_if<ipsec::PolicyMatch>(&event)) {

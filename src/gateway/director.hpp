@@ -20,15 +20,17 @@
 #include "gateway/beginnings.hpp"
 #include "gateway/host_command.hpp"
 #include "gateway/messages.hpp"
+#include "gateway/posture_book.hpp"
+#include "gateway/uptake.hpp"
 #include "model/tunnel.hpp"
 #include "pki/expiry.hpp"
 #include "wan/policy.hpp"
 
 namespace qanat::gateway {
 
-enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
+using control::EventLevel;
 
-// One line for the log; docs/events.md lists the names.
+// One line for the log, and for the ring of events; control/event_codes.hpp lists the names.
 struct LogEvent {
   EventLevel level{};
   std::string name;
@@ -61,7 +63,8 @@ class Director {
   [[nodiscard]] const model::Config& config() const { return config_; }
   // `ticket` comes back in one CommandDone.
   void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
-  void handle_report(Instant now, const ike::Report& report);
+  // `sas`: of the report's tunnel, as they are now; looked at for ChildUp and IkeUp only.
+  void handle_report(Instant now, const ike::Report& report, std::span<const ike::SaInfo> sas = {});
   void handle_cannot_initiate(Instant now, const CannotInitiate& failure);
   void handle_plane(Instant now, const ipsec::Event& event);
   void handle_host(Instant now, const HostResult& result);
@@ -71,11 +74,16 @@ class Director {
   // Every tunnel says Delete; nothing begins again.
   void shut_down(Instant now);
 
+  // The harvest ledger: see PostureBook.
+  [[nodiscard]] PostureBook& posture() { return posture_; }
+
   [[nodiscard]] std::optional<DirectorOutput> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   // `sas` and `ike_counters` are of all shards. Without `wall` no certificate is said to expire.
   [[nodiscard]] control::Snapshot snapshot(Instant now, std::optional<WallTime> wall, std::span<const ike::SaInfo> sas,
                                            const control::NamedCounters& ike_counters) const;
+  // Every route, with what the state of its tunnel adds to its priority; `snapshot` is of the same moment.
+  [[nodiscard]] std::vector<control::RouteStatus> routes(const control::Snapshot& snapshot) const;
 
  private:
   enum class Wanted : std::uint8_t { Up, OnCall, Down };
@@ -96,6 +104,13 @@ class Director {
     std::optional<Instant> due;  // the earlier of both, as it stands in due_
     bool barred = false;         // came with a reload: the barrier for its prefixes does not stand yet
     ipsec::TunnelCounters counters;
+    struct {
+      std::uint64_t child_rekeys = 0;
+      std::uint64_t ike_rekeys = 0;
+      std::uint64_t times_up = 0;
+      std::uint64_t failed_attempts = 0;
+      std::vector<ike::ExchangeRecord> last_failure;
+    } seen;
   };
 
   [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
@@ -111,6 +126,8 @@ class Director {
   void steer(Steering steering);
   void withdraw(Instant now, Tunnel& tunnel);
   void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
+  void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
+
   void ask_for_protection();
   void begin(Instant now, Tunnel& tunnel);
   void begin_next(Instant now);
@@ -122,7 +139,7 @@ class Director {
   void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields);
   [[nodiscard]] Tunnel* find(TunnelId id);
   [[nodiscard]] Tunnel* find(const std::string& name);
-  void note_counters(const ipsec::Counters& counters);
+  void note_counters(Instant now, const ipsec::Counters& counters);
   void note_health(const ipsec::HealthChanged& change);
   void note_match(const ipsec::PolicyMatch& match);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
@@ -140,6 +157,8 @@ class Director {
   std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
   control::NamedCounters plane_drops_;
   std::vector<ipsec::PolicyCounters> policy_counters_;
+  PostureBook posture_;
+  Uptake uptake_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
   std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;

@@ -44,7 +44,8 @@ void Gateway::pump(Instant now) {
         } else if (auto* plane = std::get_if<ike::PlaneCommand>(&action)) {
           outputs_.emplace_back(PlaneOut{std::move(plane->command)});
         } else if (const auto* report = std::get_if<ike::Report>(&action)) {
-          director_.handle_report(now, *report);
+          const bool up = report->what == ike::Report::What::ChildUp || report->what == ike::Report::What::IkeUp;
+          director_.handle_report(now, *report, up ? shard->sas(report->tunnel) : std::vector<ike::SaInfo>{});
         } else if (auto* sign = std::get_if<ike::SignQuestion>(&action)) {
           outputs_.emplace_back(std::move(*sign));
         } else if (auto* verify = std::get_if<ike::VerifyQuestion>(&action)) {
@@ -165,6 +166,10 @@ control::Snapshot Gateway::snapshot(Instant now, std::optional<WallTime> wall) c
   }
   std::erase_if(counters, [](const auto& c) { return c.second == 0; });
   return director_.snapshot(now, wall, sas, counters);
+}
+
+void Gateway::add_routes(control::Snapshot& snapshot) const {
+  snapshot.routes = director_.routes(snapshot);
 }
 
 bool Gateway::is_quiet() const {

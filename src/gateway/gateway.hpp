@@ -48,6 +48,9 @@ class Gateway {
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   // `wall`: for certificates that expire.
   [[nodiscard]] control::Snapshot snapshot(Instant now, std::optional<WallTime> wall = std::nullopt) const;
+  // Fills snapshot.routes: there may be many, and most readers do not ask for them.
+  void add_routes(control::Snapshot& snapshot) const;
+  [[nodiscard]] PostureBook& posture() { return director_.posture(); }
   [[nodiscard]] std::vector<ike::SaInfo> ike_sas() const;  // of all shards
   // Entries in the tables of all IKE shards; 0 when nothing of any IKE SA is left.
   [[nodiscard]] std::size_t holdings() const;

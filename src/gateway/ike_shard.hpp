@@ -35,6 +35,7 @@ class IkeShard {
   [[nodiscard]] std::optional<FromIkeShard> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const { return endpoint_.next_timeout(); }
   [[nodiscard]] std::vector<ike::SaInfo> sas() const { return endpoint_.sas(); }
+  [[nodiscard]] std::vector<ike::SaInfo> sas(TunnelId tunnel) const { return endpoint_.sas(tunnel); }
   [[nodiscard]] const ike::Counters& counters() const { return endpoint_.counters(); }
   [[nodiscard]] std::size_t holdings() const { return endpoint_.holdings(); }
 

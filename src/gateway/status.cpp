@@ -1,8 +1,14 @@
 // The snapshot: what everybody who looks is shown.
+#include "gateway/status.hpp"
+
 #include <algorithm>
+#include <set>
 
 #include <fmt/format.h>
 
+#include "base/text.hpp"
+#include "control/posture.hpp"
+#include "control/route_choice.hpp"
 #include "crypto/packet_cipher.hpp"
 #include "crypto/self_test.hpp"
 #include "esp/overhead.hpp"
@@ -17,13 +23,24 @@ namespace qanat::gateway {
 
 namespace {
 
+constexpr std::size_t kOfferedText = 400;
+
 double seconds(Duration d) {
   return std::chrono::duration<double>(d).count();
 }
 
 control::Verdict verdict_of(const ike::SafetyVerdict& v) {
-  const char* keys = v.hybrid ? (v.inherited ? "inherited" : "hybrid") : v.ppk ? "ppk" : "classical";
-  return {keys, v.reason};
+  return {keys_word(v), v.reason, std::string{v.code}};
+}
+
+std::string date_of(const std::optional<WallTime>& time) {
+  return time ? control::date_text(*time) : "";
+}
+
+// An attempt whose first large message was never answered, however small its pieces became.
+bool looks_like_lost_fragments(const std::vector<ike::ExchangeRecord>& handshake) {
+  return !handshake.empty() && handshake.back().exchange == wire::ExchangeType::IKE_INTERMEDIATE &&
+         handshake.back().response_datagrams == 0;
 }
 
 std::string authentication_verdict(const ike::SaInfo& sa) {
@@ -73,6 +90,7 @@ control::IkeStatus ike_status(Instant now, const ike::SaInfo& sa) {
   out.nat_local = sa.nat_local;
   out.nat_remote = sa.nat_remote;
   out.fragmentation = sa.fragmentation;
+  out.offered = sa.offered;
   out.seconds_up = seconds(now - sa.since);
   out.seconds_to_rekey = sa.renew_at > now ? seconds(sa.renew_at - now) : 0;
   for (const ike::ExchangeRecord& r : sa.handshake) out.handshake.push_back(step_of(r));
@@ -117,6 +135,10 @@ std::string_view action_text(ipsec::PolicyRule::Action action) {
 }
 
 }  // namespace
+
+std::string keys_word(const ike::SafetyVerdict& v) {
+  return v.hybrid ? (v.inherited ? "inherited" : "hybrid") : v.ppk ? "ppk" : "classical";
+}
 
 // `sas`: its own, the oldest first.
 control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
@@ -164,7 +186,10 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
       out.children.push_back(std::move(c));
     }
   }
-  if (shown != nullptr) out.ike = ike_status(now, *shown);
+  if (shown != nullptr) {
+    out.ike = ike_status(now, *shown);
+    if (shown->initiator) out.ike->offered = printable(ipsec::describe(ipsec::offer_ike(t.ike->ike)), kOfferedText);
+  }
   const bool up = !out.children.empty();
   if (up) {
     out.actual = "up";
@@ -188,6 +213,22 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   out.bytes_out = t.counters.bytes_out;
   out.drops = t.counters.drops;
   out.health = health_status(now, t.counters);
+  if (const model::PostureRecord* p = posture_.find(out.name)) {
+    out.posture = {p->classical_bytes,
+                   p->classical_seconds,
+                   p->safe_bytes,
+                   p->safe_seconds,
+                   date_of(p->first_hybrid_at),
+                   date_of(p->last_classical_at),
+                   posture_.has_fallen(out.name)};
+  }
+  out.child_rekeys = t.seen.child_rekeys;
+  out.ike_rekeys = t.seen.ike_rekeys;
+  out.times_up = t.seen.times_up;
+  out.failed_attempts = t.seen.failed_attempts;
+  for (const ike::ExchangeRecord& r : t.seen.last_failure) out.last_failure.push_back(step_of(r));
+  if (looks_like_lost_fragments(t.seen.last_failure)) out.failure_code = "fragments_lost";
+  out.classical_penalty = t.config.classical_penalty;
   return out;
 }
 
@@ -219,6 +260,34 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
   }
   out.drops = plane_drops_;
   out.ike_counters = ike_counters;
+  out.handshake_times = uptake_.times();
+  out.handshakes = uptake_.counts();
+  return out;
+}
+
+std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snapshot) const {
+  std::vector<wan::TunnelState> states;  // in the order of tunnels_
+  for (const control::TunnelStatus& t : snapshot.tunnels) states.push_back(control::tunnel_state(t));
+  std::vector<control::RouteStatus> out;
+  const auto add = [&](const model::Route& r) {
+    const auto tunnel = by_name_.find(r.tunnel);
+    const wan::TunnelState state =
+        tunnel == by_name_.end() || tunnel->second >= states.size() ? wan::TunnelState{} : states[tunnel->second];
+    const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
+    out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
+                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe});
+  };
+  std::set<std::pair<std::string, Prefix>> listed;
+  for (const model::Route& r : config_.routes) {
+    add(r);
+    listed.emplace(r.tunnel, r.prefix);
+  }
+  for (const Tunnel& t : tunnels_) {
+    for (const Prefix& prefix : t.config.routes) {
+      if (!listed.contains({t.config.name, prefix}))
+        add({t.config.vrf, prefix, t.config.name, 100, 1, model::RoutePq::Any, ""});
+    }
+  }
   return out;
 }
 

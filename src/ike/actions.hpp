@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "base/address.hpp"
 #include "base/iana.hpp"
@@ -31,6 +32,18 @@ struct PlaneCommand {
   ipsec::Command command;
 };
 
+// One exchange of a handshake, for `qanat status NAME` and `qanat explain NAME`.
+struct ExchangeRecord {
+  wire::ExchangeType exchange{};
+  std::string note;  // "x25519", "mlkem768", "PSK"
+  std::uint32_t request_octets = 0;
+  std::uint32_t response_octets = 0;
+  std::uint32_t request_datagrams = 0;
+  std::uint32_t response_datagrams = 0;
+  std::uint32_t retransmissions = 0;
+  Duration took{};
+};
+
 // Something an operator or the Director wants to know. `what` is a stable word; docs/events.md lists them.
 struct Report {
   enum class What : std::uint8_t {
@@ -50,7 +63,8 @@ struct Report {
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
   IkeSaId sa;
   std::string detail;
-  ChildSaId child{};  // of ChildUp and ChildGone
+  ChildSaId child{};                           // of ChildUp and ChildGone
+  std::vector<ExchangeRecord> handshake = {};  // of AttemptFailed: how far it came
 };
 [[nodiscard]] std::string to_string(Report::What what);
 

@@ -308,6 +308,13 @@ std::vector<SaInfo> IkeEndpoint::sas() const {
   return out;
 }
 
+std::vector<SaInfo> IkeEndpoint::sas(TunnelId tunnel) const {
+  std::vector<SaInfo> out;
+  for (const std::uint64_t spi : sas_of(tunnel)) out.push_back(sas_.at(spi).sa->info());
+  std::sort(out.begin(), out.end(), [](const SaInfo& a, const SaInfo& b) { return a.id < b.id; });
+  return out;
+}
+
 std::uint64_t IkeEndpoint::new_spi() {
   std::uint64_t spi = 0;
   do {

@@ -63,6 +63,7 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] std::optional<Action> poll_action();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   [[nodiscard]] std::vector<SaInfo> sas() const;
+  [[nodiscard]] std::vector<SaInfo> sas(TunnelId tunnel) const;  // those of one tunnel, the oldest first
   [[nodiscard]] const Counters& counters() const { return counters_; }
   [[nodiscard]] std::size_t half_open() const { return half_open_.total(); }
   [[nodiscard]] const HalfOpenTable& half_open_table() const { return half_open_; }

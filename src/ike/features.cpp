@@ -88,6 +88,7 @@ void IkeSa::set_verdict() {
   verdict_.ppk = agreed_.ppk_used;
   if (!verdict_.hybrid) {
     verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : classical_reason_;
+    verdict_.code = verdict_.ppk ? std::string_view{} : classical_code_;
     return;
   }
   verdict_.reason = ml_kem_reason(key_exchanges_, verdict_.ppk);

@@ -228,10 +228,13 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
     classical_reason_ = "local policy: pq = \"off\"";
+    classical_code_ = "local_policy";
   } else if (!intermediate) {
     classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+    classical_code_ = "no_intermediate";
   } else {
     classical_reason_ = "the peer chose a proposal without an additional key exchange";
+    classical_code_ = "no_addke";
   }
   // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC
   // 9242 3.3).

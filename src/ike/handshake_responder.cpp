@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "base/text.hpp"
 #include "crypto/digest.hpp"
 #include "ike/ike_sa.hpp"
 
@@ -13,6 +14,12 @@ using wire::ExchangeType;
 using wire::NotifyPayload;
 using wire::NotifyType;
 using wire::PayloadType;
+
+namespace {
+
+constexpr std::size_t kOfferedText = 400;  // of the peer's proposals, kept for `qanat explain`
+
+}  // namespace
 
 Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id, std::uint64_t our_spi,
                                               const Path& path, InitRequest request) {
@@ -46,16 +53,22 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   const auto unknown = ipsec::unknown_additional_kes(*offered);
   if (!any_wants_pq) {
     sa->classical_reason_ = "local policy: pq = \"off\"";
+    sa->classical_code_ = "local_policy";
   } else if (!sa->peer_intermediate_) {
     sa->classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+    sa->classical_code_ = "no_intermediate";
   } else if (!ipsec::offers_additional_ke(*offered)) {
     sa->classical_reason_ = "the peer offered no additional key exchange";
-  } else if (!unknown.empty()) {
-    sa->classical_reason_ = fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}",
-                                        fmt::format("{}", unknown.front()));
+    sa->classical_code_ = "no_addke";
+  } else if (!unknown.empty() && !ipsec::offers_ml_kem(*offered)) {
+    sa->classical_reason_ =
+        fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}", fmt::join(unknown, ", "));
+    sa->classical_code_ = "private_key_exchanges";
   } else {
     sa->classical_reason_ = "no proposal with ML-KEM was common to both";
+    sa->classical_code_ = "local_policy";
   }
+  sa->offered_ = printable(ipsec::describe(*offered), kOfferedText);
 
   sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke),
                      static_cast<std::uint32_t>(sa->init_request_.size()), 1);
@@ -190,7 +203,10 @@ void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message
   authenticated_ = true;
   tunnel_ = std::move(tunnel);
   agreed_.without_ppk = {};
-  if (tunnel_->pq == model::PqPolicy::Off) classical_reason_ = "local policy: pq = \"off\"";
+  if (tunnel_->pq == model::PqPolicy::Off) {
+    classical_reason_ = "local policy: pq = \"off\"";
+    classical_code_ = "local_policy";
+  }
   set_verdict();
   timers_.stop(Timer::Handshake);
   if (tunnel_->local_auth == AuthKind::Certificate) {

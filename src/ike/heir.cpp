@@ -62,6 +62,7 @@ SafetyVerdict IkeSa::rekeyed_verdict(const KeRounds& rounds) const {
   if (rounds.has_ml_kem()) {
     out.hybrid = true;
     out.inherited = false;
+    out.code = {};
     out.reason =
         fmt::format("{}{}", ml_kem_reason(rounds.all()), out.ppk ? ", and a PPK into those that they come from" : "");
   } else if (out.hybrid) {

@@ -77,13 +77,16 @@ SaInfo IkeSa::info() const {
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
+  out.offered = offered_;
   for (const auto& [id, child] : children_) out.children.push_back(child.info);
   out.hint = hint_;
   return out;
 }
 
 void IkeSa::report(Report::What what, std::string detail, ChildSaId child) {
-  env_.actions.emplace_back(Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail), child});
+  auto handshake = what == Report::What::AttemptFailed ? handshake_ : std::vector<ExchangeRecord>{};
+  env_.actions.emplace_back(
+      Report{what, tunnel_ ? tunnel_->id : TunnelId{}, id_, std::move(detail), child, std::move(handshake)});
 }
 
 std::string IkeSa::peer_text() const {

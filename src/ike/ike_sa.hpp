@@ -454,6 +454,8 @@ class IkeSa {
   wire::Identity peer_id_;
   SafetyVerdict verdict_;
   std::string classical_reason_;
+  std::string_view classical_code_;  // SafetyVerdict::code
+  std::string offered_;              // responder: the peer's proposals, as text
   std::string hint_;
   std::vector<ExchangeRecord> handshake_;
   ChildSas children_;

@@ -31,6 +31,7 @@ SafetyVerdict IkeSa::child_verdict(const KeRounds& rounds) const {
   if (rounds.has_ml_kem()) {
     out.hybrid = true;
     out.inherited = false;
+    out.code = {};
     out.reason = ml_kem_reason(rounds.all());
   } else if (out.hybrid || out.ppk) {
     out.inherited = true;

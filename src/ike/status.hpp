@@ -20,21 +20,13 @@ struct SafetyVerdict {
   bool ppk = false;        // a PPK did (RFC 8784)
   bool inherited = false;  // by the SK_d only: the exchange that made these keys had no ML-KEM of its own
   std::string reason;
+  // Why neither, as one of five words: no_intermediate | no_addke | private_key_exchanges | fragments_lost |
+  // local_policy; the fourth is of attempts that failed (gateway/posture_book.hpp).
+  std::string_view code{};
 };
 
 // "mlkem768 and mlkem512 went into the keys", and a PPK.
 [[nodiscard]] std::string ml_kem_reason(const std::vector<KeId>& key_exchanges, bool ppk = false);
-
-struct ExchangeRecord {
-  wire::ExchangeType exchange{};
-  std::string note;  // "x25519", "mlkem768", "PSK"
-  std::uint32_t request_octets = 0;
-  std::uint32_t response_octets = 0;
-  std::uint32_t request_datagrams = 0;
-  std::uint32_t response_datagrams = 0;
-  std::uint32_t retransmissions = 0;
-  Duration took{};
-};
 
 enum class ChildState : std::uint8_t { Installing, Live, Rekeying, Rekeyed, Deleting, Retired };
 
@@ -80,6 +72,7 @@ struct SaInfo {
   Instant since;                          // established, or begun
   Instant renew_at;
   std::vector<ExchangeRecord> handshake;
+  std::string offered;              // as responder: the peer's proposals, at most 400 characters
   std::vector<ChildInfo> children;  // in the order in which they were made, the old ones that are being deleted too
   std::string hint;                 // the last unauthenticated answer, while in the handshake
 };

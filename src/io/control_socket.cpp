@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <grp.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -72,6 +73,36 @@ Result<UniqueFd> open_control_socket(const std::string& path, const std::string&
   }
   if (::chmod(path.c_str(), 0660) != 0) return system_failure(path, "chmod");
   if (::listen(fd.get(), 64) != 0) return system_failure(path, "listen");
+  return fd;
+}
+
+Result<UniqueFd> open_tcp_listener(const Endpoint& at) {
+  const std::string where = "metrics at " + at.to_string();
+  const bool v6 = at.address.is_v6();
+  UniqueFd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.valid()) return system_failure(where, "socket");
+  const int on = 1;
+  if (::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0)
+    return system_failure(where, "SO_REUSEADDR");
+  sockaddr_storage storage{};
+  socklen_t size = 0;
+  if (v6) {
+    auto& address = reinterpret_cast<sockaddr_in6&>(storage);
+    address.sin6_family = AF_INET6;
+    address.sin6_port = htons(at.port);
+    std::memcpy(&address.sin6_addr, at.address.bytes().data(), sizeof address.sin6_addr);
+    size = sizeof address;
+    if (::setsockopt(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on) != 0)
+      return system_failure(where, "IPV6_V6ONLY");
+  } else {
+    auto& address = reinterpret_cast<sockaddr_in&>(storage);
+    address.sin_family = AF_INET;
+    address.sin_port = htons(at.port);
+    std::memcpy(&address.sin_addr, at.address.bytes().data(), sizeof address.sin_addr);
+    size = sizeof address;
+  }
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return system_failure(where, "bind");
+  if (::listen(fd.get(), 64) != 0) return system_failure(where, "listen");
   return fd;
 }
 

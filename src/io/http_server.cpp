@@ -5,8 +5,9 @@
 #include <optional>
 #include <thread>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/core/basic_stream.hpp>
@@ -18,8 +19,8 @@ namespace qanat::io {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using Local = asio::local::stream_protocol;
-using Stream = beast::basic_stream<Local>;
+using Protocol = asio::generic::stream_protocol;  // Unix or TCP: whatever the listener is
+using Stream = beast::basic_stream<Protocol>;
 using boost::system::error_code;
 
 namespace {
@@ -46,7 +47,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   std::size_t connections = 0;  // before `io`, which destroys sessions
   Handler handler;
   asio::io_context io{1};
-  Local::acceptor acceptor{io};
+  asio::basic_socket_acceptor<Protocol> acceptor{io};
   asio::steady_timer pause{io};
   bool accepting = false;
   std::thread thread;
@@ -58,7 +59,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
 // One connection: read, ask, answer, again. Kept alive by whatever operation it waits for.
 class Session : public std::enable_shared_from_this<Session> {
  public:
-  Session(HttpServer::Impl& server, Local::socket socket)
+  Session(HttpServer::Impl& server, Protocol::socket socket)
       : server_(server),
         stream_(std::move(socket)),
         deadline_(server.io),
@@ -161,7 +162,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   void finish() {
     error_code ignored;
-    stream_.socket().shutdown(Local::socket::shutdown_send, ignored);
+    stream_.socket().shutdown(Protocol::socket::shutdown_send, ignored);
     // A client that is still sending what we refused would see a broken pipe instead of the answer.
     if (drain_) {
       stream_.expires_after(std::chrono::seconds(2));
@@ -196,7 +197,7 @@ class Session : public std::enable_shared_from_this<Session> {
 void HttpServer::Impl::accept() {
   if (accepting || connections >= kMaxConnections || !acceptor.is_open()) return;
   accepting = true;
-  acceptor.async_accept([this](error_code error, Local::socket socket) {
+  acceptor.async_accept([this](error_code error, Protocol::socket socket) {
     accepting = false;
     if (error == asio::error::operation_aborted) return;
     if (!error) {
@@ -225,8 +226,12 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(UniqueFd listener, Handler
   Impl& impl = *server->impl_;
   impl.handler = std::move(handler);
   error_code error;
-  impl.acceptor.assign(Local(), listener.get(), error);
-  if (error) return fail(ErrorKind::Internal, "control socket", error.message());
+  int family = AF_UNIX;
+  socklen_t size = sizeof family;
+  if (::getsockopt(listener.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0)
+    return system_failure("HTTP listener", "SO_DOMAIN");
+  impl.acceptor.assign(Protocol(family, 0), listener.get(), error);
+  if (error) return fail(ErrorKind::Internal, "HTTP listener", error.message());
   (void)listener.release();  // the acceptor's now
   impl.accept();
 
@@ -235,7 +240,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(UniqueFd listener, Handler
   sigset_t before;
   ::sigfillset(&all);
   if (const int failed = ::pthread_sigmask(SIG_SETMASK, &all, &before); failed != 0) {
-    return system_failure("control socket", "pthread_sigmask", failed);
+    return system_failure("HTTP listener", "pthread_sigmask", failed);
   }
   impl.thread = std::thread([&impl] {
     while (!impl.io.stopped()) {

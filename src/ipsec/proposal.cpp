@@ -222,6 +222,13 @@ std::vector<std::string> unknown_additional_kes(const SaPayload& offered) {
   return out;
 }
 
+bool offers_ml_kem(const SaPayload& offered) {
+  return std::any_of(offered.proposals.begin(), offered.proposals.end(), [](const Proposal& p) {
+    return std::any_of(p.transforms.begin(), p.transforms.end(),
+                       [](const Transform& t) { return is_addke(t.type) && is_ml_kem(static_cast<KeId>(t.id)); });
+  });
+}
+
 bool offers_additional_ke(const SaPayload& offered) {
   return std::any_of(offered.proposals.begin(), offered.proposals.end(), [](const Proposal& p) {
     return std::any_of(p.transforms.begin(), p.transforms.end(),

@@ -129,5 +129,6 @@ enum class KeyExchanges : std::uint8_t { LeftOut, Offered };  // the first Child
 // The private or unknown ADDKE numbers in it, by name: the reason why a peer's PQ does not meet ours.
 [[nodiscard]] std::vector<std::string> unknown_additional_kes(const wire::SaPayload& offered);
 [[nodiscard]] bool offers_additional_ke(const wire::SaPayload& offered);
+[[nodiscard]] bool offers_ml_kem(const wire::SaPayload& offered);
 
 }  // namespace qanat::ipsec

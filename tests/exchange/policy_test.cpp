@@ -78,6 +78,9 @@ TEST_F(Peers, PreferMeetsAClassicalResponderAndNamesTheReason) {
   EXPECT_FALSE(a.sa().verdict.hybrid);
   EXPECT_EQ(a.sa().verdict.reason, "the peer does not support IKE_INTERMEDIATE (RFC 9242)");
   EXPECT_EQ(b.sa().verdict.reason, "local policy: pq = \"off\"");
+  EXPECT_EQ(a.sa().verdict.code, "no_intermediate");
+  EXPECT_EQ(b.sa().verdict.code, "local_policy");
+  EXPECT_EQ(a.sa().children.at(0).verdict.code, "no_intermediate");
 }
 
 TEST_F(Peers, PreferMeetsAClassicalInitiatorAndNamesTheReason) {
@@ -94,6 +97,37 @@ TEST_F(Peers, PreferMeetsAPeerWithIntermediateButWithoutMlKem) {
   handshake();
   expect_tunnel();
   EXPECT_EQ(b.sa().verdict.reason, "the peer offered no additional key exchange");
+  EXPECT_EQ(b.sa().verdict.code, "no_addke");
+}
+
+// What is in the field before ML-KEM has its numbers everywhere: Kyber, Frodo, BIKE and HQC under private ones.
+TEST_F(Peers, PrivateKeyExchangesAreNamed) {
+  ipsec::IkeProposal kyber = ipsec::default_classical_proposals().front();
+  kyber.addke[0] = {KeId{1081}, KeId{1092}};
+  a.tunnel.ike = ipsec::default_classical_proposals();
+  a.tunnel.ike.insert(a.tunnel.ike.begin(), kyber);
+  handshake();
+  expect_tunnel();
+  EXPECT_EQ(b.sa().verdict.code, "private_key_exchanges");
+  EXPECT_NE(b.sa().verdict.reason.find("kyber768"), std::string::npos) << b.sa().verdict.reason;
+  EXPECT_NE(b.sa().verdict.reason.find("hqc-128"), std::string::npos);
+  EXPECT_NE(b.sa().offered.find("ke1_kyber768"), std::string::npos) << b.sa().offered;
+  EXPECT_LE(b.sa().offered.size(), 410U);
+}
+
+// Both can do ML-KEM, and their lists do not meet: that is for the operator of either to mend.
+TEST_F(Peers, MlKemOfOtherSizesIsLocalPolicy) {
+  ipsec::IkeProposal small = ipsec::default_classical_proposals().front();
+  ipsec::IkeProposal large = small;
+  small.addke[0] = {KeId::ML_KEM_512};
+  large.addke[0] = {KeId::ML_KEM_1024};
+  a.tunnel.ike = ipsec::default_classical_proposals();
+  b.tunnel.ike = a.tunnel.ike;
+  a.tunnel.ike.insert(a.tunnel.ike.begin(), small);
+  b.tunnel.ike.insert(b.tunnel.ike.begin(), large);
+  handshake();
+  expect_tunnel();
+  EXPECT_EQ(b.sa().verdict.code, "local_policy");
 }
 
 // Pitfall 4: INTERMEDIATE negotiated, no round took place: AUTH has no IntAuth.

@@ -18,6 +18,9 @@ int main(int argc, char** argv) {
   shell.make_folder = cli::make_folder;
   shell.now = cli::wall_now;
   shell.owner_of = cli::owner_of;
+  shell.terminal = cli::is_terminal();
+  shell.pause = cli::pause;
+  shell.run_program = cli::run_program;
   shell.rng = &rng;
   shell.out = cli::write_out;
   shell.err = cli::write_err;

@@ -116,12 +116,23 @@ int run(const daemon::Options& options) {
     if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
       return end(complain(opened.error()));
   }
+  io::UniqueFd metrics;
+  if (config->gateway.metrics) {
+    auto opened = io::open_tcp_listener(*config->gateway.metrics);
+    if (!opened) return end(complain(opened.error()));
+    metrics = std::move(*opened);
+  }
   auto api = io::open_control_socket(config->gateway.control_socket, config->gateway.control_group);
   if (!api) return end(complain(api.error()));
 
   std::optional<daemon::KeyLogWriter> key_log;
   daemon::SandboxPlan plan;
   plan.user = config->gateway.user;
+  if (const Status prepared = daemon::prepare_state_dir(config->gateway.state_dir, plan.user)) {
+    plan.writable_dirs.push_back(config->gateway.state_dir);
+  } else {
+    log.warning("posture-not-kept", {{"where", prepared.error().where}, {"reason", prepared.error().detail}});
+  }
   if (!options.key_log_dir.empty()) {
     const daemon::UserIds ids = daemon::find_user(plan.user);
     key_log.emplace(options.key_log_dir);
@@ -143,6 +154,7 @@ int run(const daemon::Options& options) {
                           std::move(control),
                           std::move(data),
                           std::move(*api),
+                          std::move(metrics),
                           std::move(netd),
                           std::move(*monitor),
                           std::move(key_log),

@@ -1,0 +1,49 @@
+// EventRing: the last events of the log, for GET /v1/events. Bounded; entries are shared with snapshots, so that giving
+// them to a reader copies pointers. Command: add(). Getters: recent().
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/time.hpp"
+#include "control/event_codes.hpp"
+
+namespace qanat::control {
+
+struct Event {
+  std::uint64_t number = 0;  // 1, 2, 3, ... since the daemon's start
+  WallTime at;
+  EventLevel level{};
+  std::string name;  // of event_codes.hpp
+  std::vector<std::pair<std::string, std::string>> fields;
+  friend bool operator==(const Event&, const Event&) = default;
+};
+using Events = std::vector<std::shared_ptr<const Event>>;  // the oldest first
+
+// The value of the field "tunnel"; empty when the event is of none.
+[[nodiscard]] inline std::string_view tunnel_of(const Event& event) {
+  for (const auto& [key, value] : event.fields) {
+    if (key == "tunnel") return value;
+  }
+  return {};
+}
+
+class EventRing {
+ public:
+  static constexpr std::size_t kLimit = 1000;
+
+  void add(WallTime at, EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields) {
+    if (events_.size() == kLimit) events_.pop_front();
+    events_.push_back(std::make_shared<const Event>(Event{++last_, at, level, std::move(name), std::move(fields)}));
+  }
+  [[nodiscard]] Events recent() const { return {events_.begin(), events_.end()}; }
+
+ private:
+  std::deque<std::shared_ptr<const Event>> events_;
+  std::uint64_t last_ = 0;
+};
+
+}  // namespace qanat::control
