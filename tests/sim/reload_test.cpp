@@ -267,8 +267,7 @@ TEST_F(Reload, TightenedSelectorsDeleteWiderChildSasAtOnce) {
   const auto children = nodes[0]->status("to-2").children;
   EXPECT_FALSE(children.empty());
   for (const control::ChildStatus& child : children) {
-    for (const std::string& selector : child.remote_ts)
-      EXPECT_TRUE(Prefix::parse("10.2.0.0/16")->contains(Prefix::parse(selector)->address())) << selector;
+    for (const std::string& selector : child.remote_ts) EXPECT_TRUE(selector.starts_with("10.2.")) << selector;
   }
   EXPECT_LT(lost(2), 400U) << "a Child SA that fits comes by itself";
   expect_the_third_untouched();
