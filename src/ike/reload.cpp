@@ -20,8 +20,9 @@ void IkeEndpoint::update_tunnel(Instant now, TunnelRef tunnel, const TunnelChang
   if (change.renew && before) outdated_.emplace(now + kOutdatedPatience, before);
   if (change.renew || change.rekey) memories_.erase(tunnel->id);  // what the peer took may be different now
   for (const std::uint64_t spi : sas_of(tunnel->id)) {
-    IkeSa& sa = *sas_.at(spi).sa;
-    if (sa.is_ending() || sa.is_closed()) continue;
+    const auto found = sas_.find(spi);  // one that has ended may have taken another with it
+    if (found == sas_.end() || found->second.sa->is_ending()) continue;
+    IkeSa& sa = *found->second.sa;
     if (!sa.is_established() && (change.renew || change.enforce)) {
       sa.close(now, "");  // it was begun under rules that do not hold any more
     } else if (const auto why = change.enforce ? sa.breach(*tunnel, change) : std::nullopt) {
@@ -41,9 +42,9 @@ void IkeEndpoint::close_outdated(Instant now) {
     const TunnelRef old = outdated_.begin()->second;
     outdated_.erase(outdated_.begin());
     for (const std::uint64_t spi : sas_of(old->id)) {
-      IkeSa& sa = *sas_.at(spi).sa;
-      if (sa.tunnel() != old) continue;
-      sa.close(now, "its configuration was replaced, and 60 s are over");
+      const auto found = sas_.find(spi);
+      if (found == sas_.end() || found->second.sa->tunnel() != old) continue;
+      found->second.sa->close(now, "its configuration was replaced, and 60 s are over");
       touch(now, spi);
     }
   }

