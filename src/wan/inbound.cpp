@@ -120,13 +120,15 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
     next = find_tunnel(way->tunnel);
     origin.hybrid_only = way->hybrid_only;
   }
-  const auto why = judge(now, {.vrf = vrf,
-                               .from = id,
-                               .to = next != nullptr ? std::optional{next->plan.tunnel} : std::nullopt,
-                               .direction = Direction::In,
-                               .flow = *flow,
-                               .size = packet.size()});
-  if (why) return drop(&tunnel, *why);
+  if (!policy.empty()) {
+    const auto why = judge(now, {.vrf = vrf,
+                                 .from = id,
+                                 .to = next != nullptr ? std::optional{next->plan.tunnel} : std::nullopt,
+                                 .direction = Direction::In,
+                                 .flow = *flow,
+                                 .size = packet.size()});
+    if (why) return drop(&tunnel, *why);
+  }
   if (next != nullptr) return into_tunnel(now, origin, *next, packet, {}, *p, sink);
   // A peer that does not clamp is helped here, by our own way back to it.
   if (tunnel.plan.clamp_mss && !tunnel.outbound.empty()) esp::clamp_mss(packet, *p, tunnel.outbound.front()->mtu);

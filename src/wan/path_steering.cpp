@@ -30,7 +30,7 @@ bool carries_probe(const Outbound& sa, const ProbePath& path) {
 
 }  // namespace
 
-std::optional<DropReason> PacketPath::State::judge_by_rules(Instant now, const PolicyPacket& packet) {
+std::optional<DropReason> PacketPath::State::judge(Instant now, const PolicyPacket& packet) {
   const PolicyVerdict verdict = policy.decide(packet);
   for (std::size_t i = 0; i < verdict.logs; ++i) note_match(now, packet, verdict.log[i]);
   switch (verdict.action) {
@@ -42,19 +42,6 @@ std::optional<DropReason> PacketPath::State::judge_by_rules(Instant now, const P
       return DropReason::FragmentUnknown;
   }
   return DropReason::Policy;
-}
-
-std::optional<DropReason> PacketPath::State::judge_out(Instant now, const Origin& origin, const Tunnel& tunnel,
-                                                       const Flow& flow, std::size_t size, std::size_t count) {
-  // What came from another tunnel was judged there, with the tunnel that it goes to.
-  if (origin.kind != Origin::Kind::Tun) return std::nullopt;
-  return judge(now, {.vrf = origin.vrf,
-                     .from = std::nullopt,
-                     .to = tunnel.plan.tunnel,
-                     .direction = Direction::Out,
-                     .flow = flow,
-                     .size = size,
-                     .packets = count});
 }
 
 void PacketPath::State::note_match(Instant now, const PolicyPacket& packet, std::uint32_t rule) {

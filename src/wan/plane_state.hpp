@@ -237,14 +237,20 @@ struct PacketPath::State {
     if (choice.hop == nullptr) return std::unexpected(esp::DropReason::PqRequired);
     return Way{.tunnel = choice.hop->tunnel, .hybrid_only = choice.hybrid_only};
   }
-  // What the packet policy says against a packet, which it counts; it allows all that we send ourselves.
-  [[nodiscard]] std::optional<esp::DropReason> judge(Instant now, const PolicyPacket& packet) {
-    return policy.empty() ? std::nullopt : judge_by_rules(now, packet);
-  }
-  [[nodiscard]] std::optional<esp::DropReason> judge_by_rules(Instant now, const PolicyPacket& packet);
-  // Of a packet from the host.
+  // What the packet policy says against a packet, which it counts. Only asked where there are rules.
+  [[nodiscard]] std::optional<esp::DropReason> judge(Instant now, const PolicyPacket& packet);
+  // On its way into a tunnel: what came from another one was judged there, and what we send ourselves passes.
   [[nodiscard]] std::optional<esp::DropReason> judge_out(Instant now, const Origin& origin, const Tunnel& tunnel,
-                                                         const Flow& flow, std::size_t size, std::size_t count);
+                                                         const Flow& flow, std::size_t size, std::size_t count) {
+    if (policy.empty() || origin.kind != Origin::Kind::Tun) return std::nullopt;
+    return judge(now, {.vrf = origin.vrf,
+                       .from = std::nullopt,
+                       .to = tunnel.plan.tunnel,
+                       .direction = Direction::Out,
+                       .flow = flow,
+                       .size = size,
+                       .packets = count});
+  }
   void note_match(Instant now, const PolicyPacket& packet, std::uint32_t rule);
   // Something has changed about a tunnel: the next packet is steered by it, its health hears of it with the next input.
   void touch(Instant now, Tunnel& tunnel);

@@ -105,8 +105,8 @@ struct TwoPaths {
   bool cut_one = false;
 };
 
-constexpr HealthPlan kMid{.enabled = true};
-constexpr HealthPlan kHigh{.enabled = true, .rate = HealthPlan::Rate::High};
+constexpr HealthPlan kMid{.enabled = true, .target = {}};
+constexpr HealthPlan kHigh{.enabled = true, .rate = HealthPlan::Rate::High, .target = {}};
 
 TEST(PlaneSteering, ACutPathIsLeftInTimeAndTakenAgainOnce) {
   for (const auto& [health, limit] : {std::pair<HealthPlan, Duration>{kMid, 1800ms}, {kHigh, 1000ms}}) {
@@ -163,7 +163,7 @@ TEST(PlaneSteering, ProbesPassBesidePolicyAndRoutes) {
 
 // Type `reply`: the far router just routes it back, and so do we for a peer that probes us so.
 TEST(PlaneSteering, ReplyProbesComeBackWithOneHopLess) {
-  TwoPaths net({.enabled = true, .type = HealthPlan::Type::Reply});
+  TwoPaths net({.enabled = true, .type = HealthPlan::Type::Reply, .target = {}});
   net.pass(4s);
   EXPECT_EQ(net.health(net.a, kOne).state, "healthy");
   EXPECT_EQ(net.health(net.b, kTwo).state, "healthy");
@@ -172,7 +172,7 @@ TEST(PlaneSteering, ReplyProbesComeBackWithOneHopLess) {
 }
 
 TEST(PlaneSteering, WhatCannotBeMeasuredHasAReasonAndNoPenalty) {
-  TwoPaths net({.enabled = true, .unidirectional = true});
+  TwoPaths net({.enabled = true, .unidirectional = true, .target = {}});
   EXPECT_EQ(net.health(net.a, kOne).code, "unidirectional");
   EXPECT_EQ(net.taken(a_to_b()), 1U);
   TwoPaths off;
