@@ -51,11 +51,14 @@ RouteAnswer route_to(const Snapshot& snapshot, const IpAddress& address, std::op
     ids.emplace(t.name, id);
     states.set(id, t.name, tunnel_state(t));
   }
-  std::vector<wan::WeightedHop> hops;
+  std::vector<wan::Hop> hops;
   for (const RouteStatus* r : routes) {
     const auto id = ids.find(r->tunnel);
     if (id == ids.end()) continue;
-    hops.push_back({id->second, r->priority, static_cast<std::uint16_t>(r->weight), r->pq == "require"});
+    hops.push_back({.tunnel = id->second,
+                    .priority = r->priority,
+                    .weight = static_cast<std::uint16_t>(r->weight),
+                    .pq_require = r->pq == "require"});
   }
   esp::InnerPacket packet;
   packet.destination = address;
