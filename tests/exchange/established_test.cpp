@@ -183,7 +183,7 @@ TEST_F(Peers, AuthenticatedPacketsAreProofOfLife) {
     advance(1s);
     wire.clear();  // IKE never gets through
     a.endpoint->handle_plane(
-        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.child().id, 1, 1, 1, 1, now, now}}, {}, {}});
+        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.child().id, 1, 1, 1, 1, now, now}}, {}, {}, {}});
     drain();
   }
   EXPECT_FALSE(a.has(Report::What::Down));
@@ -197,7 +197,7 @@ TEST_F(Peers, PacketsThatComeDuringACheckPutOffTheVerdict) {
     advance(1s);
     wire.clear();
     a.endpoint->handle_plane(
-        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.child().id, 1, 1, 1, 1, now, now}}, {}, {}});
+        now, ipsec::Counters{RequestId{}, {ipsec::SaCounters{a.child().id, 1, 1, 1, 1, now, now}}, {}, {}, {}});
     drain();
   }
   EXPECT_FALSE(a.has(Report::What::Down)) << a.said();
