@@ -149,13 +149,13 @@ int debug_bundle(const CommandLine& line, Shell& shell) {
     files.emplace_back(name, reply ? reply->body : "not reached: " + reply.error().detail + "\n");
   }
   files.emplace_back("command-version.txt", shell.version + "\n");
-  using Command = std::vector<std::string>;
+  using Words = std::vector<std::string>;
   for (const auto& [name, command] :
-       {std::pair{"ip-rule.txt", Command{"ip", "rule"}}, std::pair{"ip-rule6.txt", Command{"ip", "-6", "rule"}},
-        std::pair{"ip-route.txt", Command{"ip", "route", "show", "table", "all"}},
-        std::pair{"ip-route6.txt", Command{"ip", "-6", "route", "show", "table", "all"}},
-        std::pair{"ip-link.txt", Command{"ip", "-d", "-s", "link"}},
-        std::pair{"nft.txt", Command{"nft", "list", "table", "inet", "qanat"}}}) {
+       {std::pair{"ip-rule.txt", Words{"ip", "rule"}}, std::pair{"ip-rule6.txt", Words{"ip", "-6", "rule"}},
+        std::pair{"ip-route.txt", Words{"ip", "route", "show", "table", "all"}},
+        std::pair{"ip-route6.txt", Words{"ip", "-6", "route", "show", "table", "all"}},
+        std::pair{"ip-link.txt", Words{"ip", "-d", "-s", "link"}},
+        std::pair{"nft.txt", Words{"nft", "list", "table", "inet", "qanat"}}}) {
     const auto text = shell.run_program(command);
     files.emplace_back(name, text ? *text : text.error().detail + "\n");
   }
