@@ -49,7 +49,14 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("start-failed", Error, "the daemon ends: something that it needs could not be made ready")                       \
   X("stopping", Info, "a signal; peers are told first, for at most 2 s")                                             \
   X("stopped", Info, "the last event of a daemon")                                                                   \
-  X("reload-ignored", Warning, "SIGHUP: the configuration is read at start only")                                    \
+  X("reloaded", Info, "another configuration is in force; `changes` counts what is different") \
+  X("reload-refused", Error, "the configuration cannot be used, and nothing was changed; one for each problem, with its place") \
+  X("reload-warning", Warning, "what `qanat check` warns about") \
+  X("reload-needs-restart", Warning, "`what` and `keys` were changed in the file and stay as they were until `qanatd` is restarted") \
+  X("tunnel-removed", Info, "a reload has taken a tunnel away: its peer is told, then its routes and its barrier go") \
+  X("config-reader-gone", Error, "`qanat-conf`, which reads the configuration for reloads, has ended: a reload needs a restart now") \
+  X("config-reader-rights-not-dropped", Error, "`qanat-conf` ends: it could not give up what it does not need") \
+  X("policy-match", Info, "a packet fits a rule with action log; at most 10 a second, `not_told` counts those between") \
   X("self-test-failed", Error, "an algorithm failed its known-answer test and is not used")                          \
   X("user-missing", Warning, "the user of `[gateway] user` does not exist; the daemon runs as uid 65534")             \
   X("memory-not-locked", Warning, "the system allows no locked memory: keys may reach swap")                         \

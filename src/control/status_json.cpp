@@ -393,7 +393,8 @@ std::string events_to_json(const Events& events, std::uint64_t last) {
 Result<std::vector<EventLine>> events_from_json(std::string_view text) {
   try {
     std::vector<EventLine> out;
-    for (const Json& event : Json::parse(text).at("events")) {
+    const Json document = Json::parse(text);  // lives longer than the loop
+    for (const Json& event : document.at("events")) {
       EventLine& line = out.emplace_back();
       line.number = event.at("number").get<std::uint64_t>();
       line.time = event.at("time").get<std::string>();
