@@ -26,6 +26,7 @@ ipsec::RouteHop route(std::string_view prefix, TunnelId tunnel, std::uint32_t pr
 struct TwoPaths {
   explicit TwoPaths(const HealthPlan& health = {}, KeySafety keys_one = KeySafety::Hybrid) {
     one.keys = keys_one;
+    two.keys = KeySafety::Hybrid;
     for (const TunnelId id : {kOne, kTwo}) {
       const std::string prefix = "10.255." + std::to_string(id.value()) + ".";
       for (Gateway* g : {&a, &b}) {
