@@ -162,7 +162,9 @@ TEST_F(Run, NoSecretIsInTheBundle) {
   EXPECT_THAT(files_["out/status.json"], HasSubstr("berlin"));
   EXPECT_THAT(files_["out/ip-rule.txt"], HasSubstr("left out")) << "the false program prints the key";
   for (const auto& [name, content] : files_) {
-    if (name.starts_with("out/")) EXPECT_THAT(content, Not(HasSubstr(kSecret))) << name;
+    if (name.starts_with("out/")) {
+      EXPECT_THAT(content, Not(HasSubstr(kSecret))) << name;
+    }
   }
   EXPECT_EQ(go({"debug", "bundle", "-o", "out"}), kFailed) << "nothing is overwritten";
   fault_ = ClientFault::NoSocket;

@@ -91,7 +91,9 @@ TEST(Metrics, EveryMetricOfTheTableIsWrittenWithItsLabelsOnceAHead) {
   }
   for (const MetricInfo& m : kMetrics) {
     EXPECT_EQ(heads[std::string{m.name}], 1) << m.name;
-    if (m.type == "counter") EXPECT_TRUE(m.name.ends_with("_total")) << m.name;
+    if (m.type == "counter") {
+      EXPECT_TRUE(m.name.ends_with("_total")) << m.name;
+    }
   }
 }
 
