@@ -57,7 +57,7 @@ model::Config config_of(bool hub, std::size_t tunnels, const model::Tunnel& cred
 }
 
 // One gateway with its packet path, as the daemon wires them.
-class Node final : public wan::PacketSink {
+class Node final : public wan::CopyingSink {
  public:
   Node(bool hub, std::size_t tunnels, const model::Tunnel& credentials)
       : path_({}, rng_), gateway_(std::make_unique<gateway::Gateway>(ike::EndpointConfig{}, rng_)) {
