@@ -111,7 +111,7 @@ TEST_F(Peers, PrivateKeyExchangesAreNamed) {
   EXPECT_EQ(b.sa().verdict.code, "private_key_exchanges");
   EXPECT_NE(b.sa().verdict.reason.find("kyber768"), std::string::npos) << b.sa().verdict.reason;
   EXPECT_NE(b.sa().verdict.reason.find("hqc-128"), std::string::npos);
-  EXPECT_NE(b.sa().offered.find("ke1_kyber768"), std::string::npos) << b.sa().offered;
+  EXPECT_NE(b.sa().offered.find("(kyber768)"), std::string::npos) << b.sa().offered;
   EXPECT_LE(b.sa().offered.size(), 410U);
 }
 
