@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lab import Qanatd, binary, check, laboratory, main, pids_of_qanat, run, say  # noqa: E402
 from traffic import ping, wait_until  # noqa: E402
 
-NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 1 << 10, 1 << 12, 1 << 13
+DAC_READ_SEARCH, NET_BIND_SERVICE, NET_ADMIN, NET_RAW = 1 << 2, 1 << 10, 1 << 12, 1 << 13
 PTRACE_ATTACH, PTRACE_DETACH = 16, 17
 
 
@@ -33,10 +33,10 @@ def core_limits(pid: int) -> list[str]:
     return line.split()[4:6]
 
 
-def helper_of(daemon: Qanatd) -> int:
-    others = [pid for pid in pids_of_qanat(daemon.site.gw) if pid != daemon.pid]
-    check(len(others) == 1, f"qanatd is {daemon.pid}, its helper {others}")
-    return others[0]
+def helper_of(daemon: Qanatd, name: str = "qanat-netd") -> int:
+    others = {pathlib.Path(f"/proc/{pid}/comm").read_text().strip(): pid for pid in pids_of_qanat(daemon.site.gw) if pid != daemon.pid}
+    check(set(others) == {"qanat-netd", "qanat-conf"}, f"qanatd is {daemon.pid}, beside it {others}")
+    return others[name]
 
 
 def the_daemon_has_no_rights() -> None:
@@ -71,11 +71,24 @@ def the_helper_has_three() -> None:
         check(f"pid={pid}," not in listening, f"helper: no port is open in it ({len(sockets)} descriptors)")
 
 
+def the_reader_may_only_read() -> None:
+    """qanat-conf: it reads files of root for a reload, and has no other right"""
+    with laboratory() as lab:
+        a, _ = lab.pair()
+        pid = helper_of(a, "qanat-conf")
+        status = proc_status(pid)
+        held = {key: caps(status, key) for key in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
+        check(all(value & ~DAC_READ_SEARCH == 0 for value in held.values()), f"reader: {', '.join(f'{key} {value:x}' for key, value in held.items())}")
+        check(0 not in ids(status, "Uid"), f"reader: uid {ids(status, 'Uid')[0]}")
+        check(status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", "reader: NoNewPrivs 1, Seccomp 2 (a filter)")
+        check(core_limits(pid) == ["0", "0"], "reader: no core")
+
+
 def nothing_can_look_inside() -> None:
     """no core dump, and no process of the same user can read its memory"""
     with laboratory() as lab:
         a, _ = lab.pair()
-        for name, pid in (("qanatd", a.pid), ("helper", helper_of(a))):
+        for name, pid in (("qanatd", a.pid), ("helper", helper_of(a)), ("reader", helper_of(a, "qanat-conf"))):
             check(core_limits(pid) == ["0", "0"], f"{name}: core limit 0, soft and hard")
             owner = os.stat(f"/proc/{pid}/mem").st_uid
             check(owner == 0, f"{name}: /proc/PID belongs to root, so it is not dumpable")
@@ -176,5 +189,5 @@ def can_connect(uid: int, path: pathlib.Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main([the_daemon_has_no_rights, the_helper_has_three, nothing_can_look_inside, secrets_stay_inside,
+    sys.exit(main([the_daemon_has_no_rights, the_helper_has_three, the_reader_may_only_read, nothing_can_look_inside, secrets_stay_inside,
                    the_control_socket_is_private], seconds=100))
