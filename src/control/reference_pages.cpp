@@ -35,7 +35,7 @@ std::string events_page() {
 
 std::string metrics_page() {
   std::string out = fmt::format(
-      "# Metrics\n{}\n`[gateway] metrics = \"127.0.0.1:9470\"` opens an HTTP listener that answers `GET /metrics` in "
+      "# Metrics\n{}\n`[gateway] metrics = \"127.0.0.1:9469\"` opens an HTTP listener that answers `GET /metrics` in "
       "Prometheus' text format; there is none by default. The same text: `GET /v1/metrics` on the control socket. "
       "`packaging/grafana/qanat.json` is a dashboard of them.\n\nA tunnel is named by its name, never by an SA's id. "
       "The metrics of the harvest ledger go on over restarts; all other counters begin at 0 with the daemon.\n\n"
