@@ -20,6 +20,8 @@
 // 409 up_failed | down_failed | rekey_failed | purge_failed, 413 body_too_large, 414 target_too_long.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,16 +33,45 @@
 
 namespace qanat::control {
 
+// Who asks, as the shell has found: by the Unix socket (then everything is allowed), or by a token.
+struct Principal {
+  std::string name = "local";          // for the audit log: "local uid 0", a token's name
+  std::optional<std::string> account;  // the only account that it may speak of; nullopt: all
+  bool read = true;
+  bool write = true;
+  bool capture = true;
+  bool local = true;  // by the Unix socket: may have secrets exported
+};
+
+using Headers = std::vector<std::pair<std::string, std::string>>;
+
 struct Request {
   std::string method;  // "GET"
   std::string target;  // as it came: "/v1/tunnels/berlin/up?wait=0"
   std::string body;
+  Headers headers = {};  // names in lower case, those that a handler may want
+  Principal principal = {};
 };
+
+// A body that is made while it is sent: events, a capture. It is pulled by the shell, one piece after the other, so
+// that a slow reader holds no more than the stream itself bounds.
+class BodyStream {
+ public:
+  virtual ~BodyStream() = default;
+  struct Piece {
+    std::string octets;  // empty and not the end: nothing now; the wake function is called when there is more
+    bool end = false;
+  };
+  [[nodiscard]] virtual Piece pull(std::size_t at_most) = 0;
+  // Before the first pull. Called from any thread, as often as it likes, until the stream is destroyed.
+  virtual void on_more(std::function<void()> wake) = 0;
+};  // destroyed when the reader is gone
 
 struct Reply {
   int status = 200;
-  std::vector<std::pair<std::string, std::string>> headers;  // Content-Type is among them, Content-Length is not
+  Headers headers;  // Content-Type is among them, Content-Length is not
   std::string body;
+  std::shared_ptr<BodyStream> stream = {};  // set: instead of `body`
 };
 
 // The shell may refuse more than this before it calls handle().
