@@ -13,9 +13,9 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
-    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 18> kCommands = {"status", "watch",   "explain", "posture", "events",  "routes",
+                                                        "route",  "metrics", "debug",   "up",      "down",    "rekey",
+                                                        "check",  "reload",  "genpsk",  "purge",   "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -75,6 +75,7 @@ void add_pki(CLI::App& app, CommandLine& line) {
       ->add_option("--id", p.ids,
                    "Who it is for: fqdn:berlin.example.com, an address, rfc822:..., dn:...; may be repeated")
       ->required();
+  issue->add_flag("--tls", p.tls, "For the API's listener, [gateway] api_certificate, instead of IKE");
   issue->add_option("--out", p.out, "The folder for its files")->capture_default_str()->type_name("DIR");
   key_and_days(issue, "365");
   verb("show", "What certificates, revocation lists and keys say, and whether they are quantum-safe", PkiVerb::Show)

@@ -39,6 +39,7 @@ struct PkiLine {
   std::string key = "mldsa65";     // ca, issue
   int days = 0;                    // 0: the default of what is made
   std::string ca;                  // issue, crl: the CA's folder
+  bool tls = false;                // issue: for [gateway] api instead of IKE
   std::string out = ".";           // ca, issue: where files are written
   std::vector<std::string> ids;    // issue
   std::vector<std::string> files;  // show; crl: certificates to revoke
@@ -48,7 +49,7 @@ struct CommandLine {
   Command command = Command::Status;
   std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
   std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
-  bool diff = false;     // check: what it would change
+  bool diff = false;    // check: what it would change
   std::string old;      // check: against this file instead of the running daemon
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any

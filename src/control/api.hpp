@@ -65,6 +65,8 @@ class BodyStream {
   [[nodiscard]] virtual Piece pull(std::size_t at_most) = 0;
   // Before the first pull. Called from any thread, as often as it likes, until the stream is destroyed.
   virtual void on_more(std::function<void()> wake) = 0;
+  // Sent when nothing was for a while, so that a reader's going is noticed; empty: nothing is.
+  [[nodiscard]] virtual std::string_view when_silent() const { return {}; }
 };  // destroyed when the reader is gone
 
 struct Reply {
