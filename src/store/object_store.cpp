@@ -60,13 +60,54 @@ Status Leases::renew(LeaseId lease, Instant now) {
   return {};
 }
 
-std::vector<LeaseId> Leases::take_expired(Instant now) {
+Status Leases::check(std::span<const Operation> operations) const {
+  for (const Operation& operation : operations) {
+    if (operation.lease != LeaseId{} && !leases_.contains(operation.lease.value()))
+      return refuse(operation.key + " hangs on lease " + std::to_string(operation.lease.value()) + ", which is over");
+  }
+  return {};
+}
+
+std::vector<LeaseId> Leases::expired(Instant now) const {
   std::vector<LeaseId> out;
-  std::erase_if(leases_, [&](const auto& item) {
-    if (item.second.until > now) return false;
-    out.emplace_back(item.first);
-    return true;
-  });
+  for (const auto& [id, lease] : leases_) {
+    if (lease.until <= now) out.emplace_back(id);
+  }
+  return out;
+}
+
+void Leases::remove(std::span<const LeaseId> leases) {
+  for (const LeaseId lease : leases) leases_.erase(lease.value());
+}
+
+void Notes::add(std::uint64_t revision, std::string key) {
+  notes_.push_back({revision, std::move(key)});
+  while (notes_.size() > kMaxChangesKept) {
+    known_from_ = notes_.front().revision;
+    notes_.pop_front();
+  }
+}
+
+Result<Watched> Notes::changes(ObjectStore& store, std::string_view prefix, std::uint64_t since,
+                               std::uint64_t now) const {
+  Watched out;
+  out.revision = now;
+  out.too_old = since < known_from_ || since > now;
+  if (out.too_old) return out;
+  std::map<std::string_view, std::uint64_t> last;
+  for (const Note& note : notes_) {
+    if (note.revision > since && note.key.starts_with(prefix)) last[note.key] = note.revision;
+  }
+  for (const auto& [key, at] : last) {
+    QANAT_ASSIGN(std::optional<Entry> entry, store.get(key));
+    if (entry) {
+      out.changes.push_back({Operation::Kind::Put, *std::move(entry)});
+    } else {
+      out.changes.push_back({Operation::Kind::Delete, Entry{std::string{key}, {}, {}, at, {}}});
+    }
+  }
+  std::stable_sort(out.changes.begin(), out.changes.end(),
+                   [](const Change& a, const Change& b) { return a.entry.revision < b.entry.revision; });
   return out;
 }
 
@@ -86,10 +127,7 @@ Result<Listing> MemoryObjectStore::list(std::string_view prefix, const Range& ra
 
 Result<Outcome> MemoryObjectStore::txn(std::span<const Compare> compares, std::span<const Operation> operations) {
   QANAT_TRY(check(compares, operations));
-  for (const Operation& operation : operations) {
-    if (operation.lease != LeaseId{} && !leases_.alive(operation.lease))
-      return refuse(operation.key + " hangs on lease " + std::to_string(operation.lease.value()) + ", which is over");
-  }
+  QANAT_TRY(leases_.check(operations));
   for (const Compare& compare : compares) {
     const auto it = entries_.find(compare.key);
     if ((it == entries_.end() ? 0 : it->second.revision) != compare.revision) return Outcome{false, revision_};
@@ -103,40 +141,14 @@ Result<Outcome> MemoryObjectStore::txn(std::span<const Compare> compares, std::s
       continue;
     }
     changed = true;
-    note(next, operation.key);
+    notes_.add(next, operation.key);
   }
   if (changed) revision_ = next;
   return Outcome{true, revision_};
 }
 
-void MemoryObjectStore::note(std::uint64_t revision, const std::string& key) {
-  notes_.push_back({revision, key});
-  while (notes_.size() > kMaxChangesKept) {
-    known_from_ = notes_.front().revision;
-    notes_.pop_front();
-  }
-}
-
 Result<Watched> MemoryObjectStore::watch(std::string_view prefix, std::uint64_t revision) {
-  Watched out;
-  out.revision = revision_;
-  out.too_old = revision < known_from_ || revision > revision_;
-  if (out.too_old) return out;
-  std::map<std::string_view, std::uint64_t> last;
-  for (const Note& note : notes_) {
-    if (note.revision > revision && note.key.starts_with(prefix)) last[note.key] = note.revision;
-  }
-  for (const auto& [key, at] : last) {
-    const auto it = entries_.find(key);
-    if (it != entries_.end()) {
-      out.changes.push_back({Operation::Kind::Put, it->second});
-    } else {
-      out.changes.push_back({Operation::Kind::Delete, Entry{std::string{key}, {}, {}, at, {}}});
-    }
-  }
-  std::stable_sort(out.changes.begin(), out.changes.end(),
-                   [](const Change& a, const Change& b) { return a.entry.revision < b.entry.revision; });
-  return out;
+  return notes_.changes(*this, prefix, revision, revision_);
 }
 
 Result<LeaseId> MemoryObjectStore::lease(std::chrono::seconds time, Instant now) {
@@ -147,8 +159,8 @@ Status MemoryObjectStore::renew(LeaseId lease, Instant now) {
 }
 
 Status MemoryObjectStore::expire(Instant now) {
-  const std::vector<LeaseId> over = leases_.take_expired(now);
-  if (over.empty()) return {};
+  const std::vector<LeaseId> over = leases_.expired(now);
+  leases_.remove(over);
   const std::uint64_t next = revision_ + 1;
   bool changed = false;
   for (auto it = entries_.begin(); it != entries_.end();) {
@@ -156,7 +168,7 @@ Status MemoryObjectStore::expire(Instant now) {
       ++it;
       continue;
     }
-    note(next, it->first);
+    notes_.add(next, it->first);
     it = entries_.erase(it);
     changed = true;
   }

@@ -107,7 +107,9 @@ class ObjectStore {
   [[nodiscard]] virtual Status expire(Instant now) = 0;
 };
 
-// What txn() refuses before it looks at anything: for implementations.
+// For implementations.
+
+// What txn() refuses before it looks at anything.
 [[nodiscard]] Status check(std::span<const Compare> compares, std::span<const Operation> operations);
 // The first key behind all that begin with `prefix`; empty: there is none.
 [[nodiscard]] std::string prefix_end(std::string_view prefix);
@@ -116,9 +118,10 @@ class Leases {
  public:
   [[nodiscard]] LeaseId add(std::chrono::seconds time, Instant now);
   [[nodiscard]] Status renew(LeaseId lease, Instant now);
-  [[nodiscard]] bool alive(LeaseId lease) const { return leases_.contains(lease.value()); }
-  // Those that are over, removed.
-  [[nodiscard]] std::vector<LeaseId> take_expired(Instant now);
+  // Error{LocalPolicy}: an operation hangs on a lease that is over.
+  [[nodiscard]] Status check(std::span<const Operation> operations) const;
+  [[nodiscard]] std::vector<LeaseId> expired(Instant now) const;
+  void remove(std::span<const LeaseId> leases);
 
  private:
   struct Lease {
@@ -127,6 +130,23 @@ class Leases {
   };
   std::map<std::uint64_t, Lease> leases_;
   std::uint64_t next_ = 1;
+};
+
+// The last keys that were written, for watch().
+class Notes {
+ public:
+  void add(std::uint64_t revision, std::string key);
+  void forget_until(std::uint64_t revision) { known_from_ = revision; }
+  [[nodiscard]] Result<Watched> changes(ObjectStore& store, std::string_view prefix, std::uint64_t since,
+                                        std::uint64_t now) const;
+
+ private:
+  struct Note {
+    std::uint64_t revision;
+    std::string key;
+  };
+  std::deque<Note> notes_;
+  std::uint64_t known_from_ = 0;
 };
 
 class MemoryObjectStore final : public ObjectStore {
@@ -140,15 +160,8 @@ class MemoryObjectStore final : public ObjectStore {
   [[nodiscard]] Status expire(Instant now) override;
 
  private:
-  void note(std::uint64_t revision, const std::string& key);
-
   std::map<std::string, Entry, std::less<>> entries_;
-  struct Note {
-    std::uint64_t revision;
-    std::string key;
-  };
-  std::deque<Note> notes_;
-  std::uint64_t known_from_ = 0;  // watch() can tell what came after this revision
+  Notes notes_;
   std::uint64_t revision_ = 0;
   Leases leases_;
 };
