@@ -114,13 +114,15 @@ std::vector<ParsedRoute> load_routes(Section& top, const Names& names, std::vect
   return routes;
 }
 
-void load_rules(Section& top, const Names& names, model::Config& config) {
+void load_rules(Section& top, const Names& names, LoadedConfig& loaded) {
+  model::Config& config = loaded.config;
   std::vector<std::pair<std::string, Position>> rule_names;
   for_each_section(top, kPolicy, [&](Section& section) {
     config.policy.push_back(read_policy_rule(section, names));
     rule_names.emplace_back(config.policy.back().name, section.place("name"));
   });
   check_rule_names(rule_names, top.problems());
+  for (const auto& [name, at] : rule_names) loaded.lines["policy " + name] = at.line;
   for_each_section(top, kNat, [&](Section& section) { config.nat.push_back(read_nat_rule(section, names.vrfs())); });
 }
 
@@ -154,7 +156,7 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   }
   const Names names{vrfs, tunnels};
   const std::vector<ParsedRoute> routes = load_routes(top, names, tunnels);
-  load_rules(top, names, loaded.config);
+  load_rules(top, names, loaded);
   top.finish();
   check_together(loaded.config.gateway, tunnels, problems);
   check_vrfs(loaded.config.gateway, vrfs, problems);
@@ -162,8 +164,14 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   check_steering(tunnels, problems);
   if (now) check_expiry(*now, tunnels, problems);
 
-  for (const ParsedTunnel& parsed : tunnels) loaded.config.tunnels.push_back(parsed.tunnel);
-  for (const ParsedRoute& parsed : routes) loaded.config.routes.push_back(parsed.route);
+  for (const ParsedTunnel& parsed : tunnels) {
+    loaded.config.tunnels.push_back(parsed.tunnel);
+    loaded.lines["tunnel " + parsed.tunnel.name] = parsed.header.line;
+  }
+  for (const ParsedRoute& parsed : routes) {
+    loaded.config.routes.push_back(parsed.route);
+    loaded.lines[fmt::format("route {} via {}", parsed.route.prefix.to_string(), parsed.route.tunnel)] = parsed.at.line;
+  }
   for (const ParsedVrf& parsed : vrfs) loaded.config.vrfs.push_back(parsed.vrf);
   const bool failed = problems.failed();
   loaded.warnings = std::move(problems).take();

@@ -41,6 +41,6 @@ class Problems {
 
 // Text of the file for a message: quoted, escaped, cut.
 [[nodiscard]] std::string quoted(std::string_view text);
-[[nodiscard]] std::string line_of(Position at);  // "line 12"
+[[nodiscard]] std::string line_of(Position at);  // "line 12"; "the API" for what no file has
 
 }  // namespace qanat::config

@@ -99,10 +99,10 @@ void read_steering(Section& section, ParsedTunnel& parsed);
 [[nodiscard]] std::optional<Placed<VrfId>> read_vrf_name(Section& section, const std::vector<ParsedVrf>& vrfs);
 [[nodiscard]] std::optional<Prefix> read_prefix(Section& section, std::string_view key,
                                                 const Placed<std::string>& text);
-// 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit: of tunnels, VRFs, rules.
+// 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit: of tunnels, VRFs, rules.
 [[nodiscard]] bool is_object_name(std::string_view name);
 inline constexpr std::string_view kObjectNameRule =
-    "must be 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit";
+    "must be 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit";
 [[nodiscard]] bool is_interface_name(std::string_view name);
 
 // What no section can see alone: names, twins, interfaces, address families.

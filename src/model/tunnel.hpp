@@ -61,7 +61,7 @@ struct SelectorPair {
 };
 
 struct Tunnel {
-  std::string name;  // [a-z0-9][a-z0-9_-]{0,62}
+  std::string name;  // [A-Za-z0-9][A-Za-z0-9_-]{0,62}
   VrfId vrf;
   StartMode start = StartMode::Initiate;
 
