@@ -61,12 +61,7 @@ Scope scope_of(const Request& request) {
 // What a token of one account may ask outside /client/v4: nothing of it is another account's.
 constexpr std::array<std::string_view, 3> kOfEverybody = {"/v1/version", "/v1/openapi.json", "/v1/health"};
 
-}  // namespace
-
-Access::Access(AccessLimits limits) : by_address_(limits.address), by_token_(limits.token), wrong_(limits.wrong) {}
-
-Reply Access::refuse(const Request& request, int status, int code, std::string message) {
-  ++counters_.refused;
+Reply refuse(const Request& request, int status, int code, std::string message) {
   Reply reply = is_below(path_of(request.target), kClient)
                     ? envelope_error(status, code, message)
                     : error_reply(status, status == 401 ? "unauthorized" : "forbidden", std::move(message));
@@ -74,8 +69,7 @@ Reply Access::refuse(const Request& request, int status, int code, std::string m
   return reply;
 }
 
-Reply Access::too_fast(const Request& request, Duration wait, const char* who) {
-  ++counters_.rate_limited;
+Reply too_fast(const Request& request, Duration wait, const char* who) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
   const std::string message =
       fmt::format("too many requests of this {}: wait {} s and consider asking less often", who, seconds);
@@ -84,6 +78,10 @@ Reply Access::too_fast(const Request& request, Duration wait, const char* who) {
   reply.headers.emplace_back("Retry-After", fmt::format("{}", seconds));
   return reply;
 }
+
+}  // namespace
+
+Access::Access(AccessLimits limits) : by_address_(limits.address), by_token_(limits.token), wrong_(limits.wrong) {}
 
 std::optional<Reply> Access::admit(Request& request, const IpAddress& from, Instant now, const FindToken& find_token) {
   request.principal = {"nobody", std::nullopt, false, false, false, false};
@@ -132,9 +130,13 @@ std::optional<Reply> Access::admit(Request& request, const IpAddress& from, Inst
   return std::nullopt;
 }
 
-bool is_public_target(std::string_view target) {
+bool is_page_target(std::string_view target) {
   const std::string_view path = path_of(target);
-  return path == "/v1/health" || (!is_below(path, "/v1") && !is_below(path, kClient));
+  return !is_below(path, "/v1") && !is_below(path, kClient);
+}
+
+bool is_public_target(std::string_view target) {
+  return path_of(target) == "/v1/health" || is_page_target(target);
 }
 
 Reply envelope_error(int status, int code, std::string_view message) {

@@ -40,24 +40,17 @@ class Access {
   [[nodiscard]] std::optional<Reply> admit(Request& request, const IpAddress& from, Instant now,
                                            const FindToken& find_token);
 
-  struct Counters {
-    std::uint64_t refused = 0;       // 401 and 403
-    std::uint64_t rate_limited = 0;  // 429
-  };
-  [[nodiscard]] const Counters& counters() const { return counters_; }
-
  private:
-  [[nodiscard]] Reply too_fast(const Request& request, Duration wait, const char* who);
-  [[nodiscard]] Reply refuse(const Request& request, int status, int code, std::string message);
-
   RateLimit by_address_;
   RateLimit by_token_;
   RateLimit wrong_;
-  Counters counters_;
 };
 
 // Whether nobody needs a token for it.
 [[nodiscard]] bool is_public_target(std::string_view target);
+// Whether it is the page's or one of its files.
+[[nodiscard]] bool is_page_target(std::string_view target);
+inline constexpr int kNoStore = 1003;  // the code of an envelope: the gateway keeps no objects
 // { "result": null, "success": false, "errors": [ { "code", "message" } ], "messages": [] }
 [[nodiscard]] Reply envelope_error(int status, int code, std::string_view message);
 
