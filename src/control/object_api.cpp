@@ -324,7 +324,7 @@ std::expected<model::Config, std::vector<Fault>> ObjectApi::wanted_with(const Lo
   std::expected<model::Config, std::vector<Fault>> out = std::unexpected(faults);
   if (faults.empty()) out = merged(file, impl_->stored);
   if (out) {
-    faults = impl_->rooms.judge(*out);
+    faults = impl_->rooms.judge(*out, file);
     if (!faults.empty()) out = std::unexpected(std::move(faults));
   }
   if (before) (void)impl_->fit(before);
@@ -374,7 +374,7 @@ std::optional<Reply> ObjectApi::Impl::write(const Call& call, std::vector<store:
 
 std::optional<Reply> ObjectApi::Impl::commit(const Call& call, Draft draft) {
   auto config = merged(*file, draft.objects);
-  std::vector<Fault> faults = config ? rooms.judge(*config) : std::move(config.error());
+  std::vector<Fault> faults = config ? rooms.judge(*config, *file) : std::move(config.error());
   if (!faults.empty()) {
     ApiFaults out;
     for (std::size_t i = 0; i < faults.size() && i < kMaxFaults; ++i)

@@ -35,7 +35,7 @@ struct Fault {
   std::string message;  // "[[tunnel]] berlin: interface: 10.0.0.0/31 overlaps ..."
   std::string hint;     // what to do; may be empty
 };
-using Judge = std::function<std::vector<Fault>(const model::Config&)>;
+
 
 // The configuration file as it was loaded last.
 struct LoadedFile {
@@ -45,6 +45,9 @@ struct LoadedFile {
   std::map<std::string, unsigned> lines = {};  // of "tunnel berlin", "route 10.1.0.0/16 via berlin", "policy x"
 };
 
+// The checks over a whole configuration (config/judge.hpp). Empty: nothing is wrong.
+using Judge = std::function<std::vector<Fault>(const model::Config&, const LoadedFile&)>;
+
 struct Situation {
   WallTime now;
   Rng* rng = nullptr;
@@ -52,7 +55,7 @@ struct Situation {
   std::shared_ptr<const LoadedFile> file;    // never null
 };
 
-// What config/ does and control/ cannot see.
+// What config/ does and control/ cannot see; gateway/object_rooms.hpp has them.
 struct Rooms {
   Judge judge;
   // The file text of a configuration; every PSK is a psk_file "NAME.psk".
