@@ -26,7 +26,8 @@ enum class Command : std::uint8_t {
   GenPsk,
   Purge,
   Version,
-  Pki
+  Pki,
+  Token
 };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
@@ -45,6 +46,15 @@ struct PkiLine {
   std::vector<std::string> files;  // show; crl: certificates to revoke
 };
 
+enum class TokenVerb : std::uint8_t { Create, List, Delete };
+struct TokenLine {
+  TokenVerb verb = TokenVerb::List;
+  std::string name;  // create: who will use it; delete: its id
+  std::vector<std::string> scopes = {"read"};
+  std::string account;  // empty: all
+  int days = 0;         // 0: until it is deleted
+};
+
 struct CommandLine {
   Command command = Command::Status;
   std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
@@ -61,6 +71,7 @@ struct CommandLine {
   std::string socket = kDefaultSocket;
   bool json = false;
   PkiLine pki;
+  TokenLine token;
 };
 
 // Exit codes, the same for every command.

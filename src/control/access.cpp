@@ -5,17 +5,13 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include "control/envelope.hpp"
 
 namespace qanat::control {
 
 namespace {
 
 constexpr std::string_view kClient = "/client/v4";
-// What Cloudflare's own API says in these cases.
-constexpr int kAuthenticationError = 10000;
-constexpr int kTooFast = 971;
-
 std::string_view path_of(std::string_view target) {
   return target.substr(0, target.find('?'));
 }
@@ -59,11 +55,11 @@ Scope scope_of(const Request& request) {
 }
 
 // What a token of one account may ask outside /client/v4: nothing of it is another account's.
-constexpr std::array<std::string_view, 3> kOfEverybody = {"/v1/version", "/v1/openapi.json", "/v1/health"};
+constexpr std::array<std::string_view, 3> kOfEverybody = {"/v1/version", "/v1/openapi.json", "/v1/whoami"};
 
-Reply refuse(const Request& request, int status, int code, std::string message) {
+Reply refuse(const Request& request, int status, std::string message) {
   Reply reply = is_below(path_of(request.target), kClient)
-                    ? envelope_error(status, code, message)
+                    ? failure_reply(status, status == 401 ? ApiCode::Unauthorized : ApiCode::Forbidden, message)
                     : error_reply(status, status == 401 ? "unauthorized" : "forbidden", std::move(message));
   if (status == 401) reply.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"qanat\"");
   return reply;
@@ -73,7 +69,7 @@ Reply too_fast(const Request& request, Duration wait, const char* who) {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
   const std::string message =
       fmt::format("too many requests of this {}: wait {} s and consider asking less often", who, seconds);
-  Reply reply = is_below(path_of(request.target), kClient) ? envelope_error(429, kTooFast, message)
+  Reply reply = is_below(path_of(request.target), kClient) ? failure_reply(429, ApiCode::TooFast, message)
                                                            : error_reply(429, "too_many_requests", message);
   reply.headers.emplace_back("Retry-After", fmt::format("{}", seconds));
   return reply;
@@ -93,15 +89,14 @@ std::optional<Reply> Access::admit(Request& request, const IpAddress& from, Inst
   if (const auto wait = wrong_.look(address, now)) return too_fast(request, *wait, "address, with wrong tokens");
   const std::string_view token = bearer(authorization);
   if (token.empty()) {
-    return refuse(request, 401, kAuthenticationError,
+    return refuse(request, 401,
                   "Authentication error: a token is needed, in the header \"Authorization: Bearer TOKEN\"; qanat token "
                   "create NAME makes one");
   }
   auto principal = find_token(token);
   if (!principal) {
     (void)wrong_.take(address, now);
-    return refuse(request, 401, kAuthenticationError,
-                  "Authentication error: the token is not known here, or no longer valid");
+    return refuse(request, 401, "Authentication error: the token is not known here, or no longer valid");
   }
   principal->local = false;
   if (const auto wait = by_token_.take(principal->name, now)) return too_fast(request, *wait, "token");
@@ -113,18 +108,18 @@ std::optional<Reply> Access::admit(Request& request, const IpAddress& from, Inst
                                                : principal->capture;
   if (!allowed) {
     const char* word = scope == Scope::Read ? "read" : scope == Scope::Write ? "write" : "capture";
-    return refuse(request, 403, kAuthenticationError,
+    return refuse(request, 403,
                   fmt::format("the token {} has not the scope {}, which {} {} needs", principal->name, word,
                               request.method, path));
   }
   if (principal->account && !is_below(path, kClient) &&
       std::find(kOfEverybody.begin(), kOfEverybody.end(), path) == kOfEverybody.end()) {
-    return refuse(request, 403, kAuthenticationError,
+    return refuse(request, 403,
                   fmt::format("the token {} is for the account {} alone, and {} tells of the whole gateway",
                               principal->name, *principal->account, path));
   }
   if (is_below(path, "/v1/purge"))
-    return refuse(request, 403, kAuthenticationError,
+    return refuse(request, 403,
                   "what protects the host against plaintext is only removed over the Unix socket: qanat purge");
   request.principal = std::move(*principal);
   return std::nullopt;
@@ -139,14 +134,8 @@ bool is_public_target(std::string_view target) {
   return path_of(target) == "/v1/health" || is_page_target(target);
 }
 
-Reply envelope_error(int status, int code, std::string_view message) {
-  const nlohmann::ordered_json body = {{"result", nullptr},
-                                       {"success", false},
-                                       {"errors", {{{"code", code}, {"message", message}}}},
-                                       {"messages", nlohmann::ordered_json::array()}};
-  return {status,
-          {{"Content-Type", "application/json"}},
-          body.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n"};
+Reply no_store_reply() {
+  return failure_reply(503, ApiCode::Store, "objects are not kept here: the log of qanatd says why (objects-not-kept)");
 }
 
 }  // namespace qanat::control

@@ -50,8 +50,7 @@ class Access {
 [[nodiscard]] bool is_public_target(std::string_view target);
 // Whether it is the page's or one of its files.
 [[nodiscard]] bool is_page_target(std::string_view target);
-inline constexpr int kNoStore = 1003;  // the code of an envelope: the gateway keeps no objects
-// { "result": null, "success": false, "errors": [ { "code", "message" } ], "messages": [] }
-[[nodiscard]] Reply envelope_error(int status, int code, std::string_view message);
+// For the objects' paths of a gateway that keeps none.
+[[nodiscard]] Reply no_store_reply();
 
 }  // namespace qanat::control

@@ -40,6 +40,20 @@ constexpr auto kObjects = std::to_array<ObjectEndpoint>({
     {"GET", kRoute, "One route", "read", "", "route", "Route", false},
     {"PUT", kRoute, "Change a route; what is left out stays", "write", "Route", "modified_route", "Route", false},
     {"DELETE", kRoute, "Remove a route", "write", "", "deleted_route", "Route", false},
+    {"GET", "/client/v4/accounts", "The accounts that the token may speak of: VRFs", "read", "", "", "Account", true},
+    {"GET", "/client/v4/accounts/{account_id}", "One account", "read", "", "", "Account", false},
+    {"GET", "/v1/whoami", "Whose token this is, and what it may do", "read", "", "", "Principal", false},
+    {"GET", "/v1/tokens", "Every token, without its secret", "read", "", "tokens", "Token", true},
+    {"POST", "/v1/tokens", "Make a token; its secret is shown this once", "write", "NewToken", "", "MadeToken", false},
+    {"DELETE", "/v1/tokens/{id}", "Remove a token: it is refused from the next request on", "write", "", "deleted",
+     "Token", false},
+    {"GET", "/v1/audit", "Who changed what and when, without secrets", "read", "", "", "AuditLog", false},
+    {"GET", "/v1/policy", "Every packet rule", "read", "", "", "PolicyRules", false},
+    {"POST", "/v1/policy", "Make a packet rule", "write", "PolicyRule", "", "PolicyRule", false},
+    {"GET", "/v1/policy/{name}", "One packet rule", "read", "", "", "PolicyRule", false},
+    {"PUT", "/v1/policy/{name}", "Change a packet rule; what is left out stays", "write", "PolicyRule", "",
+     "PolicyRule", false},
+    {"DELETE", "/v1/policy/{name}", "Remove a packet rule", "write", "", "deleted", "PolicyRule", false},
 });
 
 Json text(std::string_view description) {
@@ -104,6 +118,28 @@ Json schemas() {
                          {"description", text("for people")},
                          {"created_on", typed("string", "RFC 3339")},
                          {"modified_on", typed("string", "RFC 3339")}});
+  const Json scopes = {{"type", "array"}, {"items", {{"enum", {"read", "write", "capture"}}}}};
+  out["Account"] = object({{"id", text("32 hexadecimal digits")}, {"name", text("of the [[vrf]]; default")}});
+  out["Principal"] = object({{"name", text("of the token")},
+                             {"account", Json{{"description", "the only one it may speak of; null: all"}}},
+                             {"read", typed("boolean", "")},
+                             {"write", typed("boolean", "")},
+                             {"capture", typed("boolean", "")},
+                             {"local", typed("boolean", "over the Unix socket")}});
+  out["Token"] = object({{"id", text("16 hexadecimal digits")},
+                         {"name", text("for the audit log")},
+                         {"scopes", scopes},
+                         {"account", Json{{"description", "the only one it may speak of; null: all"}}},
+                         {"created_on", text("RFC 3339")},
+                         {"expires_on", Json{{"description", "null: never"}}}});
+  out["NewToken"] = object({{"name", text("who will use it")},
+                            {"scopes", scopes},
+                            {"account", text("left out: all of them")},
+                            {"days", typed("integer", "how long it is good; left out: until it is deleted")}});
+  out["MadeToken"] = object({{"token", ref("Token")}, {"secret", text("what to send as Bearer, this once")}});
+  out["AuditLog"] = Json{{"type", "object"}};
+  out["PolicyRule"] = Json{{"type", "object"}, {"description", "the keys of [[policy]]"}};
+  out["PolicyRules"] = Json{{"type", "object"}};
   out["Routes"] = object({{"routes", list_of("Route")}});
   return out;
 }
@@ -168,15 +204,16 @@ Json own_operation(const Endpoint& e) {
 Json object_operation(const ObjectEndpoint& e) {
   Json result = e.list ? list_of(e.object) : ref(e.object);
   if (!e.wrapper.empty()) result = object({{std::string{e.wrapper}, std::move(result)}});
-  Json whole = {{"allOf", {ref("Envelope"), object({{"result", std::move(result)}})}}};
+  const bool own = e.path.starts_with("/v1");
+  Json whole = own ? std::move(result) : Json{{"allOf", {ref("Envelope"), object({{"result", std::move(result)}})}}};
   Json out = {{"operationId", operation_id(e.method, e.path)}, {"summary", e.does}};
   out["parameters"] = path_parameters(e.path);
-  if (e.method != "GET")
+  if (e.method != "GET" && !own)
     out["parameters"].push_back({{"name", "validate_only"}, {"in", "query"}, {"schema", {{"type", "boolean"}}}});
   if (!e.body.empty())
     out["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", ref(e.body)}}}}}};
   out["responses"] = {{"200", answer("done", "application/json", std::move(whole))},
-                      {"default", answer("refused", "application/json", ref("Envelope"))}};
+                      {"default", answer("refused", "application/json", ref(own ? "Error" : "Envelope"))}};
   out["x-scope"] = e.scope;
   return out;
 }

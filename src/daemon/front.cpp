@@ -105,9 +105,7 @@ Status Wiring::start_https(const model::Gateway& gateway) {
 // On a thread of HTTP.
 void Wiring::answer(const control::Request& request, io::HttpServer::Reply reply) {
   if (control::is_object_target(request.target)) {
-    if (!objects_)
-      return reply(control::envelope_error(503, control::kNoStore,
-                                           "objects are not kept here: the log of qanatd says why (objects-not-kept)"));
+    if (!objects_) return reply(control::no_store_reply());
     if (auto done = objects_->handle(request, recent_snapshot())) return reply(std::move(*done));
   }
   const auto snapshot = request.target == "/v1/health" ? recent_snapshot() : wait_for_snapshot(request);
