@@ -1,7 +1,7 @@
 #include "daemon/objects.hpp"
 
-#include "config/judge.hpp"
 #include "control/tokens.hpp"
+#include "gateway/object_rooms.hpp"
 #include "io/clock.hpp"
 #include "io/sqlite_store.hpp"
 
@@ -10,15 +10,7 @@ namespace qanat::daemon {
 Objects::Objects(std::unique_ptr<store::ObjectStore> store, control::LoadedFile file)
     : file_(std::make_shared<const control::LoadedFile>(std::move(file))),
       store_(std::move(store)),
-      api_(*store_, {.judge =
-                         [this](const model::Config& config) {
-                           Faults out;
-                           for (config::Problem& p : config::judge(config, file_->name, file_->lines))
-                             out.push_back({std::move(p.message), std::move(p.hint)});
-                           return out;
-                         },
-                     .write = {},
-                     .read = {}}) {}
+      api_(*store_, gateway::object_rooms()) {}
 
 Result<std::unique_ptr<Objects>> Objects::open(const std::string& path, control::LoadedFile file) {
   static crypto::SystemRng rng;  // the store's, which outlives everything here
