@@ -84,9 +84,9 @@ Status Wiring::start_https(const model::Gateway& gateway) {
   options.body_limit = body_limit;
   QANAT_ASSIGN(options.tls, tls_of(gateway));
   options.gate = [this](control::Request& request, const io::HttpServer::Peer& peer) {
-    auto refused = access_.admit(
-        request, peer.address.value_or(IpAddress{}), io::boot_now(),
-        [this](std::string_view bearer) { return objects_ ? objects_->find_token(bearer) : std::nullopt; });
+    auto refused = access_.admit(request, *peer.address, io::boot_now(), [this](std::string_view bearer) {
+      return objects_ ? objects_->find_token(bearer) : std::nullopt;
+    });
     if (refused) ++(refused->status == 429 ? rate_limited_ : refused_);
     return refused;
   };

@@ -65,7 +65,9 @@ void HttpServer::Impl::accept() {
 
 void HttpServer::Impl::welcome(HttpProtocol::socket socket) {
   ++counters.accepted;
-  const auto session = std::make_shared<HttpSession>(*this, std::move(socket), peer_of(socket.native_handle()));
+  Peer peer = peer_of(socket.native_handle());
+  if (is_tcp && !peer.address) return;  // gone already, and nobody must count as no address at all
+  const auto session = std::make_shared<HttpSession>(*this, std::move(socket), std::move(peer));
   const auto& key = session->key();
   const bool many = key && per_address[*key] > options.limits.per_address;
   if (many || sessions.size() > options.limits.connections) {
@@ -114,6 +116,7 @@ Result<std::unique_ptr<HttpServer>> HttpServer::start(UniqueFd listener, Handler
   socklen_t size = sizeof family;
   if (::getsockopt(listener.get(), SOL_SOCKET, SO_DOMAIN, &family, &size) != 0)
     return system_failure("HTTP listener", "SO_DOMAIN");
+  impl.is_tcp = family != AF_UNIX;
   impl.acceptor.assign(HttpProtocol(family, 0), listener.get(), error);
   if (error) return fail(ErrorKind::Internal, "HTTP listener", error.message());
   (void)listener.release();  // the acceptor's now

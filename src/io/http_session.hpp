@@ -40,6 +40,7 @@ struct HttpServer::Impl : std::enable_shared_from_this<HttpServer::Impl> {
   boost::asio::basic_socket_acceptor<HttpProtocol> acceptor{io};
   boost::asio::steady_timer pause{io};
   bool accepting = false;
+  bool is_tcp = false;
   std::thread thread;
 
   void accept();

@@ -71,6 +71,18 @@ def inside_ask(ca: str, *requests: str) -> list:
     return [ask(ca, *json.loads(request)) for request in requests]
 
 
+def inside_guess(ca: str, address: str, count: str) -> dict:
+    """The statuses that an address gets for wrong tokens."""
+    out: dict[str, int] = {}
+    for _ in range(int(count)):
+        connection = http.client.HTTPSConnection("localhost", PORT, context=tls(ca), timeout=10, source_address=(address, 0))
+        connection.request("GET", "/v1/status", headers={"Authorization": "Bearer qanat_0123456789abcdef_guess"})
+        status = str(connection.getresponse().status)
+        out[status] = out.get(status, 0) + 1
+        connection.close()
+    return out
+
+
 def inside_refused(ca: str) -> dict:
     """How far clients come that do not speak TLS 1.3, or no TLS."""
     old = tls(ca)
@@ -177,6 +189,9 @@ def tls_and_tokens() -> None:
         check(got[2][1]["cache-control"] == "no-store" and got[1][1]["www-authenticate"].startswith("Bearer"), "headers")
         api = json.loads(got[2][2])["api"]
         check(api["listen"] == f"127.0.0.1:{PORT}" and api["hybrid"] + api["classical"] == 3, f"status: {api}")
+        guesses = in_gateway(a, "guess", "127.0.0.5", "40")
+        check(guesses.get("429", 0) > 10 and guesses.get("401", 0) >= 19, f"who guesses is slowed down: {guesses}")
+        check(in_gateway(a, "guess", "127.0.0.6", "1") == {"401": 1}, "and nobody else is")
         refused = in_gateway(a, "refused")
         check("taken" not in refused["tls12"] and "HTTP".encode().hex() not in refused["plain"], f"TLS 1.2: {refused['tls12']}")
         check(a.status_json()["api"]["failed_tls"] == 2, "both are counted")
