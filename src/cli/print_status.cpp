@@ -148,6 +148,9 @@ void add_drops(Page& page, const NamedCounters& drops) {
 std::string daemon_line(const control::Snapshot& snapshot) {
   std::string line = fmt::format("qanatd {}, up {}", clean(snapshot.version), human_time(snapshot.seconds_up));
   if (!snapshot.crypto.empty()) line += ", " + clean(snapshot.crypto);
+  if (const auto& api = snapshot.api)
+    line += fmt::format("\nAPI at {}, TLS handshakes: {} X25519MLKEM768 (hybrid), {} X25519 (classical)",
+                        clean(api->listen), api->hybrid, api->classical);
   return line;
 }
 
