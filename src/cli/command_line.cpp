@@ -13,9 +13,9 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
-    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 19> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes", "route",   "metrics", "debug", "up",
+    "down",   "rekey", "check",   "reload",  "genpsk", "purge",  "version", "pki",     "token"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -75,6 +75,7 @@ void add_pki(CLI::App& app, CommandLine& line) {
       ->add_option("--id", p.ids,
                    "Who it is for: fqdn:berlin.example.com, an address, rfc822:..., dn:...; may be repeated")
       ->required();
+  issue->add_flag("--tls", p.tls, "For the API's listener, [gateway] api_certificate, instead of IKE");
   issue->add_option("--out", p.out, "The folder for its files")->capture_default_str()->type_name("DIR");
   key_and_days(issue, "365");
   verb("show", "What certificates, revocation lists and keys say, and whether they are quantum-safe", PkiVerb::Show)
@@ -84,6 +85,33 @@ void add_pki(CLI::App& app, CommandLine& line) {
   crl->add_option("--ca", p.ca, "The CA's folder")->required()->type_name("DIR");
   crl->add_option("--revoke", p.files, "A certificate to revoke; may be repeated")->type_name("CERT");
   crl->add_option("--days", p.days, "How long the list is good (default 90)")->check(CLI::Range(1, 36500));
+}
+
+void add_token(CLI::App& app, CommandLine& line) {
+  CLI::App* token = app.add_subcommand("token", "Who may use the API over HTTPS: create, list, delete");
+  token->require_subcommand(1);
+  TokenLine& t = line.token;
+  const auto verb = [&](const char* name, const char* does, TokenVerb which) {
+    CLI::App* sub = token->add_subcommand(name, does);
+    sub->callback([&line, which] {
+      line.command = Command::Token;
+      line.token.verb = which;
+    });
+    return sub;
+  };
+  CLI::App* create = verb("create", "Make a token, and show it this once", TokenVerb::Create);
+  create->add_option("NAME", t.name, "Who will use it, like terraform: the audit log names it")->required();
+  create->add_option("--scope", t.scopes, "What it may: read, write, capture; several with commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"read", "write", "capture"}))
+      ->capture_default_str();
+  create->add_option("--account", t.account, "The only account, a [[vrf]], that it may speak of (default: all)");
+  create->add_option("--days", t.days, "How long it is good (default: until it is deleted)")
+      ->check(CLI::Range(1, 3650));
+  verb("list", "Every token, without its secret", TokenVerb::List);
+  verb("delete", "Take a token back: it is refused from the next request on", TokenVerb::Delete)
+      ->add_option("ID", t.name, "As qanat token list shows it")
+      ->required();
 }
 
 }  // namespace
@@ -165,6 +193,7 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
       ->type_name("FILE");
   command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
   add_pki(app, line);
+  add_token(app, line);
   command("version", "Versions of this command and of the daemon", Command::Version);
 
   for (CLI::App* sub : app.get_subcommands({})) sub->footer("Also: --json, --socket PATH (see: qanat --help).");

@@ -9,6 +9,7 @@
 #include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "cli/print_reload.hpp"
+#include "cli/token.hpp"
 #include "config/diff.hpp"
 #include "control/reload_json.hpp"
 #include "control/status_json.hpp"
@@ -73,8 +74,8 @@ Unreachable explain(const ClientError& error, const std::string& socket, const S
 
 // A reply with a status of 200 to 299; anything else has been reported and gives the exit code.
 std::expected<Reply, int> ask(const CommandLine& line, Shell& shell, const std::string& method,
-                              const std::string& target, std::chrono::seconds timeout) {
-  auto reply = shell.exchange(line.socket, {method, target, ""}, timeout);
+                              const std::string& target, std::chrono::seconds timeout, const std::string& body = {}) {
+  auto reply = shell.exchange(line.socket, {method, target, body}, timeout);
   if (!reply) {
     const Unreachable why = explain(reply.error(), line.socket, shell);
     return std::unexpected(report(shell, line.json, kUnreachable, "unreachable", why.message, why.hint));
@@ -205,6 +206,21 @@ int send_command(const CommandLine& line, Shell& shell, const std::string& targe
 
 int tunnel_command(const CommandLine& line, Shell& shell, const char* verb) {
   return send_command(line, shell, fmt::format("/v1/tunnels/{}/{}", control::percent_encoded(line.name), verb));
+}
+
+int token(const CommandLine& line, Shell& shell) {
+  const TokenLine& t = line.token;
+  const auto reply = t.verb == TokenVerb::Create
+                         ? ask(line, shell, "POST", "/v1/tokens", kReadTimeout, token_request(t))
+                     : t.verb == TokenVerb::Delete
+                         ? ask(line, shell, "DELETE", "/v1/tokens/" + control::percent_encoded(t.name), kReadTimeout)
+                         : ask(line, shell, "GET", "/v1/tokens", kReadTimeout);
+  if (!reply) return reply.error();
+  const auto text = token_text(t.verb, reply->body);
+  if (!text) return bad_reply(line, shell, text.error().detail);
+  shell.out(line.json ? reply->body + (reply->body.ends_with('\n') ? "" : "\n") : text->text);
+  if (!line.json && !text->note.empty()) shell.err(text->note);
+  return kOk;
 }
 
 int purge(const CommandLine& line, Shell& shell) {
@@ -375,6 +391,8 @@ int run(const CommandLine& line, Shell& shell) {
       return purge(line, shell);
     case Command::Pki:
       return pki_command(line, shell);
+    case Command::Token:
+      return token(line, shell);
     case Command::Version:
       return version(line, shell);
   }

@@ -163,6 +163,10 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   restart(&Gateway::state_dir, "state_dir");
   restart(&Gateway::user, "user");
   restart(&Gateway::metrics, "metrics");
+  restart(&Gateway::api, "api");
+  // While there is no listener there is nothing to show it on.
+  const Effect shown = old.api ? Effect::InPlace : Effect::Restart;
+  keys.compare(old, now, &Gateway::api_credentials, shown, "api_certificate");
   restart(&Gateway::half_open_limit, "half_open_limit");
   restart(&Gateway::cookie_threshold, "cookie_threshold");
   restart(&Gateway::prefix_limit, "prefix_limit");
@@ -315,9 +319,10 @@ std::vector<Change> diff(const Config& old, const Config& now) {
 
 Config without_restart(const Config& old, const Config& now) {
   Config out = now;
-  const std::uint16_t outer_mtu = now.gateway.outer_mtu;
   out.gateway = old.gateway;
-  out.gateway.outer_mtu = outer_mtu;
+  out.gateway.outer_mtu = now.gateway.outer_mtu;
+  // The listener stays; with what it shows. Taken out of the file, it goes on as it was until the restart.
+  if (old.gateway.api && now.gateway.api) out.gateway.api_credentials = now.gateway.api_credentials;
   out.vrfs = old.vrfs;
   return out;
 }

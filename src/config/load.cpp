@@ -66,7 +66,8 @@ void for_each_section(Section& top, const Kind& kind, const std::function<void(S
   }
 }
 
-void load_gateway(const Entry* entry, model::Gateway& gateway, Problems& problems) {
+void load_gateway(const Entry* entry, model::Gateway& gateway, const FileReader& read_file,
+                  const std::optional<WallTime>& now, Problems& problems) {
   if (!entry) {
     problems.error({1, 1}, "[gateway] is missing",
                    "add [gateway] and, below it, address = \"203.0.113.1\": what peers reach this gateway by");
@@ -74,7 +75,8 @@ void load_gateway(const Entry* entry, model::Gateway& gateway, Problems& problem
   }
   if (const auto* table = std::get_if<Table>(&entry->value.data)) {
     Section section{*table, entry->value.at, "[gateway]", "[gateway]", problems};
-    read_gateway(section, gateway);
+    read_gateway(section, gateway, read_file);
+    if (now) check_api_expiry(*now, gateway, section.place("api_certificate"), problems);
   } else {
     problems.error(entry->at, fmt::format("gateway is {}: must be one section", shown(entry->value)),
                    "write [gateway] with single brackets");
@@ -140,7 +142,7 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   if (!root) return std::unexpected(std::move(problems).take());
 
   Section top{*root, {1, 1}, "the file", "the file", problems};
-  load_gateway(top.find("gateway"), loaded.config.gateway, problems);
+  load_gateway(top.find("gateway"), loaded.config.gateway, read_file, now, problems);
   load_log(top.find("log"), loaded.config.gateway, problems);
   std::vector<ParsedVrf> vrfs;
   for_each_section(top, kVrfs, [&](Section& section) {

@@ -13,7 +13,11 @@
 
 namespace qanat::config {
 
-void read_gateway(Section& section, model::Gateway& gateway);
+void read_gateway(Section& section, model::Gateway& gateway, const FileReader& read_file);
+// The listener for HTTPS; part of read_gateway.
+void read_api(Section& section, model::Gateway& gateway, const FileReader& read_file);
+// "127.0.0.1:9469" or "[::1]:9469".
+[[nodiscard]] std::optional<Endpoint> parse_listener(std::string_view text);
 void read_log(Section& section, model::Gateway& gateway);
 
 // One route, and how messages name where it was written: "[[tunnel]] berlin: routes" or "[[route]] 10.1.0.0/16".
@@ -109,6 +113,8 @@ void check_vrfs(const model::Gateway& gateway, const std::vector<ParsedVrf>& vrf
 void check_routes(const std::vector<ParsedRoute>& routes, Problems& problems);
 void check_steering(const std::vector<ParsedTunnel>& tunnels, Problems& problems);
 void check_rule_names(const std::vector<std::pair<std::string, Position>>& names, Problems& problems);
+// The certificate of the listener for HTTPS has expired, or will soon.
+void check_api_expiry(WallTime now, const model::Gateway& gateway, Position at, Problems& problems);
 // Certificates of our own that have expired, or will soon.
 void check_expiry(WallTime now, const std::vector<ParsedTunnel>& tunnels, Problems& problems);
 

@@ -9,6 +9,7 @@
 
 #include "base/text.hpp"
 #include "control/metrics.hpp"
+#include "control/openapi.hpp"
 #include "control/posture.hpp"
 #include "control/route_choice.hpp"
 #include "control/status_json.hpp"
@@ -18,7 +19,6 @@ namespace qanat::control {
 
 namespace {
 
-using Answer = std::variant<Reply, GatewayCommand>;
 using Verb = GatewayCommand::Verb;
 
 Reply json_reply(int status, std::string body) {
@@ -50,6 +50,7 @@ struct Context {
   const Target& target;
   const Snapshot& snapshot;
   const Query& query;
+  const Request& request;
 };
 
 struct Route {
@@ -79,7 +80,7 @@ const TunnelStatus* find_tunnel(const Snapshot& snapshot, std::string_view name)
 // The parameters of a query, checked.
 struct Query {
   bool wait = true;
-  std::uint64_t since = 0;
+  std::optional<std::uint64_t> since;
   std::string tunnel;
   std::optional<IpAddress> from;
 };
@@ -105,7 +106,7 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
         return bad_value(name, value, "0 (answer at once) or 1 (answer when it is done)");
       out.wait = value == "1";
     } else if (name == "since") {
-      const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since);
+      const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since.emplace());
       if (fault != std::errc{} || end != value.data() + value.size()) return bad_value(name, value, "a number");
     } else if (name == "from") {
       const auto address = IpAddress::parse(value);
@@ -126,13 +127,26 @@ Answer tunnel_command(const Context& context, Verb verb) {
 
 Answer answer_events(const Context& c) {
   Events out;
-  std::uint64_t last = c.query.since;
+  const std::uint64_t since = c.query.since.value_or(0);
+  std::uint64_t last = since;
   for (const auto& event : c.snapshot.events) {
     last = std::max(last, event->number);
-    if (event->number <= c.query.since) continue;
+    if (event->number <= since) continue;
     if (c.query.tunnel.empty() || tunnel_of(*event) == c.query.tunnel) out.push_back(event);
   }
   return json_reply(200, events_to_json(out, last));
+}
+
+Answer answer_event_stream(const Context& c) {
+  EventStreamWish wish;
+  wish.tunnel = c.query.tunnel;
+  if (c.query.since) wish.after = EventPlace{{}, *c.query.since};
+  for (const auto& [name, value] : c.request.headers) {
+    if (name != "last-event-id") continue;
+    wish.after = parse_event_id(value);
+    if (!wish.after) return bad_value("Last-Event-ID", value, "an id that this stream has given");
+  }
+  return wish;
 }
 
 Answer answer_route(const Context& c) {
@@ -151,6 +165,11 @@ Answer answer_paths(const Context&);
 
 constexpr auto kRoutes = std::to_array<Route>({
     {"GET", "/", "what there is", answer_paths},
+    {"GET", "/v1", "what there is", answer_paths},
+    {"GET", "/v1/openapi.json", "every path, its parameters and its answers, as OpenAPI 3.1",
+     [](const Context& c) -> Answer { return json_reply(200, openapi_document(c.snapshot.version)); }},
+    {"GET", "/v1/health", "that the daemon answers; needs no token",
+     [](const Context&) -> Answer { return json_reply(200, "{\"status\":\"ok\"}\n"); }},
     {"GET", "/v1/status", "every configured tunnel, wanted and actual",
      [](const Context& c) -> Answer { return json_reply(200, to_json(c.snapshot)); }},
     {"GET", "/v1/status/{name}", "one tunnel",
@@ -164,6 +183,10 @@ constexpr auto kRoutes = std::to_array<Route>({
      }},
     {"GET", "/v1/events", "the last 1,000 events; ?since=N for those after number N, ?tunnel=NAME for one tunnel",
      answer_events, "since tunnel"},
+    {"GET", "/v1/events/stream",
+     "events as they happen, as server-sent events; Last-Event-ID or ?since=N goes on after one, ?tunnel=NAME for one "
+     "tunnel",
+     answer_event_stream, "since tunnel"},
     {"GET", "/v1/posture", "how safe the keys of every tunnel are, and what was carried under keys that are not",
      [](const Context& c) -> Answer { return json_reply(200, to_json(posture_of(c.snapshot))); }},
     {"GET", "/v1/routes", "every route, and what the state of its tunnel adds to its priority",
@@ -232,15 +255,16 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
   for (const Route& route : kRoutes) {
     if (!matches(route, target->path)) continue;
     if (request.method != route.method) {
-      allowed = route.method;
+      allowed = std::string_view{route.method} == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
       continue;
     }
     if (!request.body.empty() && request.body != "{}")
       return error_reply(400, "bad_request", "this path takes no body");
     const auto query = read_query(*target, route.parameters);
     if (const Reply* refusal = std::get_if<Reply>(&query)) return *refusal;
-    return route.answer({*target, snapshot, std::get<Query>(query)});
+    return route.answer({*target, snapshot, std::get<Query>(query), request});
   }
+  if (!allowed.empty() && request.method == "OPTIONS") return Reply{204, {{"Allow", allowed}}, ""};
   if (!allowed.empty()) {
     Reply reply =
         error_reply(405, "method_not_allowed",
@@ -250,6 +274,12 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
   }
   return error_reply(404, "not_found",
                      fmt::format("there is no path '{}'; GET / lists them", printable(request.target, 128)));
+}
+
+std::vector<Endpoint> endpoints() {
+  std::vector<Endpoint> out;
+  for (const Route& route : kRoutes) out.push_back({route.method, route.pattern, route.does, route.parameters});
+  return out;
 }
 
 Reply reply_for(const GatewayCommand& command, const CommandResult& result) {

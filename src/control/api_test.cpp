@@ -167,10 +167,10 @@ TEST(Api, WhatIsNotThere) {
 TEST(Api, WrongMethod) {
   const Reply post = reply("POST", "/v1/status");
   expect_error(post, 405, "method_not_allowed", "use GET");
-  EXPECT_THAT(post.headers, Contains(Pair("Allow", "GET")));
+  EXPECT_THAT(post.headers, Contains(Pair("Allow", "GET, HEAD, OPTIONS")));
   const Reply get = reply("GET", "/v1/tunnels/berlin/up");
   expect_error(get, 405, "method_not_allowed", "use POST");
-  EXPECT_THAT(get.headers, Contains(Pair("Allow", "POST")));
+  EXPECT_THAT(get.headers, Contains(Pair("Allow", "POST, OPTIONS")));
   expect_error(reply("", "/"), 405, "method_not_allowed", "use GET");
 }
 

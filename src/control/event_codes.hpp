@@ -53,6 +53,8 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("reload-refused", Error, "the configuration cannot be used, and nothing was changed; one for each problem, with its place") \
   X("reload-warning", Warning, "what `qanat check` warns about") \
   X("reload-needs-restart", Warning, "`what` and `keys` were changed in the file and stay as they were until `qanatd` is restarted") \
+  X("objects-not-kept", Warning, "what the API would make cannot be kept in `state_dir`: the API refuses to make anything") \
+  X("objects-refused", Error, "the file and what the API has made do not fit together; one for each problem") \
   X("tunnel-removed", Info, "a reload has taken a tunnel away: its peer is told, then its routes and its barrier go") \
   X("config-reader-gone", Error, "`qanat-conf`, which reads the configuration for reloads, has ended: a reload needs a restart now") \
   X("config-reader-rights-not-dropped", Error, "`qanat-conf` ends: it could not give up what it does not need") \

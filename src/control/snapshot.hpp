@@ -152,6 +152,20 @@ struct RouteStatus {
   bool refused = false;       // pq = "require", and the tunnel's keys are classical, or there are none
 };
 
+// The listener for HTTPS, since the daemon's start.
+struct ApiStatus {
+  std::string listen;             // "127.0.0.1:8443"
+  std::uint64_t connections = 0;  // now
+  std::uint64_t hybrid = 0;       // TLS handshakes with X25519MLKEM768
+  std::uint64_t classical = 0;    // with X25519
+  std::uint64_t failed_tls = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t refused = 0;  // without a token that is known, or without the scope
+  std::uint64_t rate_limited = 0;
+  std::uint64_t closed_idle = 0;  // connections that made room for others, or did not finish what they began
+  std::string certificate_until;  // "2027-03-01"
+};
+
 // How long exchanges took, for those that we began. Counts are not cumulative; the last is for what took longer.
 inline constexpr std::array<double, 12> kHandshakeBounds = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
                                                             0.1,   0.25,   0.5,   1,    2.5,   10};  // seconds
@@ -172,14 +186,15 @@ struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;     // every configured tunnel, in the order of the config
+  std::vector<TunnelStatus> tunnels;      // every configured tunnel, in the order of the config
   std::vector<PolicyStatus> policy = {};  // in the order of the rules
-  NamedCounters drops;                   // of packets, by reason
-  NamedCounters ike_counters;            // of IKE messages, by reason
-  std::vector<RouteStatus> routes = {};  // of /v1/routes only
+  NamedCounters drops;                    // of packets, by reason
+  NamedCounters ike_counters;             // of IKE messages, by reason
+  std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
-  Events events = {};  // of /v1/events; not part of /v1/status
+  std::optional<ApiStatus> api = {};  // nullopt: there is none
+  Events events = {};                 // of /v1/events; not part of /v1/status
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.

@@ -237,6 +237,20 @@ void describe(auto& io, T& tunnel) {
   io("classical_penalty", tunnel.classical_penalty);
 }
 
+template <Of<ApiStatus> T>
+void describe(auto& io, T& api) {
+  io("listen", api.listen);
+  io("connections", api.connections);
+  io("hybrid", api.hybrid);
+  io("classical", api.classical);
+  io("failed_tls", api.failed_tls);
+  io("requests", api.requests);
+  io("refused", api.refused);
+  io("rate_limited", api.rate_limited);
+  io("closed_idle", api.closed_idle);
+  io("certificate_until", api.certificate_until);
+}
+
 template <Of<Snapshot> T>
 void describe(auto& io, T& snapshot) {
   io("version", snapshot.version);
@@ -247,6 +261,7 @@ void describe(auto& io, T& snapshot) {
   io("ike_counters", snapshot.ike_counters);
   io("handshake_times", snapshot.handshake_times);
   io("handshakes", snapshot.handshakes);
+  io("api", snapshot.api);
 }
 
 template <Of<RouteAnswer> T>
@@ -376,18 +391,28 @@ Result<RouteAnswer> route_answer_from_json(std::string_view text) {
   return from_json<RouteAnswer>(text);
 }
 
+namespace {
+
+Json json_of(const Event& event) {
+  Json fields = Json::object();
+  for (const auto& [key, value] : event.fields) fields[key] = value;
+  return {{"number", event.number},
+          {"time", date_text(event.at)},
+          {"level", to_string(event.level)},
+          {"event", event.name},
+          {"fields", std::move(fields)}};
+}
+
+}  // namespace
+
 std::string events_to_json(const Events& events, std::uint64_t last) {
   Json list = Json::array();
-  for (const auto& event : events) {
-    Json fields = Json::object();
-    for (const auto& [key, value] : event->fields) fields[key] = value;
-    list.push_back({{"number", event->number},
-                    {"time", date_text(event->at)},
-                    {"level", to_string(event->level)},
-                    {"event", event->name},
-                    {"fields", std::move(fields)}});
-  }
+  for (const auto& event : events) list.push_back(json_of(*event));
   return text_of({{"events", std::move(list)}, {"last", last}});
+}
+
+std::string to_json(const Event& event) {
+  return json_of(event).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 Result<std::vector<EventLine>> events_from_json(std::string_view text) {

@@ -43,6 +43,7 @@ namespace qanat::control {
 // { "events": [ { "number", "time", "level", "event", "fields": { "tunnel": "berlin", ... } } ], "last": 17 }; `last`
 // is what to give as ?since= the next time.
 [[nodiscard]] std::string events_to_json(const Events& events, std::uint64_t last);
+[[nodiscard]] std::string to_json(const Event& event);  // one of them, in one line
 struct EventLine {
   std::uint64_t number = 0;
   std::string time;

@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 
-#include "control/metrics.hpp"
 #include "io/clock.hpp"
 #include "io/sqlite_ledger.hpp"
 
@@ -15,8 +14,7 @@ namespace qanat::daemon {
 namespace {
 
 constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
-constexpr Duration kSnapshotPatience = 5s;
-constexpr Duration kSwarm = 100ms;  // what belongs to one change of addresses comes within that time
+constexpr Duration kSwarm = 100ms;      // what belongs to one change of addresses comes within that time
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
   ike::EndpointConfig out;
@@ -43,13 +41,12 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
   return out;
 }
 
-Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
-               std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log)
+Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, Listeners listeners,
+               io::NetdClient netd, AddressMonitor monitor, std::optional<KeyLogWriter> key_log, ReloadSource source,
+               const io::Log& log)
     : log_(log),
       control_(std::move(control)),
-      api_listener_(std::move(api_listener)),
-      metrics_listener_(std::move(metrics_listener)),
+      listeners_(std::move(listeners)),
       netd_(std::move(netd)),
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
@@ -57,7 +54,8 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
       data_(std::move(data), data_events_, log),
       auth_(auth_answers_, log),
-      source_(std::move(source)) {}
+      source_(std::move(source)),
+      events_(io::wall_now()) {}
 
 Wiring::~Wiring() = default;
 
@@ -90,36 +88,11 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(auth_.start());
   open_ledger(config);
   look_at_addresses(io::boot_now());
-  QANAT_TRY(gateway_.apply(io::boot_now(), config));
-  QANAT_TRY(start_http());
+  QANAT_ASSIGN(const model::Config whole, with_objects(config));
+  own_addresses_ = own_addresses(whole);
+  QANAT_TRY(gateway_.apply(io::boot_now(), whole));
+  QANAT_TRY(start_http(config));
   end_of_turn();
-  return {};
-}
-
-Status Wiring::start_http() {
-  const auto busy = [] { return control::error_reply(503, "busy", "the gateway does not answer: try again"); };
-  QANAT_ASSIGN(http_, io::HttpServer::start(
-                          std::move(api_listener_), [this, busy](control::Request request, const io::HttpServer::Peer&,
-                                                                 io::HttpServer::Reply reply) {
-                            const std::shared_ptr<const control::Snapshot> snapshot = wait_for_snapshot(request);
-                            if (!snapshot) return reply(busy());
-                            auto outcome = control::handle(request, *snapshot);
-                            if (auto* ready = std::get_if<control::Reply>(&outcome)) {
-                              reply(std::move(*ready));
-                            } else {
-                              api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
-                            }
-                          }));
-  if (!metrics_listener_.valid()) return {};
-  QANAT_ASSIGN(metrics_,
-               io::HttpServer::start(std::move(metrics_listener_),
-                                     [this, busy](const control::Request& request, const io::HttpServer::Peer&,
-                                                  const io::HttpServer::Reply& reply) {
-                                       if (!control::is_metrics_request(request))
-                                         return reply(control::only_metrics_reply());
-                                       const auto snapshot = wait_for_snapshot(request);
-                                       reply(snapshot ? control::metrics_reply(*snapshot) : busy());
-                                     }));
   return {};
 }
 
@@ -157,7 +130,9 @@ int Wiring::run(const model::Config& config) {
   }
   for (auto& wish : snapshot_wishes_.take_all()) wish.answer.set_value(nullptr);
   metrics_.reset();
+  https_.reset();
   http_.reset();
+  objects_.reset();
   keep_ledger(io::boot_now(), gateway::PostureBook::Write::Now);
   ledger_.reset();
   log_.info("stopped");
@@ -307,26 +282,6 @@ void Wiring::write_log(const gateway::LogEvent& event) {
                                                                            : io::LogLevel::Error;
   log_.log(level, event.name, fields);
   if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields);
-}
-
-void Wiring::on_snapshot_wishes() {
-  auto wishes = snapshot_wishes_.take_all();
-  if (wishes.empty()) return;
-  auto made = std::make_shared<control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
-  const auto any = [&](bool SnapshotWish::* what) {
-    return std::any_of(wishes.begin(), wishes.end(), [&](const SnapshotWish& w) { return w.*what; });
-  };
-  if (any(&SnapshotWish::routes)) gateway_.add_routes(*made);
-  if (any(&SnapshotWish::events)) made->events = events_.recent();
-  const std::shared_ptr<const control::Snapshot> snapshot = std::move(made);
-  for (auto& wish : wishes) wish.answer.set_value(snapshot);
-}
-
-std::shared_ptr<const control::Snapshot> Wiring::wait_for_snapshot(const control::Request& request) {
-  SnapshotWish wish{control::wants_routes(request), control::wants_events(request), {}};
-  auto answer = wish.answer.get_future();
-  snapshot_wishes_.post(std::move(wish));
-  return answer.wait_for(kSnapshotPatience) == std::future_status::ready ? answer.get() : nullptr;
 }
 
 void Wiring::end_of_turn() {

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "crypto/at_rest.hpp"
+#include "io/fd.hpp"
 
 namespace qanat::io {
 
@@ -279,7 +280,11 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
   if (opened != SQLITE_OK) return impl->failure("cannot be opened: may qanatd's user write there?");
   // The lock for good: no other process reads along, and the index of the log needs no shared memory file. A file of
   // the same name with a wider mode, restored from a copy, is narrowed before anything is written to it.
-  if (::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0) return impl->failure("its mode cannot be set to 0600");
+  struct stat info{};
+  if (::stat(path.c_str(), &info) != 0) return system_failure(path, "cannot be looked at");
+  // qanatd's walls let it change no mode.
+  if ((info.st_mode & 0077) != 0 && ::chmod(path.c_str(), S_IRUSR | S_IWUSR) != 0)
+    return system_failure(path, "may be read by others: chmod 600 it");
   QANAT_TRY(
       impl->run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                 "PRAGMA secure_delete = ON;"));

@@ -153,6 +153,8 @@ struct Gateway {
   std::uint32_t prefix_limit = 20;       // half-open SAs from one source prefix (IPv4 /24, IPv6 /56)
   std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
   std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
+  std::optional<Endpoint> api;           // where clients may ask with a token, by HTTPS; nullopt: nowhere
+  Tunnel::Credentials api_credentials;   // what it shows them: certificates, leaf first, and the key
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

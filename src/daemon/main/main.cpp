@@ -16,6 +16,7 @@
 #include "daemon/sandbox.hpp"
 #include "daemon/wiring.hpp"
 #include "gateway/translate.hpp"
+#include "io/clock.hpp"
 #include "io/steering.hpp"
 
 namespace {
@@ -28,9 +29,9 @@ int complain(const Error& error) {
 }
 
 int protect_or_purge(const daemon::Options& options) {
-  auto config = daemon::read_config(options.config_file);
-  if (!config) return complain(config.error());
-  const gateway::SetProtection protection = gateway::protection(*config);
+  auto loaded = daemon::read_config(options.config_file);
+  if (!loaded) return complain(loaded.error());
+  const gateway::SetProtection protection = gateway::protection(loaded->config);
   const Status done = options.mode == daemon::Options::Mode::Protect
                           ? daemon::apply_protection_once(protection)
                           : daemon::purge_once({protection.route_table, protection.fwmark});
@@ -78,8 +79,11 @@ int run(const daemon::Options& options) {
   };
   if (!reader) return end(complain(reader.error()));
 
-  auto config = daemon::read_config(options.config_file);
-  if (!config) return end(complain(config.error()));
+  auto loaded = daemon::read_config(options.config_file);
+  if (!loaded) return end(complain(loaded.error()));
+  model::Config* const config = &loaded->config;
+  control::LoadedFile file{std::make_shared<const model::Config>(*config), options.config_file, io::wall_now(),
+                           loaded->lines};
   if (options.log_level.empty()) {
     if (const auto level = io::parse_log_level(config->gateway.log_level)) log_options.level = *level;
   }
@@ -116,14 +120,20 @@ int run(const daemon::Options& options) {
     if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
       return end(complain(opened.error()));
   }
-  io::UniqueFd metrics;
+  daemon::Listeners listeners;
   if (config->gateway.metrics) {
     auto opened = io::open_tcp_listener(*config->gateway.metrics);
     if (!opened) return end(complain(opened.error()));
-    metrics = std::move(*opened);
+    listeners.metrics = std::move(*opened);
+  }
+  if (config->gateway.api) {
+    auto opened = io::open_tcp_listener(*config->gateway.api, "api", 1024);
+    if (!opened) return end(complain(opened.error()));
+    listeners.https = std::move(*opened);
   }
   auto api = io::open_control_socket(config->gateway.control_socket, config->gateway.control_group);
   if (!api) return end(complain(api.error()));
+  listeners.control = std::move(*api);
 
   std::optional<daemon::KeyLogWriter> key_log;
   daemon::SandboxPlan plan;
@@ -153,12 +163,11 @@ int run(const daemon::Options& options) {
     daemon::Wiring wiring{*config,
                           std::move(control),
                           std::move(data),
-                          std::move(*api),
-                          std::move(metrics),
+                          std::move(listeners),
                           std::move(netd),
                           std::move(*monitor),
                           std::move(key_log),
-                          {std::move(source), host},
+                          {std::move(source), host, std::move(file)},
                           log};
     code = wiring.run(*config);
   }
