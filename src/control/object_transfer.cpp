@@ -60,8 +60,9 @@ Reply ObjectApi::Impl::export_all(Call& call) {
             {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"}},
             rooms.write(*config).config};
   if (call.request.method != "POST") return error_reply(405, "method_not_allowed", "use GET, or POST with a key");
-  if (!call.request.principal.local)
-    return error_reply(403, "forbidden", "secrets leave by the Unix socket only: qanat export --with-secrets");
+  if (!call.request.principal.local || !call.request.principal.root)
+    return error_reply(403, "forbidden",
+                       "secrets leave by the Unix socket only, for root: qanat export --with-secrets");
   ParsedBody body = parse_body(call.request.body);
   Fields fields{body.value, "", "", body.faults};
   if (!body.faults.empty()) return error_reply(400, "bad_request", body.faults.front().message);

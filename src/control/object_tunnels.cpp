@@ -291,7 +291,7 @@ Reply ObjectApi::Impl::generate_psk(Call& call, const std::string& id) {
   std::string key = model::generated_psk_text(call.situation.rng->bytes(kPskOctets));
   auto tunnel = std::make_shared<ApiTunnel>(*before);
   tunnel->modified = call.situation.now;
-  set_psk(*tunnel, std::make_shared<const SecretBytes>(SecretBytes::copy_of(to_bytes(key))), call.situation.now);
+  set_psk(*tunnel, std::make_shared<const SecretBytes>(SecretBytes::adopt(to_bytes(key))), call.situation.now);
   Draft draft{stored};
   store_tunnel(draft, std::move(tunnel), before, file->name);
   if (auto refusal = commit(call, std::move(draft))) return *std::move(refusal);

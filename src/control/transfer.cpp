@@ -40,7 +40,7 @@ SecretBytes transfer_json(const Transfer& transfer) {
   for (const TransferFile& file : transfer.files)
     out["files"].push_back({{"name", file.name}, {"octets", to_hex(file.octets.expose())}, {"secret", file.secret}});
   std::string text = out.dump(-1, ' ', false, json::error_handler_t::replace);
-  SecretBytes made = SecretBytes::copy_of(to_bytes(text));
+  SecretBytes made = SecretBytes::adopt(to_bytes(text));
   wipe(text.data(), text.size());
   return made;
 }

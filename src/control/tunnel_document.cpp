@@ -308,7 +308,7 @@ store::Secret take_psk(json& body, const std::string& pointer, ApiFaults& faults
   if (text.empty() || text.size() > kMaxPsk)
     return refuse(
         fmt::format("has {} octets, and 1 to {} are allowed; psk_generate makes a good one", text.size(), kMaxPsk));
-  auto secret = std::make_shared<const SecretBytes>(SecretBytes::copy_of(to_bytes(text)));
+  auto secret = std::make_shared<const SecretBytes>(SecretBytes::adopt(to_bytes(text)));
   wipe(text.data(), text.size());
   body.erase(it);
   return secret;

@@ -9,6 +9,7 @@ using ::testing::Not;
 
 class Transfers : public World {
  protected:
+  Transfers() { who_.root = true; }
   static std::string key() { return model::generated_psk_text(Bytes(32, 7)); }
   void fill() {
     json berlin = tunnel_body("berlin");
@@ -98,6 +99,8 @@ TEST_F(Transfers, SecretsLeaveAndComeByTheUnixSocketOnly) {
   who_.account = "default";
   refused(403, "GET", "/v1/export");
   who_ = {};
+  EXPECT_THAT(refused(403, "POST", "/v1/export", json{{"key", key()}}), HasSubstr("for root"));
+  who_.root = true;
   EXPECT_THAT(refused(400, "POST", "/v1/export", json{{"key", "password"}}), HasSubstr("qanat genpsk"));
   EXPECT_THAT(refused(400, "POST", "/v1/export", json::object()), HasSubstr("key is missing"));
 }
