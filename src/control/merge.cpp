@@ -2,7 +2,6 @@
 // as the configuration that is wanted.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -105,8 +104,8 @@ class Merger {
     for (const auto& tunnel : stored_.tunnels.items()) add(*tunnel);
     const Hops hops{out_.tunnels};
     for (const auto& route : stored_.routes.items()) add(*route, hops);
-    std::set<std::string_view> names{model::kHostSide};
-    for (const model::Tunnel& tunnel : out_.tunnels) names.insert(tunnel.name);
+    std::map<std::string_view, VrfId> names;
+    for (const model::Tunnel& tunnel : out_.tunnels) names.emplace(tunnel.name, tunnel.vrf);
     for (const auto& rule : stored_.rules.items()) add(*rule, names);
     if (!faults_.empty()) return std::unexpected(std::move(faults_));
     return std::move(out_);
@@ -156,11 +155,14 @@ class Merger {
     out_.tunnels[*at].routes.push_back(r.prefix);
   }
 
-  void add(const ApiRule& rule, const std::set<std::string_view>& names) {
+  void add(const ApiRule& rule, const std::map<std::string_view, VrfId>& names) {
     const auto id = vrf(rule, "policy rule " + rule.model.name);
     if (!id) return;
     for (const auto& side : {rule.model.from_tunnel, rule.model.to_tunnel}) {
-      if (!side || names.contains(*side)) continue;
+      if (!side || *side == model::kHostSide) continue;
+      // A tunnel of another account is as unknown as one that is not there.
+      const auto known = names.find(*side);
+      if (known != names.end() && known->second == *id) continue;
       faults_.push_back({fmt::format("policy rule {}: there is no tunnel {}", rule.model.name, printable(*side, 64)),
                          "delete the rule before its tunnel"});
       return;
