@@ -9,7 +9,7 @@
 namespace qanat::cli {
 
 Result<SecretBytes> read_bundle_key(const std::string& path, const Shell& shell) {
-  QANAT_ASSIGN(SecretBytes key, shell.key_reader(path)(path));
+  QANAT_ASSIGN(SecretBytes key, shell.key_reader("")(path));  // by the folder that we are in
   ByteView text = key.expose();
   if (!text.empty() && text.back() == '\n') text = text.first(text.size() - 1);
   return SecretBytes::copy_of(text);

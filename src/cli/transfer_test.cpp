@@ -24,8 +24,11 @@ class Transfers : public ::testing::Test {
       if (files_.contains(path)) return files_[path];
       return fail(ErrorKind::Resource, path, path + " is not there");
     };
-    shell_.key_reader = [this](const std::string&) -> config::FileReader {
-      return [this](const std::string& path) -> Result<SecretBytes> {
+    // As the real one: a path is relative to the folder of the file that names it.
+    shell_.key_reader = [this](const std::string& by) -> config::FileReader {
+      const std::string folder = by.find('/') == std::string::npos ? "" : by.substr(0, by.rfind('/') + 1);
+      return [this, folder](const std::string& name) -> Result<SecretBytes> {
+        const std::string path = name.starts_with('/') ? name : folder + name;
         if (files_.contains(path)) return SecretBytes::copy_of(to_bytes(std::string_view{files_[path]}));
         return fail(ErrorKind::Resource, path, path + " is not there");
       };
@@ -62,11 +65,11 @@ TEST_F(Transfers, ExportPrintsOrWritesWhatTheDaemonSays) {
   EXPECT_EQ(out_, "[gateway]\n");
   EXPECT_EQ(run_line({"export", "-o", "all.toml"}), kOk);
   EXPECT_EQ(files_["all.toml"], "[gateway]\n");
-  files_["bundle.key"] = key_ + "\n";
-  EXPECT_EQ(run_line({"export", "--with-secrets", "bundle.key", "-o", "all.bundle"}), kOk);
+  files_["keys/bundle.key"] = key_ + "\n";
+  EXPECT_EQ(run_line({"export", "--with-secrets", "keys/bundle.key", "-o", "all.bundle"}), kOk);
   EXPECT_EQ(asked_.method, "POST");
   EXPECT_EQ(asked_.body, "{\"key\":\"" + key_ + "\"}");
-  EXPECT_TRUE(std::holds_alternative<Stop>(parse_command_line({"export", "--with-secrets", "bundle.key"})));
+  EXPECT_TRUE(std::holds_alternative<Stop>(parse_command_line({"export", "--with-secrets", "keys/bundle.key"})));
   EXPECT_EQ(run_line({"export", "--with-secrets", "none.key", "-o", "x"}), kFailed);
   EXPECT_THAT(err_, HasSubstr("none.key is not there"));
 }
@@ -96,13 +99,13 @@ TEST_F(Transfers, ImportOpensABundle) {
   const auto sealed = control::seal_bundle(transfer, to_bytes(key_), rng_);
   ASSERT_TRUE(sealed);
   files_["all.bundle"] = std::string{sealed->begin(), sealed->end()};
-  files_["bundle.key"] = key_ + "\n";
-  EXPECT_EQ(run_line({"import", "all.bundle", "--key", "bundle.key"}), kOk) << err_;
+  files_["keys/bundle.key"] = key_ + "\n";
+  EXPECT_EQ(run_line({"import", "all.bundle", "--key", "keys/bundle.key"}), kOk) << err_;
   EXPECT_EQ(control::transfer_from_json(asked_.body)->config, transfer.config);
   EXPECT_EQ(run_line({"import", "all.bundle"}), kFailed);
   EXPECT_THAT(err_, HasSubstr("--key FILE"));
-  files_["bundle.key"] = model::generated_psk_text(Bytes(32, 6));
-  EXPECT_EQ(run_line({"import", "all.bundle", "--key", "bundle.key"}), kFailed);
+  files_["keys/bundle.key"] = model::generated_psk_text(Bytes(32, 6));
+  EXPECT_EQ(run_line({"import", "all.bundle", "--key", "keys/bundle.key"}), kFailed);
   EXPECT_THAT(err_, HasSubstr("another key"));
 }
 
