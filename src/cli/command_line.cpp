@@ -13,9 +13,9 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 19> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route",   "metrics", "debug", "up",
-    "down",   "rekey", "check",   "reload",  "genpsk", "purge",  "version", "pki",     "token"};
+constexpr std::array<std::string_view, 21> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes",  "route", "metrics", "debug",  "up",    "down",
+    "rekey",  "check", "reload",  "genpsk",  "purge",  "version", "pki",   "token",   "export", "import"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =
@@ -191,6 +191,18 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("genpsk", "Make a pre-shared key of 256 random bits", Command::GenPsk)
       ->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
       ->type_name("FILE");
+  CLI::App* exported = command("export", "Everything, file and API together, as a configuration file", Command::Export);
+  exported->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
+      ->type_name("FILE");
+  exported
+      ->add_option("--with-secrets", line.key_file,
+                   "With all keys, as a bundle encrypted with the key in this file, made by qanat genpsk; root only")
+      ->type_name("KEYFILE")
+      ->needs("--output");
+  CLI::App* imported =
+      command("import", "Tunnels, routes and rules of a file become objects of the API", Command::Import);
+  imported->add_option("FILE", line.file, "A configuration file, or a bundle of qanat export")->required();
+  imported->add_option("--key", line.key_file, "The key of the bundle")->type_name("KEYFILE");
   command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
   add_pki(app, line);
   add_token(app, line);

@@ -24,6 +24,8 @@ enum class Command : std::uint8_t {
   Check,
   Reload,
   GenPsk,
+  Export,
+  Import,
   Purge,
   Version,
   Pki,
@@ -65,6 +67,7 @@ struct CommandLine {
   std::string from;     // route get: the source, empty for any
   std::string config = kDefaultConfig;  // debug bundle
   bool csv = false;                     // posture
+  std::string key_file;                 // export, import: the key of an encrypted bundle
   unsigned interval = 1;                // watch: seconds
   unsigned count = 0;                   // watch: how often; 0: until it is stopped
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;

@@ -10,6 +10,7 @@
 #include "cli/print.hpp"
 #include "cli/print_reload.hpp"
 #include "cli/token.hpp"
+#include "cli/transfer.hpp"
 #include "config/diff.hpp"
 #include "control/reload_json.hpp"
 #include "control/status_json.hpp"
@@ -232,6 +233,42 @@ int purge(const CommandLine& line, Shell& shell) {
   return code;
 }
 
+int export_all(const CommandLine& line, Shell& shell) {
+  std::string request;
+  if (!line.key_file.empty()) {
+    const auto key = read_bundle_key(line.key_file, shell);
+    if (!key) return report(shell, line.json, kFailed, "cannot_read", key.error().detail);
+    request = export_request(*key);
+  }
+  const auto reply = ask(line, shell, request.empty() ? "GET" : "POST", "/v1/export", kReloadTimeout, request);
+  wipe(request.data(), request.size());
+  if (!reply) return reply.error();
+  if (line.file.empty()) {
+    shell.out(reply->body);
+    return kOk;
+  }
+  if (const Status written = shell.write_new_file(line.file, to_bytes(reply->body)); !written)
+    return report(shell, line.json, kFailed, "cannot_write", written.error().detail);
+  if (!line.json) shell.out(fmt::format("wrote {}\n", clean(line.file)));
+  return kOk;
+}
+
+int import_all(const CommandLine& line, Shell& shell) {
+  const auto transfer = read_transfer(line, shell);
+  if (!transfer && !line.json && transfer.error().detail.ends_with('\n')) {  // a file's problems, one a line
+    shell.err(clean_lines(transfer.error().detail));
+    return kFailed;
+  }
+  if (!transfer) return report(shell, line.json, kFailed, "cannot_read", transfer.error().detail);
+  const SecretBytes json = control::transfer_json(*transfer);
+  std::string body{json.expose().begin(), json.expose().end()};
+  const auto reply = ask(line, shell, "POST", "/v1/import", kReloadTimeout, body);
+  wipe(body.data(), body.size());
+  if (!reply) return reply.error();
+  shell.out(line.json ? reply->body + "\n" : import_text(reply->body));
+  return kOk;
+}
+
 // What the daemon says of a reload; anything else has been reported and gives the exit code.
 std::expected<control::ReloadReport, int> ask_reload(const CommandLine& line, Shell& shell, const char* target) {
   auto reply = shell.exchange(line.socket, {"POST", target, ""}, kReloadTimeout);
@@ -385,6 +422,10 @@ int run(const CommandLine& line, Shell& shell) {
       return check(line, shell);
     case Command::Reload:
       return reload(line, shell);
+    case Command::Export:
+      return export_all(line, shell);
+    case Command::Import:
+      return import_all(line, shell);
     case Command::GenPsk:
       return generate_psk(line, shell);
     case Command::Purge:

@@ -16,7 +16,7 @@ class Places {
   // The column tells objects without a line apart, so that checks which sort by place keep their order.
   [[nodiscard]] Position of(const std::string& object) {
     const auto it = lines_.find(object);
-    return {it == lines_.end() ? 0 : it->second, ++count_};
+    return {it == lines_.end() ? kNoLine : it->second, ++count_};
   }
 
  private:
@@ -59,6 +59,7 @@ std::vector<Problem> judge(const model::Config& config, const std::string& file_
   check_rule_names(rules, problems);
   std::vector<Problem> out = std::move(problems).take();
   std::erase_if(out, [](const Problem& problem) { return problem.severity != Severity::Error; });
+  for (Problem& problem : out) problem.line = problem.line == kNoLine ? 0 : problem.line;
   return out;
 }
 

@@ -44,7 +44,8 @@ struct Principal {
   bool read = true;
   bool write = true;
   bool capture = true;
-  bool local = true;  // by the Unix socket: may have secrets exported
+  bool local = true;  // by the Unix socket
+  bool root = false;  // and as root: may have secrets exported
 };
 
 using Headers = std::vector<std::pair<std::string, std::string>>;

@@ -24,7 +24,8 @@ struct ApiObject {
   std::string account;  // the VRF's name
   WallTime created;
   WallTime modified;
-  std::string document;  // JSON text: the fields that a client sets, as it set them
+  std::string document;     // JSON text: the fields that a client sets, as it set them
+  std::uint64_t order = 0;  // among what the API has made: who came first
   std::optional<unsigned> line;
 };
 
@@ -112,11 +113,14 @@ struct ReadContext {
 [[nodiscard]] ApiRule read_rule(const nlohmann::json& document, std::string id, const ReadContext& context,
                                 ApiFaults& faults);
 
-// The secret of a body's field `psk`, which is no part of the document. nullptr: none was sent.
-[[nodiscard]] store::Secret read_psk(const nlohmann::json& body, const std::string& pointer, ApiFaults& faults);
+// Takes the secret of a body's field `psk`, which is no part of the document, out of it. nullptr: none was sent.
+[[nodiscard]] store::Secret take_psk(nlohmann::json& body, const std::string& pointer, ApiFaults& faults);
 // The key and when it was said. Without a time it is a random one that lets nobody in: never an empty key.
 void set_psk(ApiTunnel& tunnel, store::Secret psk, std::optional<WallTime> made);
 
+// The documents that say what a file says, as far as Cloudflare's fields go.
+[[nodiscard]] nlohmann::json tunnel_document(const model::Tunnel& tunnel, const IpAddress& endpoint);
+[[nodiscard]] nlohmann::json rule_document(const model::PolicyRule& rule);
 // What the file says, as the same objects.
 [[nodiscard]] Objects file_objects(const LoadedFile& file);
 

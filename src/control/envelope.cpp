@@ -1,5 +1,8 @@
 #include "control/envelope.hpp"
 
+#include <algorithm>
+#include <span>
+
 #include <fmt/format.h>
 
 namespace qanat::control {
@@ -32,7 +35,7 @@ Reply success_reply(std::string_view result, const std::vector<std::string>& mes
 
 Reply failure_reply(int status, const ApiFaults& faults) {
   json errors = json::array();
-  for (const ApiFault& fault : faults) {
+  for (const ApiFault& fault : std::span{faults}.first(std::min(faults.size(), kMaxFaults))) {
     json one{{"code", static_cast<int>(fault.code)}, {"message", fault.message}};
     if (!fault.pointer.empty()) one["source"] = {{"pointer", fault.pointer}};
     errors.push_back(std::move(one));

@@ -2,7 +2,6 @@
 // as the configuration that is wanted.
 #include <algorithm>
 #include <map>
-#include <set>
 
 #include <fmt/format.h>
 
@@ -34,17 +33,6 @@ std::optional<unsigned> line_of(const LoadedFile& file, const std::string& objec
   return it == file.lines.end() ? 0 : it->second;
 }
 
-// What the fields of Cloudflare's object would be.
-json document_of(const model::Tunnel& t, const IpAddress& endpoint) {
-  json out{{"name", t.name}, {"cloudflare_endpoint", endpoint.to_string()}};
-  if (t.peer) out["customer_endpoint"] = t.peer->to_string();
-  if (t.interface4) out["interface_address"] = fmt::format("{}/{}", t.interface4->to_string(), t.interface4_length);
-  if (t.interface6) out["interface_address6"] = fmt::format("{}/{}", t.interface6->to_string(), t.interface6_length);
-  if (t.remote_id && t.remote_id->type == wire::IdType::ID_FQDN)
-    out["custom_remote_identities"] = {{"fqdn_id", std::string{t.remote_id->data.begin(), t.remote_id->data.end()}}};
-  return out;
-}
-
 IpAddress endpoint_of(const model::Gateway& gateway, const model::Tunnel& tunnel) {
   if (tunnel.local) return *tunnel.local;
   const bool v6 = tunnel.peer ? tunnel.peer->is_v6() : !gateway.address4;
@@ -53,22 +41,6 @@ IpAddress endpoint_of(const model::Gateway& gateway, const model::Tunnel& tunnel
 
 json ports_text(const model::PortRange& ports) {
   return ports.first == ports.last ? fmt::format("{}", ports.first) : fmt::format("{}-{}", ports.first, ports.last);
-}
-
-json document_of(const model::PolicyRule& rule) {
-  json out{{"name", rule.name}, {"action", to_string(rule.action)}};
-  const auto prefixes = [&](const char* name, const std::vector<Prefix>& list) {
-    for (const Prefix& prefix : list) out[name].push_back(prefix.to_string());
-  };
-  prefixes("from", rule.from);
-  prefixes("to", rule.to);
-  if (rule.protocol) out["protocol"] = *rule.protocol;
-  if (rule.from_ports) out["from_ports"] = ports_text(*rule.from_ports);
-  if (rule.to_ports) out["to_ports"] = ports_text(*rule.to_ports);
-  if (rule.icmp_type) out["icmp_type"] = *rule.icmp_type;
-  if (rule.from_tunnel) out["from_tunnel"] = *rule.from_tunnel;
-  if (rule.to_tunnel) out["to_tunnel"] = *rule.to_tunnel;
-  return out;
 }
 
 template <typename T>
@@ -132,8 +104,8 @@ class Merger {
     for (const auto& tunnel : stored_.tunnels.items()) add(*tunnel);
     const Hops hops{out_.tunnels};
     for (const auto& route : stored_.routes.items()) add(*route, hops);
-    std::set<std::string_view> names{model::kHostSide};
-    for (const model::Tunnel& tunnel : out_.tunnels) names.insert(tunnel.name);
+    std::map<std::string_view, VrfId> names;
+    for (const model::Tunnel& tunnel : out_.tunnels) names.emplace(tunnel.name, tunnel.vrf);
     for (const auto& rule : stored_.rules.items()) add(*rule, names);
     if (!faults_.empty()) return std::unexpected(std::move(faults_));
     return std::move(out_);
@@ -183,11 +155,14 @@ class Merger {
     out_.tunnels[*at].routes.push_back(r.prefix);
   }
 
-  void add(const ApiRule& rule, const std::set<std::string_view>& names) {
+  void add(const ApiRule& rule, const std::map<std::string_view, VrfId>& names) {
     const auto id = vrf(rule, "policy rule " + rule.model.name);
     if (!id) return;
     for (const auto& side : {rule.model.from_tunnel, rule.model.to_tunnel}) {
-      if (!side || names.contains(*side)) continue;
+      if (!side || *side == model::kHostSide) continue;
+      // A tunnel of another account is as unknown as one that is not there.
+      const auto known = names.find(*side);
+      if (known != names.end() && known->second == *id) continue;
       faults_.push_back({fmt::format("policy rule {}: there is no tunnel {}", rule.model.name, printable(*side, 64)),
                          "delete the rule before its tunnel"});
       return;
@@ -218,6 +193,32 @@ std::optional<VrfId> vrf_of(const model::Config& file, std::string_view account)
   return it == file.vrfs.end() ? std::nullopt : std::optional{it->id};
 }
 
+json tunnel_document(const model::Tunnel& t, const IpAddress& endpoint) {
+  json out{{"name", t.name}, {"cloudflare_endpoint", endpoint.to_string()}};
+  if (t.peer) out["customer_endpoint"] = t.peer->to_string();
+  if (t.interface4) out["interface_address"] = fmt::format("{}/{}", t.interface4->to_string(), t.interface4_length);
+  if (t.interface6) out["interface_address6"] = fmt::format("{}/{}", t.interface6->to_string(), t.interface6_length);
+  if (t.remote_id && t.remote_id->type == wire::IdType::ID_FQDN)
+    out["custom_remote_identities"] = {{"fqdn_id", std::string{t.remote_id->data.begin(), t.remote_id->data.end()}}};
+  return out;
+}
+
+json rule_document(const model::PolicyRule& rule) {
+  json out{{"name", rule.name}, {"action", to_string(rule.action)}};
+  const auto prefixes = [&](const char* name, const std::vector<Prefix>& list) {
+    for (const Prefix& prefix : list) out[name].push_back(prefix.to_string());
+  };
+  prefixes("from", rule.from);
+  prefixes("to", rule.to);
+  if (rule.protocol) out["protocol"] = *rule.protocol;
+  if (rule.from_ports) out["from_ports"] = ports_text(*rule.from_ports);
+  if (rule.to_ports) out["to_ports"] = ports_text(*rule.to_ports);
+  if (rule.icmp_type) out["icmp_type"] = *rule.icmp_type;
+  if (rule.from_tunnel) out["from_tunnel"] = *rule.from_tunnel;
+  if (rule.to_tunnel) out["to_tunnel"] = *rule.to_tunnel;
+  return out;
+}
+
 Objects file_objects(const LoadedFile& file) {
   Objects out;
   const model::Config& config = *file.config;
@@ -227,7 +228,7 @@ Objects file_objects(const LoadedFile& file) {
     auto made = std::make_shared<ApiTunnel>(owned_by_file<ApiTunnel>(file, t.vrf, t.name));
     made->model = t;
     made->endpoint = endpoint_of(config.gateway, t);
-    made->document = document_of(t, made->endpoint).dump(-1, ' ', false, json::error_handler_t::replace);
+    made->document = tunnel_document(t, made->endpoint).dump(-1, ' ', false, json::error_handler_t::replace);
     render(*made, file.name);
     out.tunnels.put(std::move(made));
   }
@@ -245,7 +246,7 @@ Objects file_objects(const LoadedFile& file) {
   for (const model::PolicyRule& rule : config.policy) {
     auto made = std::make_shared<ApiRule>(owned_by_file<ApiRule>(file, rule.vrf, rule.name));
     made->model = rule;
-    made->document = document_of(rule).dump(-1, ' ', false, json::error_handler_t::replace);
+    made->document = rule_document(rule).dump(-1, ' ', false, json::error_handler_t::replace);
     render(*made, file.name);
     out.rules.put(std::move(made));
   }
@@ -259,6 +260,7 @@ std::expected<model::Config, std::vector<Fault>> merged(const LoadedFile& file, 
 std::string to_stored(const ApiObject& object) {
   const json out{{"created", object.created.seconds},
                  {"modified", object.modified.seconds},
+                 {"order", object.order},
                  {"document", json::parse(object.document, nullptr, false)}};
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
@@ -283,6 +285,7 @@ Result<StoredObject> object_from_stored(std::string_view key, std::string_view t
     out.object.account = key.substr(first + 1, last - first - 1);
     out.object.created = {in.at("created").get<std::int64_t>()};
     out.object.modified = {in.at("modified").get<std::int64_t>()};
+    out.object.order = in.at("order").get<std::uint64_t>();
     out.object.document = in.at("document").dump();
     if (in.contains("psk_made")) out.psk_made = WallTime{in.at("psk_made").get<std::int64_t>()};
     return out;

@@ -38,14 +38,6 @@ Reply refusal_of(const ApiFaults& faults) {
                      std::move(message));
 }
 
-// The envelope's refusals as /v1 says them.
-Reply own_refusal(const Reply& reply) {
-  const json body = json::parse(reply.body, nullptr, false);
-  std::string message;
-  for (const json& one : body["errors"]) message += (message.empty() ? "" : "; ") + one["message"].get<std::string>();
-  return error_reply(reply.status, reply.status == 409 ? "conflict" : "failed", std::move(message));
-}
-
 json shown_token(const Token& token) {
   json scopes = json::array();
   if (token.read) scopes.push_back("read");
@@ -116,6 +108,13 @@ Token read_new_token(const Call& call, const json& body, const model::Config& co
 
 }  // namespace
 
+Reply own_refusal(const Reply& reply) {
+  const json body = json::parse(reply.body, nullptr, false);
+  std::string message;
+  for (const json& one : body["errors"]) message += (message.empty() ? "" : "; ") + one["message"].get<std::string>();
+  return error_reply(reply.status, reply.status == 409 ? "conflict" : "failed", std::move(message));
+}
+
 Reply ObjectApi::Impl::own(Call& call) {
   const std::string& what = call.target.path[1];
   if (what == "whoami" && call.target.path.size() == 2) return whoami(call);
@@ -126,6 +125,8 @@ Reply ObjectApi::Impl::own(Call& call) {
     return what == "tokens" ? tokens(call) : audit_log(call);
   }
   if (what == "policy") return rules(call);
+  if (what == "export" && call.target.path.size() == 2) return export_all(call);
+  if (what == "import" && call.target.path.size() == 2) return import_all(call);
   return error_reply(404, "not_found", fmt::format("there is no path '{}'", printable(call.request.target, 128)));
 }
 
@@ -294,6 +295,7 @@ Reply ObjectApi::Impl::rules(Call& call) {
   if (!before && stored.rules.items().size() >= kMaxApiRules)
     return error_reply(409, "conflict", fmt::format("at most {} rules can be made by the API", kMaxApiRules));
   rule->created = before ? before->created : call.situation.now;
+  rule->order = before ? before->order : next_order++;
   rule->modified = call.situation.now;
   render(*rule, file->name);
   const std::string text = rule->text;

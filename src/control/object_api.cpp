@@ -173,7 +173,7 @@ Result<std::vector<StoredObject>> read_kind(store::ObjectStore& store, std::stri
     out.push_back(std::move(object));
   }
   std::stable_sort(out.begin(), out.end(),
-                   [](const StoredObject& a, const StoredObject& b) { return a.object.created < b.object.created; });
+                   [](const StoredObject& a, const StoredObject& b) { return a.object.order < b.object.order; });
   return out;
 }
 
@@ -258,7 +258,9 @@ std::vector<Fault> ObjectApi::Impl::fit(std::shared_ptr<const LoadedFile> now) {
   Objects fresh;
   ApiFaults faults;
   const auto document_of = [](const StoredObject& one) { return json::parse(one.object.document, nullptr, false); };
-  const auto dated = [](ApiObject& out, const StoredObject& one) {
+  const auto dated = [this](ApiObject& out, const StoredObject& one) {
+    out.order = one.object.order;
+    next_order = std::max(next_order, out.order + 1);
     out.created = one.object.created;
     out.modified = one.object.modified;
   };

@@ -25,6 +25,7 @@
 #include "base/time.hpp"
 #include "control/api.hpp"
 #include "control/snapshot.hpp"
+#include "control/transfer.hpp"
 #include "model/tunnel.hpp"
 #include "store/object_store.hpp"
 
@@ -35,7 +36,6 @@ struct Fault {
   std::string message;  // "[[tunnel]] berlin: interface: 10.0.0.0/31 overlaps ..."
   std::string hint;     // what to do; may be empty
 };
-
 
 // The configuration file as it was loaded last.
 struct LoadedFile {
@@ -58,12 +58,12 @@ struct Situation {
 // What config/ does and control/ cannot see; gateway/object_rooms.hpp has them.
 struct Rooms {
   Judge judge;
-  // The file text of a configuration; every PSK is a psk_file "NAME.psk".
-  std::function<std::string(const model::Config&)> write;
-  // The other way round; `secret` gives the octets of a psk_file.
-  std::function<std::expected<model::Config, std::vector<Fault>>(
-      std::string_view text, const std::function<Result<SecretBytes>(const std::string& path)>& secret)>
-      read;
+  // The configuration as a file, and the files that it names.
+  std::function<Transfer(const model::Config&)> write;
+  // The way back.
+  std::function<std::expected<model::Config, std::vector<Fault>>(const Transfer&)> read;
+  // The keys of the file by which two tunnels of a name differ.
+  std::function<std::vector<std::string>(const model::Tunnel&, const model::Tunnel&)> differences;
 };
 
 // Larger bodies are refused. The shell needs no smaller limit for the paths of this API.

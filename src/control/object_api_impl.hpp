@@ -52,6 +52,7 @@ struct ObjectApi::Impl {
   Objects stored = {};
   std::uint64_t generation = 0;
   std::uint64_t next_audit = 1;
+  std::uint64_t next_order = 1;
   bool loaded = false;
   std::shared_ptr<const LoadedFile> file = {};  // beside which `stored` was read
   Objects from_file = {};
@@ -85,6 +86,9 @@ struct ObjectApi::Impl {
   [[nodiscard]] Reply audit_log(const Call& call);
   [[nodiscard]] Reply whoami(const Call& call) const;
   [[nodiscard]] Reply rules(Call& call);
+  // object_transfer.cpp
+  [[nodiscard]] Reply export_all(Call& call);
+  [[nodiscard]] Reply import_all(Call& call);
 
   // Judges and writes a draft. nullopt: done (or only judged, with validate_only).
   [[nodiscard]] std::optional<Reply> commit(const Call& call, Draft draft);
@@ -100,6 +104,8 @@ struct ObjectApi::Impl {
 
 [[nodiscard]] std::string store_key(std::string_view kind, const ApiObject& object);  // "tunnel/default/0123..."
 [[nodiscard]] std::string new_id(Rng& rng);
+// The envelope's refusals as /v1 says them.
+[[nodiscard]] Reply own_refusal(const Reply& reply);
 // 409 when all that is wrong is a conflict, 404, 400.
 [[nodiscard]] int status_of(const ApiFaults& faults);
 [[nodiscard]] Reply method_not_allowed(const Call& call, std::string_view allowed);

@@ -53,6 +53,7 @@ std::shared_ptr<ApiRoute> changed(const Call& call, const ApiRoute& before, cons
   const json document = merged_document(json::parse(before.document, nullptr, false), change);
   auto route = std::make_shared<ApiRoute>(read_route(document, before.id, context, faults));
   route->created = before.created;
+  route->order = before.order;
   route->modified = call.situation.now;
   return route;
 }
@@ -110,6 +111,7 @@ Reply ObjectApi::Impl::create_routes(Call& call) {
                                                        new_id(*call.situation.rng),
                                                        {*file->config, call.account, pointer}, faults));
     route->created = route->modified = call.situation.now;
+    route->order = next_order++;
     if (!faults.empty()) continue;
     made.push_back(route);
     store_route(draft, std::move(route), nullptr, file->name);

@@ -152,11 +152,12 @@ Reply ObjectApi::Impl::create_tunnels(Call& call) {
   std::vector<Tunnel> made;
   for (std::size_t i = 0; i < documents.size(); ++i) {
     const std::string pointer = many ? fmt::format("/ipsec_tunnels/{}", i) : "";
-    store::Secret psk = read_psk(documents[i], pointer, faults);
+    store::Secret psk = take_psk(documents[i], pointer, faults);
     const json document = merged_document(json::object(), documents[i]);
     auto tunnel = std::make_shared<ApiTunnel>(
         read_tunnel(document, new_id(*call.situation.rng), {*file->config, call.account, pointer}, faults));
     tunnel->created = tunnel->modified = call.situation.now;
+    tunnel->order = next_order++;
     const std::optional<WallTime> said = psk ? std::optional{call.situation.now} : std::nullopt;
     if (!psk) psk = std::make_shared<const SecretBytes>(SecretBytes::adopt(call.situation.rng->bytes(kPskOctets)));
     set_psk(*tunnel, std::move(psk), said);
@@ -178,12 +179,13 @@ Reply ObjectApi::Impl::create_tunnels(Call& call) {
 namespace {
 
 // A changed tunnel of `before`; faults go to `faults`.
-std::shared_ptr<ApiTunnel> changed(const Call& call, const ApiTunnel& before, const json& change,
-                                   const ReadContext& context, ApiFaults& faults) {
-  store::Secret psk = read_psk(change, context.pointer, faults);
+std::shared_ptr<ApiTunnel> changed(const Call& call, const ApiTunnel& before, json& change, const ReadContext& context,
+                                   ApiFaults& faults) {
+  store::Secret psk = take_psk(change, context.pointer, faults);
   const json document = merged_document(json::parse(before.document, nullptr, false), change);
   auto tunnel = std::make_shared<ApiTunnel>(read_tunnel(document, before.id, context, faults));
   tunnel->created = before.created;
+  tunnel->order = before.order;
   tunnel->modified = call.situation.now;
   const bool new_key = psk != nullptr;
   set_psk(*tunnel, new_key ? std::move(psk) : before.psk,
@@ -216,7 +218,7 @@ Reply ObjectApi::Impl::update_tunnels(Call& call) {
     faults.push_back(
         {ApiCode::MissingField, "ipsec_tunnels is missing: an array of objects, each with its id", "/ipsec_tunnels"});
   if (!faults.empty()) return failure_reply(400, faults);
-  const std::vector<json> changes = elements_of(body.value, "ipsec_tunnels", faults);
+  std::vector<json> changes = elements_of(body.value, "ipsec_tunnels", faults);
   Draft draft{stored};
   std::vector<Tunnel> made;
   for (std::size_t i = 0; i < changes.size(); ++i) {
@@ -286,17 +288,19 @@ Reply ObjectApi::Impl::generate_psk(Call& call, const std::string& id) {
     Fields{body.value, "", "", body.faults}.finish();
     if (!body.faults.empty()) return failure_reply(400, body.faults);
   }
-  const std::string key = model::generated_psk_text(call.situation.rng->bytes(kPskOctets));
+  std::string key = model::generated_psk_text(call.situation.rng->bytes(kPskOctets));
   auto tunnel = std::make_shared<ApiTunnel>(*before);
   tunnel->modified = call.situation.now;
-  set_psk(*tunnel, std::make_shared<const SecretBytes>(SecretBytes::copy_of(to_bytes(key))), call.situation.now);
+  set_psk(*tunnel, std::make_shared<const SecretBytes>(SecretBytes::adopt(to_bytes(key))), call.situation.now);
   Draft draft{stored};
   store_tunnel(draft, std::move(tunnel), before, file->name);
   if (auto refusal = commit(call, std::move(draft))) return *std::move(refusal);
   // `ipsec_id` is what Cloudflare's pages show, `ipsec_tunnel_id` what its clients read.
-  return success_reply(fmt::format(
+  Reply reply = success_reply(fmt::format(
       R"({{"ipsec_id":"{}","ipsec_tunnel_id":"{}","psk":"{}","psk_metadata":{{"last_generated_on":"{}"}}}})",
       before->id, before->id, key, date_text(call.situation.now)));
+  wipe(key.data(), key.size());
+  return reply;
 }
 
 }  // namespace qanat::control

@@ -48,6 +48,12 @@ constexpr auto kObjects = std::to_array<ObjectEndpoint>({
     {"DELETE", "/v1/tokens/{id}", "Remove a token: it is refused from the next request on", "write", "", "deleted",
      "Token", false},
     {"GET", "/v1/audit", "Who changed what and when, without secrets", "read", "", "", "AuditLog", false},
+    {"GET", "/v1/export", "Everything as a configuration file, keys as psk_file references", "read", "", "", "Export",
+     false},
+    {"POST", "/v1/export", "The same with all secrets, as a bundle encrypted with a key of qanat genpsk", "local",
+     "ExportKey", "", "Export", false},
+    {"POST", "/v1/import", "Tunnels, routes and rules of a file become objects of the API", "local", "Import", "",
+     "Imported", false},
     {"GET", "/v1/policy", "Every packet rule", "read", "", "", "PolicyRules", false},
     {"POST", "/v1/policy", "Make a packet rule", "write", "PolicyRule", "", "PolicyRule", false},
     {"GET", "/v1/policy/{name}", "One packet rule", "read", "", "", "PolicyRule", false},
@@ -138,6 +144,13 @@ Json schemas() {
                             {"days", typed("integer", "how long it is good; left out: until it is deleted")}});
   out["MadeToken"] = object({{"token", ref("Token")}, {"secret", text("what to send as Bearer, this once")}});
   out["AuditLog"] = Json{{"type", "object"}};
+  out["Export"] = text("a configuration file, or the octets of a bundle");
+  out["ExportKey"] = object({{"key", text("as qanat genpsk makes it")}});
+  out["Import"] = object(
+      {{"config", text("a configuration file")},
+       {"files", Json{{"type", "array"},
+                      {"items", object({{"name", text("as the file calls it")}, {"octets", text("hexadecimal")}})}}}});
+  out["Imported"] = object({{"imported", typed("integer", "objects that were made or changed")}});
   out["PolicyRule"] = Json{{"type", "object"}, {"description", "the keys of [[policy]]"}};
   out["PolicyRules"] = Json{{"type", "object"}};
   out["Routes"] = object({{"routes", list_of("Route")}});

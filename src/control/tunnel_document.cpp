@@ -294,20 +294,24 @@ ApiTunnel read_tunnel(const json& document, std::string id, const ReadContext& c
   return out;
 }
 
-store::Secret read_psk(const json& body, const std::string& pointer, ApiFaults& faults) {
+store::Secret take_psk(json& body, const std::string& pointer, ApiFaults& faults) {
   const auto it = body.find("psk");
   if (it == body.end() || it->is_null()) return nullptr;
   // The value is shown in no message.
   const auto refuse = [&](std::string message) {
-    faults.push_back({ApiCode::BadField, "psk: " + std::move(message), pointer + "/psk"});
+    if (faults.size() < kMaxFaults)
+      faults.push_back({ApiCode::BadField, "psk: " + std::move(message), pointer + "/psk"});
     return nullptr;
   };
   if (!it->is_string()) return refuse("must be text");
-  const auto& text = it->get_ref<const std::string&>();
+  auto& text = it->get_ref<std::string&>();
   if (text.empty() || text.size() > kMaxPsk)
     return refuse(
         fmt::format("has {} octets, and 1 to {} are allowed; psk_generate makes a good one", text.size(), kMaxPsk));
-  return std::make_shared<const SecretBytes>(SecretBytes::copy_of(to_bytes(text)));
+  auto secret = std::make_shared<const SecretBytes>(SecretBytes::adopt(to_bytes(text)));
+  wipe(text.data(), text.size());
+  body.erase(it);
+  return secret;
 }
 
 void set_psk(ApiTunnel& tunnel, store::Secret psk, std::optional<WallTime> made) {

@@ -62,6 +62,7 @@ Status Wiring::start_http(const model::Config& config) {
                    std::move(listeners_.control),
                    [this](control::Request request, const io::HttpServer::Peer& peer, io::HttpServer::Reply reply) {
                      request.principal.name = fmt::format("local uid {}", peer.uid);
+                     request.principal.root = peer.uid == 0;
                      answer(request, std::move(reply));
                    },
                    std::move(local)));

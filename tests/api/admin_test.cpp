@@ -139,6 +139,12 @@ TEST_F(Accounts, ATokenOfOneSeesNoOther) {
   EXPECT_EQ(own("GET", "/v1/policy")["policy"].size(), 0U);
 }
 
+TEST_F(Accounts, ARuleSpeaksOfTunnelsOfItsAccountAlone) {
+  const json rule{{"name", "r"}, {"from_tunnel", "paris"}, {"action", "drop"}};
+  EXPECT_THAT(refused(409, "POST", "/v1/policy?account=blue", rule), HasSubstr("there is no tunnel paris"));
+  own("POST", "/v1/policy", rule, 201);
+}
+
 TEST_F(Accounts, AVrfThatGoesIsMissed) {
   result("POST", in_account("blue", "ipsec_tunnels"), tunnel_body("berlin", 1));
   const auto without = api_->wanted_with(*file_of(kFile));

@@ -128,7 +128,8 @@ TEST_P(RouteFields, AreRefusedByName) {
 INSTANTIATE_TEST_SUITE_P(
     All, RouteFields,
     ::testing::Values(
-        Row{"/prefix", "", "prefix is missing"}, Row{"/prefix", "\"10.1.0.0\"", "prefix = \"10.1.0.0\": is no prefix"},
+        Row{"/prefix", "", "prefix is missing"},
+        Row{"/prefix", "\"10.1.0.0/33\"", "prefix = \"10.1.0.0/33\": is no prefix"},
         Row{"/prefix", "\"10.1.0.1/16\"", "prefix = \"10.1.0.1/16\": is no prefix"},
         Row{"/prefix", "\"224.0.0.0/8\"", "is a multicast prefix"}, Row{"/prefix", "[]", "must be a prefix like"},
         Row{"/nexthop", "", "nexthop is missing: the peer's interface address"},

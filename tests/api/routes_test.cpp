@@ -110,6 +110,18 @@ TEST_F(Routes, OfTheFileAreShownAndLeftAlone) {
 
 class Policy : public Routes {};
 
+// The first rule that fits decides: a restart must not shuffle those that were made in one second.
+TEST_F(Policy, RulesKeepTheirOrder) {
+  for (int i = 0; i < 20; ++i) own("POST", "/v1/policy", {{"name", "r" + std::to_string(i)}, {"action", "drop"}}, 201);
+  own("PUT", "/v1/policy/r3", {{"action", "allow"}});
+  const model::Config before = wanted();
+  EXPECT_EQ(before.policy[4].name, "r3");
+  restart();
+  const auto after = api_->wanted_with(*file_);
+  ASSERT_TRUE(after);
+  EXPECT_EQ(*after, before);
+}
+
 TEST_F(Policy, RulesStandBehindThoseOfTheFile) {
   const json made = own(
       "POST", "/v1/policy",
@@ -122,7 +134,7 @@ TEST_F(Policy, RulesStandBehindThoseOfTheFile) {
   EXPECT_EQ(own("PUT", "/v1/policy/no-smtp", {{"to_ports", "25-26"}})["to_ports"], "25-26");
   EXPECT_EQ(wanted().policy[1].to_ports->last, 26);
   EXPECT_THAT(refused(409, "DELETE", std::string{kTunnels} + "/" + tunnel_), HasSubstr("no-smtp"));
-  EXPECT_THAT(refused(409, "DELETE", "/v1/policy/no-telnet"), HasSubstr("/etc/qanat/qanat.toml line 11"));
+  EXPECT_THAT(refused(409, "DELETE", "/v1/policy/no-telnet"), HasSubstr("/etc/qanat/qanat.toml line 12"));
   EXPECT_THAT(refused(409, "POST", "/v1/policy", json{{"name", "no-telnet"}, {"action", "drop"}}),
               HasSubstr("has this name already"));
   EXPECT_THAT(refused(400, "POST", "/v1/policy", json{{"name", "x"}, {"to_ports", "25"}, {"action", "drp"}}),
