@@ -103,6 +103,7 @@ function enter({ token, who }) {
   live.addEventListener("status", () => { view.update(); connection(); });
   live.addEventListener("events", () => view.events?.());
   live.addEventListener("connection", connection);
+  live.addEventListener("refused", ({ detail }) => leave(`This token may not see the gateway: ${detail}.`));
   live.addEventListener("changes", ({ detail }) => {
     place.spoken.append(...detail.map((sentence) => el("p", {}, sentence)));
     while (place.spoken.children.length > 20) place.spoken.firstChild.remove();
@@ -144,4 +145,9 @@ async function begin() {
 }
 
 addEventListener("hashchange", () => go(true));
+// Not by its address: the part behind "#" names the view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  place.main.focus();
+});
 begin();

@@ -3,6 +3,7 @@ import { el, setText } from "./dom.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const HEIGHT = 170;
+const SECONDS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600];
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const clock = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 19);
@@ -26,7 +27,7 @@ export function chart({ title, series, format, top = 0, fixed = null }) {
       legend: { live: false, show: series.length > 1 },
       cursor: { y: false, points: { size: 6 } },
       scales: { y: { range: (_, low, high) => fixed ?? [Math.min(0, low ?? 0), Math.max(top, (high ?? 0) * 1.1)] } },
-      axes: [{ ...axis, values: (_, splits) => splits.map((at) => clock(at)), space: 70 },
+      axes: [{ ...axis, values: (_, splits) => splits.map((at) => clock(at)), space: 70, incrs: SECONDS },
              { ...axis, size: 76, values: (_, splits) => splits.map((value) => format(value)) }],
       series: [{}, ...series.map((one) => ({ label: one.label, stroke: colour(one.colour), width: 1.5, dash: one.dash,
                                               points: { show: false } }))],

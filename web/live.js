@@ -2,7 +2,8 @@
 // long), events come by /v1/events/stream, and where there is none by asking /v1/events. An event about a tunnel has
 // that tunnel read at once. When the daemon goes away, the page says so and goes on asking.
 //
-// Events of this object: "status", "events", "connection", "changes" (detail: sentences for a screen reader).
+// Events of this object: "status", "events", "connection", "changes" (detail: sentences for a screen reader), "refused"
+// (detail: why this token may not see the gateway; nothing more comes).
 import { History } from "./history.js";
 import { changes, countOf, restarted, rowOf } from "./model.js";
 
@@ -13,8 +14,12 @@ const NO_STREAM_RETRY = 60000;
 const EVENTS_KEPT = 1000;
 
 const sleep = (milliseconds, signal) => new Promise((resolve) => {
+  if (signal.aborted) {
+    resolve();
+    return;
+  }
   const timer = setTimeout(resolve, milliseconds);
-  signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
 });
 
 export class Live extends EventTarget {
@@ -46,17 +51,23 @@ export class Live extends EventTarget {
   start() {
     this.#watchStatus();
     this.#watchEvents();
-    document.addEventListener("visibilitychange", this.refresh);
+    document.addEventListener("visibilitychange", this.#turned);
   }
   stop() {
     this.#running = false;
-    document.removeEventListener("visibilitychange", this.refresh);
+    document.removeEventListener("visibilitychange", this.#turned);
     this.#nap.abort();
     this.#stream.abort();
   }
 
   // Reads the status now instead of at the next turn.
   refresh = () => this.#nap.abort();
+
+  // A browser opens six connections to one gateway for all of its tabs: those that nobody sees hold none.
+  #turned = () => {
+    this.#stream.abort();
+    this.refresh();
+  };
 
   async #watchStatus() {
     let failures = 0;
@@ -77,6 +88,11 @@ export class Live extends EventTarget {
         }
       } catch (error) {
         if (!this.#running) return;
+        if (error.status === 403) {
+          this.stop();
+          this.dispatchEvent(new CustomEvent("refused", { detail: error.message }));
+          return;
+        }
         if (error.status === 429 || error.status === 503) {
           pause = 5 * POLL; // it is there, and busy
         } else {
@@ -140,6 +156,10 @@ export class Live extends EventTarget {
   async #watchEvents() {
     while (this.#running) {
       this.#stream = new AbortController();
+      if (document.hidden) {
+        await sleep(24 * 3600 * 1000, this.#stream.signal);
+        continue;
+      }
       let pause = RETRY[1];
       try {
         await this.#readEvents();
@@ -175,7 +195,10 @@ export class Live extends EventTarget {
   #takeMessage(message) {
     try {
       const event = JSON.parse(message.data);
-      if (Number.isInteger(event.number) && typeof event.event === "string") this.#takeEvents([event]);
+      if (message.event === "gap") {
+        const missed = event.to - event.from + 1;
+        this.#takeEvents([{ number: event.to, time: new Date().toISOString(), level: "warning", event: "events-missed", fields: { count: String(missed) } }]);
+      } else if (Number.isInteger(event.number) && typeof event.event === "string") this.#takeEvents([event]);
     } catch {
       // a message of a newer daemon, which this page does not know
     }

@@ -7,8 +7,8 @@ const MORE = 8; // lines kept above and below, so that Tab finds the next one
 export class Rows {
   #table;
   #body = el("tbody", {});
-  #above = el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", { colspan: "99" }));
-  #below = el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", { colspan: "99" }));
+  #above = el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", {}));
+  #below = el("tr", { "aria-hidden": "true", class: "spacer" }, el("td", {}));
   #make;
   #shown = new Map();
   #items = [];

@@ -117,12 +117,13 @@ function show(node, counts) {
 function line(item, live) {
   const state = stateBadge();
   const keys = keysBadge();
+  const keysBelow = keysBadge();
   const curve = svg("path", {});
   const spark = svg("svg", { class: "spark", viewBox: `0 -1 ${SPARK.width} ${SPARK.height + 2}`, "aria-hidden": "true" }, curve);
   const [traffic, loss, trip, peer, why, below] = ["span", "span", "span", "span", "span", "small"].map((tag) => el(tag, {}));
   below.className = "below";
   const node = el("tr", {}, el("th", { scope: "row", class: "name" }, el("a", { href: tunnelHref(item.name) }, item.name), below),
-                  el("td", { class: "state" }, state.node), el("td", { class: "keys" }, keys.node), el("td", { class: "number" }, spark, traffic),
+                  el("td", { class: "state" }, state.node, el("div", { class: "keys-below" }, keysBelow.node)), el("td", { class: "keys" }, keys.node), el("td", { class: "number" }, spark, traffic),
                   el("td", { class: "number loss" }, loss), el("td", { class: "number latency" }, trip), el("td", { class: "peer" }, peer),
                   el("td", { class: "why" }, why));
   return {
@@ -130,6 +131,7 @@ function line(item, live) {
     set(row) {
       state.set(row.state);
       keys.set(row.keys, row.keysWhy);
+      keysBelow.set(row.keys, row.keysWhy);
       setText(traffic, rate(row.rate));
       setText(loss, percent(row.loss));
       setText(trip, latency(row.latency));
