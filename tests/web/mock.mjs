@@ -91,7 +91,15 @@ export class Mock {
   tell(level, event, fields) {
     const one = { number: (this.events.at(-1)?.number ?? 0) + 1, time: new Date().toISOString().replace(/\.\d+/, ""), level, event, fields };
     this.events.push(one);
-    for (const reader of this.readers) reader.write(`id: ${one.number}\nevent: log\ndata: ${JSON.stringify(one)}\n\n`);
+    for (const reader of this.readers) reader.write(this.#text(one));
+  }
+  #text(event) {
+    return `id: ${Math.floor(this.began)}.${event.number}\ndata: ${JSON.stringify(event)}\n\n`;
+  }
+  // As when a reader is so slow that events are forgotten before they are sent.
+  miss(count) {
+    const from = this.events.at(-1).number + 1;
+    for (const reader of this.readers) reader.write(`event: gap\ndata: {"from":${from},"to":${from + count - 1}}\n\n`);
   }
   up(name) {
     const like = this.recorded.tunnels.find((t) => t.actual === "up" && t.children[0].verdict.keys === "hybrid");
@@ -135,6 +143,8 @@ export class Mock {
     this.asked.push(`${request.method} ${request.url}`);
     if (request.method !== "GET" && !who.scopes.includes(url.pathname.includes("/pcaps") ? "capture" : "write"))
       return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
+    if (who.account === "tenant" && url.pathname.startsWith("/v1/status"))
+      return this.#json(reply, 403, failure("forbidden", "this token is of account 'tenant'; the gateway is of all"));
     if (url.pathname === "/v1/events/stream") return this.#stream(url, request, reply);
     this.#move();
     const [status, answer] = this.#api(request.method, url, who, body === "" ? null : JSON.parse(body));
@@ -156,9 +166,8 @@ export class Mock {
   #stream(url, request, reply) {
     if (!this.streams) return this.#json(reply, 404, failure("not_found", "there is no path"));
     reply.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
-    reply.write(": events\n\n");
-    for (const event of this.events.filter((one) => one.number > Number(url.searchParams.get("since"))))
-      reply.write(`id: ${event.number}\nevent: log\ndata: ${JSON.stringify(event)}\n\n`);
+    reply.write("retry: 2000\n\n");
+    for (const event of this.events.filter((one) => one.number > Number(url.searchParams.get("since")))) reply.write(this.#text(event));
     this.readers.add(reply);
     request.on("close", () => this.readers.delete(reply));
   }

@@ -227,6 +227,21 @@ webTest("without a stream of events the page asks for them", { mock: true }, asy
   }
 });
 
+webTest("events that the stream could not keep are told as missed", { mock: true }, async (page) => {
+  await logIn(page, world.admin, "#/events");
+  await page.locator("#connection", { hasText: /^live$/ }).waitFor();
+  world.mock.miss(5);
+  await page.locator(".events li", { hasText: "events-missed" }).getByText("count: 5").waitFor();
+});
+
+webTest("a token that may not see the gateway is told so, not that the gateway is away", { mock: true }, async (page) => {
+  world.mock.tokens.set("tenant", { name: "tenant", account: "tenant", scopes: ["read", "write"] });
+  await page.goto(world.base);
+  await page.getByLabel("Token").fill("tenant");
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").filter({ hasText: "of account 'tenant'" }).waitFor();
+});
+
 webTest("an expired token leads to the login, and from there back to the same view", {}, async (page) => {
   const { token } = await world.ask("token");
   await logIn(page, token, "#/posture");
