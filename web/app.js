@@ -88,7 +88,7 @@ function enter({ token, who }) {
   sessionStorage.setItem(STORED, token);
   const api = new Api(token, () => leave("This token is not accepted any more. Log in again."));
   const live = new Live(api);
-  const scopes = who.scopes ?? [];
+  const scopes = ["read", "write", "capture"].filter((scope) => who[scope] === true);
   const account = who.account ?? "default";
   session = {
     api, live, who, account, notice, busy,

@@ -33,10 +33,10 @@ export function topology(tunnels, width) {
 
 function paths(sites, width, label) {
   const narrow = width < 560;
-  const gateway = narrow ? 58 : 120;
-  const site = Math.min(narrow ? 116 : 240, width * 0.4);
+  const gateway = narrow ? 50 : 120;
+  const site = Math.min(narrow ? 104 : 240, width * 0.4);
   const gap = 12;
-  const letters = Math.floor((width - gateway - site - 34) / 6.6);
+  const letters = Math.floor((width - gateway - site - 34) / 6.2);
   let y = 0;
   const parts = [];
   const placed = sites.map((each) => {

@@ -39,8 +39,8 @@ export class Mock {
   constructor() {
     this.answers = JSON.parse(readFileSync(RECORDED, "utf8"));
     this.recorded = this.#answer("GET", "/v1/status").body;
-    this.tokens = new Map([["admin", { name: "admin", account: "default", scopes: ["read", "write", "capture"] }],
-                           ["reader", { name: "reader", account: "default", scopes: ["read"] }]]);
+    this.tokens = new Map([["admin", { name: "admin", account: null, read: true, write: true, capture: true }],
+                           ["reader", { name: "reader", account: null, read: true, write: false, capture: false }]]);
     this.streams = true; // whether there is /v1/events/stream
     this.tunnels = copy(this.recorded.tunnels);
     this.asked = [];
@@ -141,7 +141,7 @@ export class Mock {
     let body = "";
     for await (const piece of request) body += piece;
     this.asked.push(`${request.method} ${request.url}`);
-    if (request.method !== "GET" && !who.scopes.includes(url.pathname.includes("/pcaps") ? "capture" : "write"))
+    if (request.method !== "GET" && !who[url.pathname.includes("/pcaps") ? "capture" : "write"])
       return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
     if (who.account === "tenant" && url.pathname.startsWith("/v1/status"))
       return this.#json(reply, 403, failure("forbidden", "this token is of account 'tenant'; the gateway is of all"));
@@ -212,9 +212,9 @@ export class Mock {
   #client(method, path, body) {
     const [kind, id, what] = path[4] === "magic" ? path.slice(5) : path.slice(4);
     if (kind === "ipsec_tunnels") {
-      if (!id) return [200, envelope({ ipsec_tunnels: this.tunnels.map((t) => ({ id: Buffer.from(t.name).toString("hex"), name: t.name })) })];
-      const name = Buffer.from(id, "hex").toString();
-      if (name === "site-c") return [409, refusal(1009, "tunnel 'site-c' is written in /etc/qanat/qanat.toml:12; change it there")];
+      const place = { file: "/etc/qanat/qanat.toml", line: 12 };
+      if (!id) return [200, envelope({ ipsec_tunnels: this.tunnels.map((t) => ({ id: Buffer.from(t.name).toString("hex"), name: t.name, ...(t.name === "site-c" ? { managed_by: place } : {}) })) })];
+      if (Buffer.from(id, "hex").toString() === "site-c") return [409, refusal(1009, "tunnel 'site-c' is written in /etc/qanat/qanat.toml:12; change it there")];
       return [200, envelope({ ipsec_tunnel_id: id, psk: `qpsk1-${randomBytes(32).toString("base64url")}`, psk_metadata: { last_generated_on: new Date().toISOString() } })];
     }
     if (kind !== "pcaps") return [404, refusal(1000, "not found")];

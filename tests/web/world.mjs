@@ -48,7 +48,7 @@ class MockWorld {
       case "traffic":
         return {};
       case "token":
-        mock.tokens.set("short-lived", { name: "short", account: null, scopes: ["read"] });
+        mock.tokens.set("short-lived", { name: "short", account: null, read: true, write: false, capture: false });
         return { token: "short-lived" };
       case "expire":
         return mock.tokens.delete(argument);

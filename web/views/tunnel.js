@@ -179,13 +179,17 @@ function actions(live, session, name) {
 }
 
 async function generate(session, name) {
-  if (!await confirmed(`A new pre-shared key for ${name}?`, "The gateway uses it from its next handshake with the peer on, and forgets the old one. " +
-                       "The tunnel does not come up again until the peer has it too.", "Generate")) return;
   const found = await session.findTunnel(name);
   if (!found) {
-    session.notice(`${name} is not known to the objects of this account.`, "bad");
+    session.notice(`${name} is not among the objects of this account.`, "bad");
     return;
   }
+  if (found.managed_by) {
+    session.notice(`The key of ${name} is named in ${found.managed_by.file}, line ${found.managed_by.line}: change it there, and run qanat reload.`, "bad");
+    return;
+  }
+  if (!await confirmed(`A new pre-shared key for ${name}?`, "The gateway uses it from its next handshake with the peer on, and forgets the old one. " +
+                       "The tunnel does not come up again until the peer has it too.", "Generate")) return;
   const { result } = await session.api.post(`${found.path}/psk_generate`, {});
   const key = el("output", { class: "secret", tabindex: "0", "aria-label": "The new pre-shared key" }, result.psk);
   const copied = el("span", { class: "quiet", role: "status" });
