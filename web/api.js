@@ -11,7 +11,10 @@ export class ApiError extends Error {
 // Our own errors, and the envelopes of /client/v4.
 function messageOf(body, status) {
   const ours = body?.error?.message;
-  const theirs = body?.errors?.map((error) => error.message).filter(Boolean).join("; ");
+  const theirs = body?.errors
+    ?.map((error) => error.message)
+    .filter(Boolean)
+    .join("; ");
   return ours || theirs || `the gateway answered with status ${status}`;
 }
 
@@ -73,10 +76,19 @@ export class Api {
     let reply;
     try {
       reply = await fetch(new URL(`.${path}`, document.baseURI), {
-        method, headers, body: body === undefined ? undefined : JSON.stringify(body), cache: "no-store",
-        credentials: "omit", redirect: "error", signal: signal ?? AbortSignal.timeout(seconds * 1000) });
+        method,
+        headers,
+        body: body === undefined ? undefined : JSON.stringify(body),
+        cache: "no-store",
+        credentials: "omit",
+        redirect: "error",
+        signal: signal ?? AbortSignal.timeout(seconds * 1000),
+      });
     } catch (error) {
-      throw new ApiError(0, error.name === "TimeoutError" ? "the gateway did not answer in time" : "the gateway does not answer");
+      throw new ApiError(
+        0,
+        error.name === "TimeoutError" ? "the gateway did not answer in time" : "the gateway does not answer",
+      );
     }
     if (reply.ok) return reply;
     if (reply.status === 401) this.onExpired();

@@ -12,13 +12,31 @@ import { routes } from "./views/routes.js";
 import { tunnel } from "./views/tunnel.js";
 
 const STORED = "qanat-token";
-const VIEWS = [["", "Overview", overview], ["routes", "Routes", routes], ["posture", "Posture", posture], ["events", "Events", events], ["capture", "Capture", capture]];
+const VIEWS = [
+  ["", "Overview", overview],
+  ["routes", "Routes", routes],
+  ["posture", "Posture", posture],
+  ["events", "Events", events],
+  ["capture", "Capture", capture],
+];
 const CONNECTIONS = { connecting: "connecting", live: "live", polling: "live, by polling", lost: "reconnecting" };
 const TONES = { connecting: "warn", live: "good", polling: "good", lost: "bad" };
 
 const $ = (id) => document.getElementById(id);
-const place = { main: $("main"), nav: $("nav"), who: $("who"), banner: $("banner"), notices: $("notices"), spoken: $("spoken") };
-const link = el("span", { class: "link", id: "connection", role: "status", "aria-label": "Connection" }, el("span", { class: "dot" }), el("span", {}));
+const place = {
+  main: $("main"),
+  nav: $("nav"),
+  who: $("who"),
+  banner: $("banner"),
+  notices: $("notices"),
+  spoken: $("spoken"),
+};
+const link = el(
+  "span",
+  { class: "link", id: "connection", role: "status", "aria-label": "Connection" },
+  el("span", { class: "dot" }),
+  el("span", {}),
+);
 
 let session = null; // { api, live, who, account, can(), busy(), notice(), findTunnel() }
 let view = null;
@@ -39,7 +57,11 @@ function go(focus) {
   if (!session) return;
   const [kind, name] = location.hash.replace(/^#\/?/, "").split("/");
   for (const item of place.nav.querySelectorAll("a"))
-    setAttribute(item, "aria-current", item.dataset.view === (kind === "tunnel" ? "" : kind) ? (kind === "tunnel" ? "true" : "page") : null);
+    setAttribute(
+      item,
+      "aria-current",
+      item.dataset.view === (kind === "tunnel" ? "" : kind) ? (kind === "tunnel" ? "true" : "page") : null,
+    );
   if (kind === "tunnel" && name) return show(tunnel(session.live, session, decoded(name)), focus);
   const [, , make] = VIEWS.find(([word]) => word === kind) ?? VIEWS[0];
   show(make(session.live, session), focus);
@@ -54,7 +76,12 @@ function decoded(text) {
 }
 
 function notice(text, tone = "good") {
-  const item = el("p", { class: tone }, text, el("button", { "aria-label": "Dismiss", class: "plain", onclick: () => item.remove() }, "×"));
+  const item = el(
+    "p",
+    { class: tone },
+    text,
+    el("button", { "aria-label": "Dismiss", class: "plain", onclick: () => item.remove() }, "×"),
+  );
   place.notices.append(item);
   while (place.notices.children.length > 4) place.notices.firstChild.remove();
   setTimeout(() => item.remove(), tone === "bad" ? 20000 : 8000);
@@ -78,8 +105,12 @@ function connection() {
   setAttribute(link, "class", `link ${TONES[now]}`);
   setText(link.lastChild, CONNECTIONS[now]);
   const version = session.live.newVersion;
-  const text = now === "lost" ? "The gateway does not answer. What you see is as it was; the page goes on asking."
-             : version ? `The gateway runs version ${version} now: reload this page.` : "";
+  const text =
+    now === "lost"
+      ? "The gateway does not answer. What you see is as it was; the page goes on asking."
+      : version
+        ? `The gateway runs version ${version} now: reload this page.`
+        : "";
   setText(place.banner, text);
   place.banner.hidden = text === "";
 }
@@ -91,7 +122,12 @@ function enter({ token, who }) {
   const scopes = ["read", "write", "capture"].filter((scope) => who[scope] === true);
   const account = who.account ?? "default";
   session = {
-    api, live, who, account, notice, busy,
+    api,
+    live,
+    who,
+    account,
+    notice,
+    busy,
     can: (scope) => scopes.includes(scope),
     // Where the API has the tunnel of that name; null when it has not.
     async findTunnel(name) {
@@ -100,7 +136,10 @@ function enter({ token, who }) {
       return found ? { ...found, path: `${base}/${encodeURIComponent(found.id)}` } : null;
     },
   };
-  live.addEventListener("status", () => { view.update(); connection(); });
+  live.addEventListener("status", () => {
+    view.update();
+    connection();
+  });
   live.addEventListener("events", () => view.events?.());
   live.addEventListener("connection", connection);
   live.addEventListener("refused", ({ detail }) => leave(`This token may not see the gateway: ${detail}.`));
@@ -108,11 +147,28 @@ function enter({ token, who }) {
     place.spoken.append(...detail.map((sentence) => el("p", {}, sentence)));
     while (place.spoken.children.length > 20) place.spoken.firstChild.remove();
   });
-  place.nav.replaceChildren(el("ul", {}, VIEWS.filter(([word]) => word !== "capture" || session.can("capture"))
-      .map(([word, title]) => el("li", {}, el("a", { href: `#/${word}`, "data-view": word }, title)))));
-  place.who.replaceChildren(link, el("span", { class: "name", title: `may: ${scopes.join(", ") || "nothing"}${who.account ? `, account ${who.account}` : ""}` },
-                                     who.name ?? "", session.can("write") ? "" : " (read only)"),
-                            el("button", { onclick: () => leave("") }, "Log out"));
+  place.nav.replaceChildren(
+    el(
+      "ul",
+      {},
+      VIEWS.filter(([word]) => word !== "capture" || session.can("capture")).map(([word, title]) =>
+        el("li", {}, el("a", { href: `#/${word}`, "data-view": word }, title)),
+      ),
+    ),
+  );
+  place.who.replaceChildren(
+    link,
+    el(
+      "span",
+      {
+        class: "name",
+        title: `may: ${scopes.join(", ") || "nothing"}${who.account ? `, account ${who.account}` : ""}`,
+      },
+      who.name ?? "",
+      session.can("write") ? "" : " (read only)",
+    ),
+    el("button", { onclick: () => leave("") }, "Log out"),
+  );
   place.nav.hidden = place.who.hidden = false;
   connection();
   go(true);
@@ -135,11 +191,18 @@ async function begin() {
   let refused = false;
   while (true) {
     try {
-      return enter({ token, who: await new Api(token, () => { refused = true; }).get("/v1/whoami") });
+      return enter({
+        token,
+        who: await new Api(token, () => {
+          refused = true;
+        }).get("/v1/whoami"),
+      });
     } catch (error) {
       if (refused) return leave("This token is not accepted any more. Log in again.");
       place.main.replaceChildren(el("p", { class: "quiet", role: "status" }, `Reconnecting: ${error.message}.`));
-      await new Promise((resolve) => { setTimeout(resolve, 2000); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 2000);
+      });
     }
   }
 }

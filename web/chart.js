@@ -21,17 +21,31 @@ export function chart({ title, series, format, top = 0, fixed = null }) {
     plot?.destroy();
     const grid = { stroke: colour("--line"), width: 1 };
     const axis = { stroke: colour("--quiet"), grid, ticks: grid, font: "11px system-ui, sans-serif" };
-    plot = new globalThis.uPlot({
-      width: Math.max(box.clientWidth, 200),
-      height: HEIGHT,
-      legend: { live: false, show: series.length > 1 },
-      cursor: { y: false, points: { size: 6 } },
-      scales: { y: { range: (_, low, high) => fixed ?? [Math.min(0, low ?? 0), Math.max(top, (high ?? 0) * 1.1)] } },
-      axes: [{ ...axis, values: (_, splits) => splits.map((at) => clock(at)), space: 70, incrs: SECONDS },
-             { ...axis, size: 76, values: (_, splits) => splits.map((value) => format(value)) }],
-      series: [{}, ...series.map((one) => ({ label: one.label, stroke: colour(one.colour), width: 1.5, dash: one.dash,
-                                              points: { show: false } }))],
-    }, data, box);
+    plot = new globalThis.uPlot(
+      {
+        width: Math.max(box.clientWidth, 200),
+        height: HEIGHT,
+        legend: { live: false, show: series.length > 1 },
+        cursor: { y: false, points: { size: 6 } },
+        scales: { y: { range: (_, low, high) => fixed ?? [Math.min(0, low ?? 0), Math.max(top, (high ?? 0) * 1.1)] } },
+        axes: [
+          { ...axis, values: (_, splits) => splits.map((at) => clock(at)), space: 70, incrs: SECONDS },
+          { ...axis, size: 76, values: (_, splits) => splits.map((value) => format(value)) },
+        ],
+        series: [
+          {},
+          ...series.map((one) => ({
+            label: one.label,
+            stroke: colour(one.colour),
+            width: 1.5,
+            dash: one.dash,
+            points: { show: false },
+          })),
+        ],
+      },
+      data,
+      box,
+    );
   }
 
   const resize = new ResizeObserver(() => {
@@ -48,11 +62,16 @@ export function chart({ title, series, format, top = 0, fixed = null }) {
       data = [times, ...lists];
       if (!plot) make();
       else plot.setData(data);
-      setText(words, series.map((one, index) => {
-        const numbers = lists[index].filter((value) => value !== null);
-        if (numbers.length === 0) return `${one.label}: not measured yet`;
-        return `${one.label}: now ${format(lists[index].at(-1))}, highest ${format(Math.max(...numbers))}`;
-      }).join("; "));
+      setText(
+        words,
+        series
+          .map((one, index) => {
+            const numbers = lists[index].filter((value) => value !== null);
+            if (numbers.length === 0) return `${one.label}: not measured yet`;
+            return `${one.label}: now ${format(lists[index].at(-1))}, highest ${format(Math.max(...numbers))}`;
+          })
+          .join("; "),
+      );
     },
     destroy() {
       resize.disconnect();

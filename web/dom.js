@@ -10,7 +10,9 @@ function build(element, attributes, children) {
     if (typeof value === "function") element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 export const el = (tag, attributes, ...children) => build(document.createElement(tag), attributes, children);
@@ -34,7 +36,11 @@ const SHAPES = {
 };
 export const shapeOf = (tone) => SHAPES[tone];
 export function mark(tone) {
-  return svg("svg", { class: `mark ${tone}`, viewBox: "0 0 10 10", "aria-hidden": "true" }, svg("path", { d: SHAPES[tone] }));
+  return svg(
+    "svg",
+    { class: `mark ${tone}`, viewBox: "0 0 10 10", "aria-hidden": "true" },
+    svg("path", { d: SHAPES[tone] }),
+  );
 }
 
 // A badge that can be changed in place: { node, set(kind) }.
@@ -74,17 +80,40 @@ export function stateOnce(kind) {
 // columns: [{ title, className }]; rows: lists of text, node or null.
 export function table(caption, columns, rows, attributes = {}) {
   const cells = (row) => row.map((cell, index) => el("td", { class: columns[index].className }, cell ?? "–"));
-  return el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-            el("table", attributes, el("caption", {}, caption),
-               el("thead", {}, el("tr", {}, columns.map(({ title, className }) => el("th", { scope: "col", class: className }, title)))),
-               el("tbody", {}, rows.map((row) => el("tr", {}, cells(row))))));
+  return el(
+    "div",
+    { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
+    el(
+      "table",
+      attributes,
+      el("caption", {}, caption),
+      el(
+        "thead",
+        {},
+        el(
+          "tr",
+          {},
+          columns.map(({ title, className }) => el("th", { scope: "col", class: className }, title)),
+        ),
+      ),
+      el(
+        "tbody",
+        {},
+        rows.map((row) => el("tr", {}, cells(row))),
+      ),
+    ),
+  );
 }
 
 // pairs: [[term, text or node], ...]; those without a value are left out.
 export function facts(pairs) {
-  return el("dl", { class: "facts" },
-            pairs.filter(([, value]) => value !== null && value !== undefined && value !== "")
-                .map(([term, value]) => el("div", {}, el("dt", {}, term), el("dd", {}, value))));
+  return el(
+    "dl",
+    { class: "facts" },
+    pairs
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .map(([term, value]) => el("div", {}, el("dt", {}, term), el("dd", {}, value))),
+  );
 }
 
 export function section(title, ...children) {
@@ -99,10 +128,22 @@ export const tunnelLink = (name) => el("a", { href: tunnelHref(name) }, name);
 // A question that must be answered; true when it was.
 export function confirmed(title, text, yes) {
   return new Promise((resolve) => {
-    const dialog = el("dialog", { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
-                      el("form", { method: "dialog" }, el("h2", { id: "dialog-title" }, title), el("p", { id: "dialog-text" }, text),
-                         el("div", { class: "buttons" }, el("button", { value: "no" }, "Cancel"),
-                            el("button", { value: "yes", class: "primary" }, yes))));
+    const dialog = el(
+      "dialog",
+      { "aria-labelledby": "dialog-title", "aria-describedby": "dialog-text" },
+      el(
+        "form",
+        { method: "dialog" },
+        el("h2", { id: "dialog-title" }, title),
+        el("p", { id: "dialog-text" }, text),
+        el(
+          "div",
+          { class: "buttons" },
+          el("button", { value: "no" }, "Cancel"),
+          el("button", { value: "yes", class: "primary" }, yes),
+        ),
+      ),
+    );
     dialog.addEventListener("close", () => {
       dialog.remove();
       resolve(dialog.returnValue === "yes");

@@ -67,7 +67,12 @@ export function duration(seconds) {
   if (!known(seconds) || seconds < 0) return NONE;
   let rest = Math.floor(seconds);
   const parts = [];
-  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]]) {
+  for (const [unit, size] of [
+    ["d", 86400],
+    ["h", 3600],
+    ["min", 60],
+    ["s", 1],
+  ]) {
     const amount = Math.floor(rest / size);
     rest -= amount * size;
     if (amount > 0) parts.push(`${amount} ${unit}`);

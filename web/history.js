@@ -6,13 +6,13 @@ const WINDOW = 3.5;
 export class History {
   #limit;
   #counters = []; // { at, sent, received }: those that a rate may need
-  times = [];     // seconds since 1970
-  sent = [];      // bits a second; null: not known
+  times = []; // seconds since 1970
+  sent = []; // bits a second; null: not known
   received = [];
-  loss = [];      // a share of 1; null: not measured
-  latency = [];   // milliseconds
+  loss = []; // a share of 1; null: not measured
+  latency = []; // milliseconds
 
-  constructor(limit = 450) {
+  constructor(limit) {
     this.#limit = limit;
   }
 
@@ -28,14 +28,19 @@ export class History {
     const seconds = clock - first.clock;
     const enough = seconds >= 0.9;
     const measured = (tunnel.health?.samples ?? 0) > 0;
-    this.#push(at, enough ? ((now.sent - first.sent) * 8) / seconds : null,
-               enough ? ((now.received - first.received) * 8) / seconds : null, measured ? tunnel.health.loss : null,
-               measured ? (tunnel.health.p50_ms ?? null) : null);
+    this.#push(
+      at,
+      enough ? ((now.sent - first.sent) * 8) / seconds : null,
+      enough ? ((now.received - first.received) * 8) / seconds : null,
+      measured ? tunnel.health.loss : null,
+      measured ? (tunnel.health.p50_ms ?? null) : null,
+    );
   }
 
   // Nothing was heard at that time: the curves have a gap.
   gap(at) {
-    if (this.times.length > 0 && (this.sent.at(-1) !== null || this.loss.at(-1) !== null)) this.#push(at, null, null, null, null);
+    if (this.times.length > 0 && (this.sent.at(-1) !== null || this.loss.at(-1) !== null))
+      this.#push(at, null, null, null, null);
   }
 
   // Both directions together, now.

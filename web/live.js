@@ -7,36 +7,47 @@
 import { History } from "./history.js";
 import { changes, countOf, restarted, rowOf } from "./model.js";
 
-const POLL = 2000;        // ms
+const POLL = 2000; // ms
 const POLL_HIDDEN = 15000;
 const RETRY = [500, 1000, 1000, 2000, 3000];
 const NO_STREAM_RETRY = 60000;
 const EVENTS_KEPT = 1000;
+const READINGS = 450; // of a tunnel
+const MANY = 200;
+const READINGS_OF_MANY = 90;
 
-const sleep = (milliseconds, signal) => new Promise((resolve) => {
-  if (signal.aborted) {
-    resolve();
-    return;
-  }
-  const timer = setTimeout(resolve, milliseconds);
-  signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
-});
+const sleep = (milliseconds, signal) =>
+  new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+      return;
+    }
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
 
 export class Live extends EventTarget {
   tunnels = [];
   byName = new Map();
   rows = [];
   histories = new Map();
-  events = [];           // the oldest first
+  events = []; // the oldest first
   shares = { times: [], hybrid: [] };
-  status = null;         // the rest of /v1/status
+  status = null; // the rest of /v1/status
   connection = "connecting"; // | "live" | "polling" | "lost"
-  newVersion = null;     // of a daemon that came while the page was open
+  newVersion = null; // of a daemon that came while the page was open
 
   #api;
   #running = true;
-  #last = 0;             // number of the last event
-  #seen = null;          // { secondsUp, at } of the last status
+  #last = 0; // number of the last event
+  #seen = null; // { secondsUp, at } of the last status
   #streaming = false;
   #lost = false;
   #nap = new AbortController();
@@ -132,7 +143,8 @@ export class Live extends EventTarget {
     this.byName = new Map(this.tunnels.map((tunnel) => [tunnel.name, tunnel]));
     for (const name of this.histories.keys()) if (!this.byName.has(name)) this.histories.delete(name);
     for (const tunnel of this.tunnels) {
-      if (!this.histories.has(tunnel.name)) this.histories.set(tunnel.name, new History());
+      if (!this.histories.has(tunnel.name))
+        this.histories.set(tunnel.name, new History(this.tunnels.length > MANY ? READINGS_OF_MANY : READINGS));
       this.histories.get(tunnel.name).add(status.seconds_up, at, tunnel);
     }
     this.#rows(first);
@@ -148,7 +160,10 @@ export class Live extends EventTarget {
 
   #rows(first = false) {
     const before = this.rows;
-    this.rows = this.tunnels.map((tunnel) => ({ ...rowOf(tunnel), rate: this.histories.get(tunnel.name)?.rate ?? null }));
+    this.rows = this.tunnels.map((tunnel) => ({
+      ...rowOf(tunnel),
+      rate: this.histories.get(tunnel.name)?.rate ?? null,
+    }));
     const told = first ? [] : changes(before, this.rows);
     if (told.length > 0) this.dispatchEvent(new CustomEvent("changes", { detail: told }));
   }
@@ -163,10 +178,15 @@ export class Live extends EventTarget {
       let pause = RETRY[1];
       try {
         await this.#readEvents();
-        await this.#api.stream(`/v1/events/stream?since=${this.#last}`, this.#stream.signal, () => {
-          this.#streaming = true;
-          this.#say();
-        }, (message) => this.#takeMessage(message));
+        await this.#api.stream(
+          `/v1/events/stream?since=${this.#last}`,
+          this.#stream.signal,
+          () => {
+            this.#streaming = true;
+            this.#say();
+          },
+          (message) => this.#takeMessage(message),
+        );
       } catch (error) {
         if (error.status >= 400) pause = await this.#withoutStream();
       }
@@ -197,7 +217,15 @@ export class Live extends EventTarget {
       const event = JSON.parse(message.data);
       if (message.event === "gap") {
         const missed = event.to - event.from + 1;
-        this.#takeEvents([{ number: event.to, time: new Date().toISOString(), level: "warning", event: "events-missed", fields: { count: String(missed) } }]);
+        this.#takeEvents([
+          {
+            number: event.to,
+            time: new Date().toISOString(),
+            level: "warning",
+            event: "events-missed",
+            fields: { count: String(missed) },
+          },
+        ]);
       } else if (Number.isInteger(event.number) && typeof event.event === "string") this.#takeEvents([event]);
     } catch {
       // a message of a newer daemon, which this page does not know

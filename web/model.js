@@ -12,7 +12,12 @@ export const STATES = {
 };
 
 export const KEYS = {
-  classical: { rank: 0, tone: "bad", word: "classical", means: "a recording of it can be read once there is a quantum computer" },
+  classical: {
+    rank: 0,
+    tone: "bad",
+    word: "classical",
+    means: "a recording of it can be read once there is a quantum computer",
+  },
   none: { rank: 1, tone: "idle", word: "no keys", means: "no Child SA" },
   ppk: { rank: 2, tone: "good", word: "PPK", means: "safe by a post-quantum pre-shared key" },
   inherited: { rank: 3, tone: "good", word: "inherited", means: "hybrid by the keys before them" },
@@ -81,7 +86,10 @@ export function countOf(rows) {
 // Every word must be somewhere in the row: "paris classical".
 export function matches(row, filter) {
   const text = `${row.name} ${STATES[row.state].word} ${KEYS[row.keys].word} ${row.peer} ${row.routes}`.toLowerCase();
-  return filter.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  return filter
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
 }
 
 const natural = new Intl.Collator("en", { numeric: true });
@@ -132,7 +140,8 @@ export function sitesOf(tunnels) {
   const sites = new Map();
   for (const tunnel of tunnels) {
     const key = (tunnel.routes ?? []).join(" ") || `peer ${tunnel.peer}`;
-    if (!sites.has(key)) sites.set(key, { label: tunnel.routes?.length ? tunnel.routes : [`${tunnel.peer}`], paths: [] });
+    if (!sites.has(key))
+      sites.set(key, { label: tunnel.routes?.length ? tunnel.routes : [`${tunnel.peer}`], paths: [] });
     sites.get(key).paths.push(tunnel);
   }
   return [...sites.values()];

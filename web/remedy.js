@@ -19,13 +19,21 @@ export function remediesFor(tunnel, code) {
   switch (code) {
     case "no_intermediate":
       return [
-        { where: peer, what: "Update its software: it must know RFC 9242 and RFC 9370 (strongSwan 6.0 or newer, with the ml plugin).", line: "" },
+        {
+          where: peer,
+          what: "Update its software: it must know RFC 9242 and RFC 9370 (strongSwan 6.0 or newer, with the ml plugin).",
+          line: "",
+        },
         { ...propose, what: "Then add ML-KEM to its proposal:" },
       ];
     case "no_addke":
-      return [{ ...propose, what: "It knows multiple key exchanges and does not offer one. Add ML-KEM to its proposal:" }];
+      return [
+        { ...propose, what: "It knows multiple key exchanges and does not offer one. Add ML-KEM to its proposal:" },
+      ];
     case "private_key_exchanges":
-      return [{ ...propose, what: "It offers key exchanges from before the standard. Replace them by ML-KEM (FIPS 203):" }];
+      return [
+        { ...propose, what: "It offers key exchanges from before the standard. Replace them by ML-KEM (FIPS 203):" },
+      ];
     case "fragments_lost":
       return [
         { where: "every firewall on the path", what: "Let UDP 500 and 4500 and IP fragments pass.", line: "" },
@@ -35,8 +43,13 @@ export function remediesFor(tunnel, code) {
     case "local_policy":
       return tunnel.pq === "off"
         ? [{ where: here, what: "ML-KEM is switched off here. Switch it on:", line: 'pq = "prefer"' }]
-        : [{ where: here, what: "Both sides have ML-KEM, of different sizes. List one that the peer has:",
-             line: `ike = ["${withMlKem(tunnel)}"]` }];
+        : [
+            {
+              where: here,
+              what: "Both sides have ML-KEM, of different sizes. List one that the peer has:",
+              line: `ike = ["${withMlKem(tunnel)}"]`,
+            },
+          ];
     default:
       return [];
   }

@@ -9,13 +9,22 @@ import { fileURLToPath } from "node:url";
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const WEB = join(HERE, "../../web");
 const RECORDED = process.env.QANAT_WEB_RECORDED ?? join(HERE, "recorded/answers.json");
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript",
+  ".css": "text/css",
+  ".svg": "image/svg+xml",
+};
 
 // What the daemon sends with the page.
 export const HEADERS = {
-  "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
-                             "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-  "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "same-origin", "Cache-Control": "no-cache",
+  "Content-Security-Policy":
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; " +
+    "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
+  "X-Content-Type-Options": "nosniff",
+  "Referrer-Policy": "no-referrer",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cache-Control": "no-cache",
 };
 
 const copy = (value) => JSON.parse(JSON.stringify(value));
@@ -39,8 +48,10 @@ export class Mock {
   constructor() {
     this.answers = JSON.parse(readFileSync(RECORDED, "utf8"));
     this.recorded = this.#answer("GET", "/v1/status").body;
-    this.tokens = new Map([["admin", { name: "admin", account: null, read: true, write: true, capture: true }],
-                           ["reader", { name: "reader", account: null, read: true, write: false, capture: false }]]);
+    this.tokens = new Map([
+      ["admin", { name: "admin", account: null, read: true, write: true, capture: true }],
+      ["reader", { name: "reader", account: null, read: true, write: false, capture: false }],
+    ]);
     this.streams = true; // whether there is /v1/events/stream
     this.tunnels = copy(this.recorded.tunnels);
     this.asked = [];
@@ -54,7 +65,10 @@ export class Mock {
   #begin() {
     this.began = performance.now() - this.recorded.seconds_up * 1000;
     this.moved = performance.now();
-    this.events = copy(this.#answer("GET", "/v1/events").body.events).map((event, index) => ({ ...event, number: index + 1 }));
+    this.events = copy(this.#answer("GET", "/v1/events").body.events).map((event, index) => ({
+      ...event,
+      number: index + 1,
+    }));
     this.readers = new Set();
   }
 
@@ -65,12 +79,16 @@ export class Mock {
       this.sockets.add(socket);
       socket.on("close", () => this.sockets.delete(socket));
     });
-    await new Promise((resolve) => { this.server.listen(port, "127.0.0.1", resolve); });
+    await new Promise((resolve) => {
+      this.server.listen(port, "127.0.0.1", resolve);
+    });
     this.port = this.server.address().port;
     return `http://127.0.0.1:${this.port}/`;
   }
   async stop() {
-    const closed = new Promise((resolve) => { this.server.close(resolve); });
+    const closed = new Promise((resolve) => {
+      this.server.close(resolve);
+    });
     for (const socket of this.sockets) socket.destroy();
     await closed;
   }
@@ -79,7 +97,9 @@ export class Mock {
     this.#begin();
     this.began = performance.now();
     for (const t of this.tunnels) Object.assign(t, { bytes_in: 0, bytes_out: 0, packets_in: 0, packets_out: 0 });
-    this.events = this.events.slice(0, 2).map((event) => ({ ...event, time: new Date().toISOString().replace(/\.\d+/, "") }));
+    this.events = this.events
+      .slice(0, 2)
+      .map((event) => ({ ...event, time: new Date().toISOString().replace(/\.\d+/, "") }));
     await this.start();
   }
 
@@ -89,7 +109,13 @@ export class Mock {
     return this.tunnels.find((t) => t.name === name);
   }
   tell(level, event, fields) {
-    const one = { number: (this.events.at(-1)?.number ?? 0) + 1, time: new Date().toISOString().replace(/\.\d+/, ""), level, event, fields };
+    const one = {
+      number: (this.events.at(-1)?.number ?? 0) + 1,
+      time: new Date().toISOString().replace(/\.\d+/, ""),
+      level,
+      event,
+      fields,
+    };
     this.events.push(one);
     for (const reader of this.readers) reader.write(this.#text(one));
   }
@@ -115,7 +141,12 @@ export class Mock {
     const kinds = this.recorded.tunnels;
     this.tunnels = Array.from({ length: count }, (_, index) => {
       const t = copy(index % 50 === 0 ? kinds[2] : index % 9 === 0 ? kinds[1] : kinds[0]);
-      return { ...t, name: `branch-${index + 1}`, routes: [`10.${index >> 8}.${index & 255}.0/24`], peer: `198.51.${index >> 8}.${index & 255}` };
+      return {
+        ...t,
+        name: `branch-${index + 1}`,
+        routes: [`10.${index >> 8}.${index & 255}.0/24`],
+        peer: `198.51.${index >> 8}.${index & 255}`,
+      };
     });
   }
 
@@ -127,7 +158,8 @@ export class Mock {
       const wave = 1 + 0.5 * Math.sin(this.moved / 4000 + index);
       t.bytes_out += Math.round(seconds * 90000 * wave * (1 + (index % 7)));
       t.bytes_in += Math.round(seconds * 240000 * wave * (1 + (index % 5)));
-      if (t.health.p50_ms !== null) t.health.p50_ms = Math.max(0.1, t.health.p50_ms * (1 + 0.04 * Math.sin(this.moved / 900 + index)));
+      if (t.health.p50_ms !== null)
+        t.health.p50_ms = Math.max(0.1, t.health.p50_ms * (1 + 0.04 * Math.sin(this.moved / 900 + index)));
     });
   }
 
@@ -148,17 +180,23 @@ export class Mock {
     if (url.pathname === "/v1/events/stream") return this.#stream(url, request, reply);
     this.#move();
     const [status, answer] = this.#api(request.method, url, who, body === "" ? null : JSON.parse(body));
-    return Buffer.isBuffer(answer) ? reply.writeHead(status, { "Content-Type": "application/x-pcapng" }).end(answer) : this.#json(reply, status, answer);
+    return Buffer.isBuffer(answer)
+      ? reply.writeHead(status, { "Content-Type": "application/x-pcapng" }).end(answer)
+      : this.#json(reply, status, answer);
   }
   #json(reply, status, body) {
-    reply.writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" }).end(JSON.stringify(body, null, 2));
+    reply
+      .writeHead(status, { "Content-Type": "application/json", "Cache-Control": "no-store" })
+      .end(JSON.stringify(body, null, 2));
   }
   #file(path, reply) {
     const file = join(WEB, normalize(path === "/" ? "/index.html" : path));
     try {
       if (!TYPES[extname(file)]) throw new Error("not a file of the page");
       const text = readFileSync(file);
-      reply.writeHead(200, { ...HEADERS, "Content-Type": TYPES[extname(file)], "Content-Length": text.length }).end(text);
+      reply
+        .writeHead(200, { ...HEADERS, "Content-Type": TYPES[extname(file)], "Content-Length": text.length })
+        .end(text);
     } catch {
       reply.writeHead(404).end();
     }
@@ -167,7 +205,8 @@ export class Mock {
     if (!this.streams) return this.#json(reply, 404, failure("not_found", "there is no path"));
     reply.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
     reply.write("retry: 2000\n\n");
-    for (const event of this.events.filter((one) => one.number > Number(url.searchParams.get("since")))) reply.write(this.#text(event));
+    for (const event of this.events.filter((one) => one.number > Number(url.searchParams.get("since"))))
+      reply.write(this.#text(event));
     this.readers.add(reply);
     request.on("close", () => this.readers.delete(reply));
   }
@@ -179,18 +218,36 @@ export class Mock {
       case "GET whoami":
         return [200, who];
       case "GET status": {
-        if (path.length === 2) return [200, { ...this.recorded, seconds_up: (performance.now() - this.began) / 1000, tunnels: this.tunnels }];
+        if (path.length === 2)
+          return [
+            200,
+            { ...this.recorded, seconds_up: (performance.now() - this.began) / 1000, tunnels: this.tunnels },
+          ];
         const t = this.named(path[2]);
-        return t ? [200, t] : [404, failure("not_found", `there is no tunnel '${path[2]}'; \`qanat status\` lists the tunnels`)];
+        return t
+          ? [200, t]
+          : [404, failure("not_found", `there is no tunnel '${path[2]}'; \`qanat status\` lists the tunnels`)];
       }
       case "GET events": {
         const since = Number(url.searchParams.get("since") ?? 0);
-        return [200, { events: this.events.filter((event) => event.number > since), last: Math.max(since, this.events.at(-1)?.number ?? 0) }];
+        return [
+          200,
+          {
+            events: this.events.filter((event) => event.number > since),
+            last: Math.max(since, this.events.at(-1)?.number ?? 0),
+          },
+        ];
       }
       case "POST tunnels": {
         const t = this.named(path[2]);
         if (path[3] === "down") {
-          Object.assign(t, { wanted: "down", actual: "down", ike: null, children: [], reason: `taken down by an operator: qanat up ${t.name} brings it back` });
+          Object.assign(t, {
+            wanted: "down",
+            actual: "down",
+            ike: null,
+            children: [],
+            reason: `taken down by an operator: qanat up ${t.name} brings it back`,
+          });
           this.tell("info", "tunnel-down", { tunnel: t.name, reason: "an operator asked for it" });
         } else if (path[3] === "up") {
           t.wanted = "up";
@@ -213,19 +270,47 @@ export class Mock {
     const [kind, id, what] = path[4] === "magic" ? path.slice(5) : path.slice(4);
     if (kind === "ipsec_tunnels") {
       const place = { file: "/etc/qanat/qanat.toml", line: 12 };
-      if (!id) return [200, envelope({ ipsec_tunnels: this.tunnels.map((t) => ({ id: Buffer.from(t.name).toString("hex"), name: t.name, ...(t.name === "site-c" ? { managed_by: place } : {}) })) })];
-      if (Buffer.from(id, "hex").toString() === "site-c") return [409, refusal(1009, "tunnel 'site-c' is written in /etc/qanat/qanat.toml:12; change it there")];
-      return [200, envelope({ ipsec_tunnel_id: id, psk: `qpsk1-${randomBytes(32).toString("base64url")}`, psk_metadata: { last_generated_on: new Date().toISOString() } })];
+      if (!id)
+        return [
+          200,
+          envelope({
+            ipsec_tunnels: this.tunnels.map((t) => ({
+              id: Buffer.from(t.name).toString("hex"),
+              name: t.name,
+              ...(t.name === "site-c" ? { managed_by: place } : {}),
+            })),
+          }),
+        ];
+      if (Buffer.from(id, "hex").toString() === "site-c")
+        return [409, refusal(1009, "tunnel 'site-c' is written in /etc/qanat/qanat.toml:12; change it there")];
+      return [
+        200,
+        envelope({
+          ipsec_tunnel_id: id,
+          psk: `qpsk1-${randomBytes(32).toString("base64url")}`,
+          psk_metadata: { last_generated_on: new Date().toISOString() },
+        }),
+      ];
     }
     if (kind !== "pcaps") return [404, refusal(1000, "not found")];
     for (const one of this.captures) {
       const seconds = (performance.now() - one.began) / 1000;
       if (one.status === "running" && (seconds > one.time_limit || one.stop_requested)) one.status = "complete";
       if (one.status === "pending") one.status = "running";
-      if (one.status === "running") Object.assign(one, { packets_captured: Math.min(one.packet_limit, Math.round(seconds * 9)), bytes_captured: Math.round(seconds * 9) * 420 });
+      if (one.status === "running")
+        Object.assign(one, {
+          packets_captured: Math.min(one.packet_limit, Math.round(seconds * 9)),
+          bytes_captured: Math.round(seconds * 9) * 420,
+        });
     }
     if (method === "POST") {
-      this.captures.push({ ...body, id: randomBytes(16).toString("hex"), status: "pending", submitted: new Date().toISOString(), began: performance.now() });
+      this.captures.push({
+        ...body,
+        id: randomBytes(16).toString("hex"),
+        status: "pending",
+        submitted: new Date().toISOString(),
+        began: performance.now(),
+      });
       return [200, envelope(this.captures.at(-1))];
     }
     if (!id) return [200, envelope(this.captures)];
@@ -237,4 +322,5 @@ export class Mock {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(`${await new Mock().start(Number(process.argv[2] ?? 8080))}   tokens: admin, reader`);
+if (process.argv[1] === fileURLToPath(import.meta.url))
+  console.log(`${await new Mock().start(Number(process.argv[2] ?? 8080))}   tokens: admin, reader`);

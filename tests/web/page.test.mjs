@@ -10,7 +10,9 @@ import { chromium } from "playwright-core";
 import { Cannot, makeWorld } from "./world.mjs";
 
 const SHOTS = process.env.QANAT_WEB_SHOTS ?? fileURLToPath(new URL("../../build/web", import.meta.url));
-const BROWSER = process.env.QANAT_CHROMIUM ?? ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+const BROWSER =
+  process.env.QANAT_CHROMIUM ??
+  ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
 const PHONE = { width: 360, height: 740 };
 const PATIENCE = 20000;
 
@@ -21,7 +23,10 @@ before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   world = await makeWorld();
   const spki = process.env.QANAT_WEB_SPKI;
-  browser = await chromium.launch({ executablePath: BROWSER, args: ["--no-sandbox", "--disable-gpu", ...(spki ? [`--ignore-certificate-errors-spki-list=${spki}`] : [])] });
+  browser = await chromium.launch({
+    executablePath: BROWSER,
+    args: ["--no-sandbox", "--disable-gpu", ...(spki ? [`--ignore-certificate-errors-spki-list=${spki}`] : [])],
+  });
 });
 after(async () => {
   await browser?.close();
@@ -32,29 +37,39 @@ after(async () => {
 function webTest(name, options, run) {
   test(name, { timeout: 120000 }, async (t) => {
     if (options.mock && !world.mock) return t.skip("of the mock alone");
-    const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, acceptDownloads: true, ...options.context });
+    const context = await browser.newContext({
+      viewport: { width: 1280, height: 860 },
+      acceptDownloads: true,
+      ...options.context,
+    });
     const page = await context.newPage();
     page.setDefaultTimeout(PATIENCE);
     const faults = [];
     await page.addInitScript(() => {
       globalThis.violations = [];
-      document.addEventListener("securitypolicyviolation", (event) => globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`));
+      document.addEventListener("securitypolicyviolation", (event) =>
+        globalThis.violations.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}`),
+      );
     });
     page.on("pageerror", (error) => faults.push(`script: ${error.stack}`));
     page.on("request", (request) => {
-      if (!request.url().startsWith(world.base) && !request.url().startsWith("blob:")) faults.push(`a request to ${request.url()}`);
+      if (!request.url().startsWith(world.base) && !request.url().startsWith("blob:"))
+        faults.push(`a request to ${request.url()}`);
     });
     page.on("console", (message) => {
       // Refused and broken requests are logged by the browser; tests that cause them look at what the page says.
-      if (message.type() === "error" && !/Failed to load resource/.test(message.text())) faults.push(`console: ${message.text()}`);
+      if (message.type() === "error" && !/Failed to load resource/.test(message.text()))
+        faults.push(`console: ${message.text()}`);
     });
     try {
       await run(page, t);
-      faults.push(...await page.evaluate(() => globalThis.violations ?? []));
+      faults.push(...(await page.evaluate(() => globalThis.violations ?? [])));
       assert.deepEqual(faults, []);
     } catch (error) {
       if (error instanceof Cannot) return t.skip(`the driver cannot do '${error.message}'`);
-      await page.screenshot({ path: `${SHOTS}/failed-${name.replace(/[^a-z0-9]+/gi, "-").slice(0, 40)}.png` }).catch(() => {});
+      await page
+        .screenshot({ path: `${SHOTS}/failed-${name.replace(/[^a-z0-9]+/gi, "-").slice(0, 40)}.png` })
+        .catch(() => {});
       throw error;
     } finally {
       await context.close();
@@ -68,7 +83,8 @@ async function logIn(page, token = world.admin, hash = "") {
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("button", { name: "Log out" }).waitFor();
 }
-const rowOf = (page, name) => page.locator("table.tunnels tbody tr").filter({ has: page.getByRole("link", { name, exact: true }) });
+const rowOf = (page, name) =>
+  page.locator("table.tunnels tbody tr").filter({ has: page.getByRole("link", { name, exact: true }) });
 const heading = (page, name) => page.getByRole("heading", { level: 1, name, exact: true });
 async function settled(page) {
   await page.locator("#connection.good").waitFor();
@@ -76,9 +92,11 @@ async function settled(page) {
 }
 async function eventually(what, condition) {
   const until = Date.now() + PATIENCE;
-  while (!await condition()) {
+  while (!(await condition())) {
     assert.ok(Date.now() < until, what);
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
   }
 }
 async function shot(page, name, options = { fullPage: true }) {
@@ -90,7 +108,14 @@ async function shot(page, name, options = { fullPage: true }) {
 webTest("the first paint takes less than 200 KB, and all of it from the gateway", {}, async (page) => {
   const sizes = new Map();
   page.on("response", async (response) => {
-    if (!/\/(v1|client)\//.test(response.url())) sizes.set(response.url(), response.body().then((body) => body.length, () => 0));
+    if (!/\/(v1|client)\//.test(response.url()))
+      sizes.set(
+        response.url(),
+        response.body().then(
+          (body) => body.length,
+          () => 0,
+        ),
+      );
   });
   await page.goto(world.base, { waitUntil: "networkidle" });
   await heading(page, "Log in").waitFor();
@@ -120,8 +145,16 @@ webTest("a wrong token is refused in words; a right one opens the overview and s
   await page.keyboard.press("Enter");
   await heading(page, "Overview").waitFor();
   await page.locator("table.tunnels tbody a").first().waitFor();
-  const stored = await page.evaluate(() => [location.href, document.cookie, JSON.stringify(localStorage), JSON.stringify(sessionStorage)]);
-  assert.ok(stored.slice(0, 3).every((text) => !text.includes(world.admin)) && stored[3].includes(world.admin), "the token is in sessionStorage alone");
+  const stored = await page.evaluate(() => [
+    location.href,
+    document.cookie,
+    JSON.stringify(localStorage),
+    JSON.stringify(sessionStorage),
+  ]);
+  assert.ok(
+    stored.slice(0, 3).every((text) => !text.includes(world.admin)) && stored[3].includes(world.admin),
+    "the token is in sessionStorage alone",
+  );
   await page.reload();
   await heading(page, "Overview").waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
@@ -136,7 +169,10 @@ webTest("over TLS the browser has a hybrid key exchange", {}, async (page, t) =>
   await client.send("Network.enable");
   client.on("Network.responseReceived", ({ response }) => groups.push(response.securityDetails?.keyExchangeGroup));
   await logIn(page);
-  assert.ok(groups.length > 0 && groups.every((group) => group === "X25519MLKEM768"), `groups: ${[...new Set(groups)]}`);
+  assert.ok(
+    groups.length > 0 && groups.every((group) => group === "X25519MLKEM768"),
+    `groups: ${[...new Set(groups)]}`,
+  );
 });
 
 // --- what lives
@@ -151,7 +187,9 @@ webTest("a tunnel comes up, and the open page shows and says it", {}, async (pag
   await world.ask("up", name);
   await row.locator("td.state > .badge", { hasText: /^up$/ }).waitFor();
   await row.locator("td.keys", { hasText: "hybrid" }).waitFor();
-  await eventually("a screen reader hears it", async () => (await page.locator("#spoken").innerText()).includes(`${name} is up`));
+  await eventually("a screen reader hears it", async () =>
+    (await page.locator("#spoken").innerText()).includes(`${name} is up`),
+  );
   await row.getByRole("link").click();
   await heading(page, name).waitFor();
   await page.locator(".events li", { hasText: "tunnel-up" }).first().waitFor();
@@ -175,7 +213,9 @@ webTest("traffic becomes a rate, a curve and graphs", {}, async (page) => {
   await logIn(page);
   if (!world.mock) await world.ask("traffic", name);
   const row = rowOf(page, name);
-  await eventually("a rate with a unit", async () => /\d bit\/s|[kMG]bit\/s/.test(await row.locator("td.number").first().innerText()));
+  await eventually("a rate with a unit", async () =>
+    /\d bit\/s|[kMG]bit\/s/.test(await row.locator("td.number").first().innerText()),
+  );
   await eventually("a curve", async () => ((await row.locator(".spark path").getAttribute("d")) ?? "").length > 20);
   await row.getByRole("link").click();
   await page.locator("figure .u-over").first().waitFor();
@@ -234,13 +274,17 @@ webTest("events that the stream could not keep are told as missed", { mock: true
   await page.locator(".events li", { hasText: "events-missed" }).getByText("count: 5").waitFor();
 });
 
-webTest("a token that may not see the gateway is told so, not that the gateway is away", { mock: true }, async (page) => {
-  world.mock.tokens.set("tenant", { name: "tenant", account: "tenant", read: true, write: true, capture: false });
-  await page.goto(world.base);
-  await page.getByLabel("Token").fill("tenant");
-  await page.keyboard.press("Enter");
-  await page.getByRole("alert").filter({ hasText: "of account 'tenant'" }).waitFor();
-});
+webTest(
+  "a token that may not see the gateway is told so, not that the gateway is away",
+  { mock: true },
+  async (page) => {
+    world.mock.tokens.set("tenant", { name: "tenant", account: "tenant", read: true, write: true, capture: false });
+    await page.goto(world.base);
+    await page.getByLabel("Token").fill("tenant");
+    await page.keyboard.press("Enter");
+    await page.getByRole("alert").filter({ hasText: "of account 'tenant'" }).waitFor();
+  },
+);
 
 webTest("an expired token leads to the login, and from there back to the same view", {}, async (page) => {
   const { token } = await world.ask("token");
@@ -315,18 +359,26 @@ webTest("a capture: bad values are named, it runs, is stopped and downloaded as 
   await page.getByLabel("Seconds").fill("5000");
   await page.getByLabel("Destination port").fill("port");
   await page.getByRole("button", { name: "Start" }).click();
-  await page.getByRole("alert").filter({ hasText: /Destination port: .*65535.*Seconds: .*300/ }).waitFor();
+  await page
+    .getByRole("alert")
+    .filter({ hasText: /Destination port: .*65535.*Seconds: .*300/ })
+    .waitFor();
   await page.getByLabel("Seconds").fill("60");
   await page.getByLabel("Destination port").fill("");
   await page.getByRole("button", { name: "Start" }).click();
   const row = page.locator("tbody tr").filter({ hasText: name }).first();
   await row.getByText("running").waitFor();
   await world.ask("traffic", name);
-  await eventually("packets are counted", async () => /^[1-9]/.test(await row.locator("td.number").first().innerText()));
+  await eventually("packets are counted", async () =>
+    /^[1-9]/.test(await row.locator("td.number").first().innerText()),
+  );
   await shot(page, "capture");
   await row.getByRole("button", { name: "Stop" }).click();
   await row.getByText("complete").waitFor();
-  const [download] = await Promise.all([page.waitForEvent("download"), row.getByRole("button", { name: "Download" }).click()]);
+  const [download] = await Promise.all([
+    page.waitForEvent("download"),
+    row.getByRole("button", { name: "Download" }).click(),
+  ]);
   assert.match(download.suggestedFilename(), /^qanat-.*\.pcapng$/);
   assert.equal(readFileSync(await download.path()).readUInt32LE(0), 0x0a0d0d0a, "a section header of pcapng");
 });
@@ -349,7 +401,10 @@ webTest("routes: the chosen path for an address, no route, and what is no addres
 
 webTest("posture: who is classical, why, the exact line, and the ledger", { mock: true }, async (page) => {
   await logIn(page, world.admin, "#/posture");
-  const card = page.locator(".cards li").filter({ has: page.getByRole("link", { name: "site-c", exact: true }) }).first();
+  const card = page
+    .locator(".cards li")
+    .filter({ has: page.getByRole("link", { name: "site-c", exact: true }) })
+    .first();
   await card.getByText(/^proposals = .*-ke1_mlkem768$/).waitFor();
   await page.locator("tbody tr", { hasText: "site-c" }).waitFor();
   await page.locator("figcaption", { hasText: /now \d/ }).waitFor();
@@ -372,7 +427,11 @@ webTest("with nothing configured the page says what to do", { mock: true }, asyn
 
 webTest("text of a peer is text, never markup", { mock: true }, async (page) => {
   const name = "<img src=x onerror=alert(1)>";
-  world.mock.tunnels.push({ ...structuredClone(world.mock.named("site-d")), name, reason: "<b>bold</b><script>alert(1)</script>" });
+  world.mock.tunnels.push({
+    ...structuredClone(world.mock.named("site-d")),
+    name,
+    reason: "<b>bold</b><script>alert(1)</script>",
+  });
   world.mock.tell("warning", "attempt-failed", { tunnel: name, reason: "<svg/onload=alert(1)>" });
   try {
     await logIn(page);
@@ -389,7 +448,12 @@ webTest("text of a peer is text, never markup", { mock: true }, async (page) => 
 // --- who uses it, and with what
 
 webTest("all of it by keyboard: log in, sort, open, ask, cancel, and the focus is never lost", {}, async (page) => {
-  const active = () => page.evaluate(() => (document.activeElement === document.body ? "body" : document.activeElement.textContent.trim() || document.activeElement.id));
+  const active = () =>
+    page.evaluate(() =>
+      document.activeElement === document.body
+        ? "body"
+        : document.activeElement.textContent.trim() || document.activeElement.id,
+    );
   const tabTo = async (text, most = 40) => {
     for (let presses = 0; presses < most; ++presses) {
       if ((await active()).startsWith(text)) {
@@ -426,7 +490,10 @@ webTest("all of it by keyboard: log in, sort, open, ask, cancel, and the focus i
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   assert.equal(await active(), "Generate a PSK", "the focus goes back to the button");
-  await page.evaluate(() => { document.activeElement.blur(); scrollTo(0, 0); });
+  await page.evaluate(() => {
+    document.activeElement.blur();
+    scrollTo(0, 0);
+  });
   await page.reload();
   await heading(page, first).waitFor();
   await page.evaluate(() => document.querySelector(".skip").focus());
@@ -453,13 +520,19 @@ webTest("every view has landmarks, one heading, names for controls, captions for
     const faults = await page.evaluate(() => {
       const out = [];
       const shown = (node) => node.checkVisibility();
-      const name = (node) => (node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.textContent).trim();
+      const name = (node) =>
+        (node.getAttribute("aria-label") || node.labels?.[0]?.textContent || node.textContent).trim();
       if ([...document.querySelectorAll("h1")].filter(shown).length !== 1) out.push("not one h1");
       for (const role of ["header", "nav", "main"]) if (!document.querySelector(role)) out.push(`no ${role}`);
-      for (const control of document.querySelectorAll("button, a, input, select")) if (shown(control) && !name(control)) out.push(`no name: ${control.outerHTML}`);
-      for (const table of document.querySelectorAll("table:not(.u-legend)")) if (!table.caption) out.push("a table without a caption");
-      for (const head of document.querySelectorAll("main thead th")) if (!head.hasAttribute("scope")) out.push("a head without a scope");
-      for (const picture of document.querySelectorAll("main svg")) if (!picture.closest("[aria-hidden]") && !picture.getAttribute("aria-label")) out.push("a picture without words");
+      for (const control of document.querySelectorAll("button, a, input, select"))
+        if (shown(control) && !name(control)) out.push(`no name: ${control.outerHTML}`);
+      for (const table of document.querySelectorAll("table:not(.u-legend)"))
+        if (!table.caption) out.push("a table without a caption");
+      for (const head of document.querySelectorAll("main thead th"))
+        if (!head.hasAttribute("scope")) out.push("a head without a scope");
+      for (const picture of document.querySelectorAll("main svg"))
+        if (!picture.closest("[aria-hidden]") && !picture.getAttribute("aria-label"))
+          out.push("a picture without words");
       const ids = [...document.querySelectorAll("[id]")].map((node) => node.id);
       if (new Set(ids).size !== ids.length) out.push("an id twice");
       return out;
@@ -475,7 +548,10 @@ for (const colorScheme of ["light", "dark"]) {
       if (view === "overview") await page.waitForTimeout(9000); // curves grow
       const weak = await page.evaluate(() => {
         const numbers = (text) => text.match(/[\d.]+/g).map(Number);
-        const light = ([r, g, b]) => [r, g, b].map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4)).reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
+        const light = ([r, g, b]) =>
+          [r, g, b]
+            .map((c) => (c / 255 <= 0.03928 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4))
+            .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0);
         const paper = (node) => {
           for (; node; node = node.parentElement) {
             const colour = numbers(getComputedStyle(node).backgroundColor);
@@ -486,68 +562,98 @@ for (const colorScheme of ["light", "dark"]) {
         const out = [];
         for (const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT); walker.nextNode();) {
           const node = walker.currentNode.parentElement;
-          if (!walker.currentNode.data.trim() || !node.checkVisibility() || node.closest(".unseen, script, title")) continue;
+          if (!walker.currentNode.data.trim() || !node.checkVisibility() || node.closest(".unseen, script, title"))
+            continue;
           const style = getComputedStyle(node);
           const [a, b] = [light(numbers(node instanceof SVGElement ? style.fill : style.color)), light(paper(node))];
           const contrast = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-          if (contrast < 4.5) out.push(`${contrast.toFixed(2)} ${node.tagName}.${node.getAttribute("class")} ${walker.currentNode.data.trim().slice(0, 30)}`);
+          if (contrast < 4.5)
+            out.push(
+              `${contrast.toFixed(2)} ${node.tagName}.${node.getAttribute("class")} ${walker.currentNode.data.trim().slice(0, 30)}`,
+            );
         }
         return out;
       });
       assert.deepEqual(weak, [], view);
-      if (view !== "posture" && view !== "routes" && view !== "capture") await shot(page, colorScheme === "dark" ? `${view}-dark` : view);
+      if (view !== "posture" && view !== "routes" && view !== "capture")
+        await shot(page, colorScheme === "dark" ? `${view}-dark` : view);
     });
-    const paper = await page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number)[0]);
+    const paper = await page.evaluate(
+      () => getComputedStyle(document.documentElement).backgroundColor.match(/\d+/g).map(Number)[0],
+    );
     assert.ok(colorScheme === "dark" ? paper < 60 : paper > 200, `the paper is ${paper}`);
   });
 }
 
-webTest("on a phone nothing scrolls sideways", { context: { viewport: PHONE, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } }, async (page) => {
-  await everyView(page, async (view) => {
-    const [wide, view_] = await page.evaluate(() => [document.scrollingElement.scrollWidth, innerWidth]);
-    if (view === "overview") {
-      const clipped = await page.locator("table.tunnels td, table.tunnels tbody a").evaluateAll((cells) =>
-        cells.filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth && cell.clientWidth > 0).map((cell) => cell.textContent));
-      assert.deepEqual(clipped, [], "no state, key or number is cut off");
-      assert.ok((await page.locator("table.tunnels tbody th").first().boundingBox()).width > 70, "the name has its place");
-    }
-    assert.ok(wide <= PHONE.width && view_ <= PHONE.width, `${view}: ${wide} px of content, ${view_} px of view`);
-    await shot(page, `phone-${view}`);
-  });
-});
-
-webTest("a thousand tunnels: few lines exist, the thread stays free, filter and sort work, the last line is reached", { mock: true }, async (page) => {
-  const { tunnels } = world.mock;
-  world.mock.many(1000);
-  try {
-    await page.addInitScript(() => {
-      globalThis.long = [];
-      new PerformanceObserver((list) => globalThis.long.push(...list.getEntries().map((entry) => Math.round(entry.duration)))).observe({ type: "longtask", buffered: true });
+webTest(
+  "on a phone nothing scrolls sideways",
+  { context: { viewport: PHONE, isMobile: true, hasTouch: true, deviceScaleFactor: 2 } },
+  async (page) => {
+    await everyView(page, async (view) => {
+      const [wide, view_] = await page.evaluate(() => [document.scrollingElement.scrollWidth, innerWidth]);
+      if (view === "overview") {
+        const clipped = await page
+          .locator("table.tunnels td, table.tunnels tbody a")
+          .evaluateAll((cells) =>
+            cells
+              .filter((cell) => cell.checkVisibility() && cell.scrollWidth > cell.clientWidth && cell.clientWidth > 0)
+              .map((cell) => cell.textContent),
+          );
+        assert.deepEqual(clipped, [], "no state, key or number is cut off");
+        assert.ok(
+          (await page.locator("table.tunnels tbody th").first().boundingBox()).width > 70,
+          "the name has its place",
+        );
+      }
+      assert.ok(wide <= PHONE.width && view_ <= PHONE.width, `${view}: ${wide} px of content, ${view_} px of view`);
+      await shot(page, `phone-${view}`);
     });
-    await logIn(page);
-    await page.getByText("1,000 tunnels").waitFor();
-    await page.evaluate(() => { globalThis.long.length = 0; });
-    await page.waitForTimeout(10000);
-    for (let at = 0; at < 20; ++at) await page.mouse.wheel(0, 1500).then(() => page.waitForTimeout(30));
-    const long = await page.evaluate(() => globalThis.long);
-    assert.ok(await page.locator("table.tunnels tbody tr").count() < 80, "only lines in sight exist");
-    assert.ok(Math.max(0, ...long) < 250, `tasks over 50 ms while it was read and scrolled: ${long.join(" ") || "none"} ms`);
-    console.log(`    1,000 tunnels: tasks over 50 ms in 10 s and 20 scrolls: ${long.join(" ") || "none"} ms`);
-    await page.evaluate(() => scrollTo(0, 0));
-    await page.getByLabel("Filter").fill("branch-777");
-    await page.getByText("1 of 1,000 tunnels").waitFor();
-    await rowOf(page, "branch-777").waitFor();
-    await page.getByLabel("Filter").fill("");
-    await page.locator("thead").getByRole("button", { name: "Tunnel" }).click();
-    await rowOf(page, "branch-1").waitFor();
-    await page.waitForTimeout(2500);
-    assert.ok((await rowOf(page, "branch-1").locator("th").boundingBox()).width > 100, "the name has its place");
-    await shot(page, "thousand", {});
-    await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
-    await rowOf(page, "branch-1000").waitFor();
-    assert.equal(await page.locator("table.tunnels").getAttribute("aria-rowcount"), "1001");
-    assert.equal(await rowOf(page, "branch-1000").getAttribute("aria-rowindex"), "1001");
-  } finally {
-    world.mock.tunnels = tunnels;
-  }
-});
+  },
+);
+
+webTest(
+  "a thousand tunnels: few lines exist, the thread stays free, filter and sort work, the last line is reached",
+  { mock: true },
+  async (page) => {
+    const { tunnels } = world.mock;
+    world.mock.many(1000);
+    try {
+      await page.addInitScript(() => {
+        globalThis.long = [];
+        new PerformanceObserver((list) =>
+          globalThis.long.push(...list.getEntries().map((entry) => Math.round(entry.duration))),
+        ).observe({ type: "longtask", buffered: true });
+      });
+      await logIn(page);
+      await page.getByText("1,000 tunnels").waitFor();
+      await page.evaluate(() => {
+        globalThis.long.length = 0;
+      });
+      await page.waitForTimeout(10000);
+      for (let at = 0; at < 20; ++at) await page.mouse.wheel(0, 1500).then(() => page.waitForTimeout(30));
+      const long = await page.evaluate(() => globalThis.long);
+      assert.ok((await page.locator("table.tunnels tbody tr").count()) < 80, "only lines in sight exist");
+      assert.ok(
+        Math.max(0, ...long) < 250,
+        `tasks over 50 ms while it was read and scrolled: ${long.join(" ") || "none"} ms`,
+      );
+      console.log(`    1,000 tunnels: tasks over 50 ms in 10 s and 20 scrolls: ${long.join(" ") || "none"} ms`);
+      await page.evaluate(() => scrollTo(0, 0));
+      await page.getByLabel("Filter").fill("branch-777");
+      await page.getByText("1 of 1,000 tunnels").waitFor();
+      await rowOf(page, "branch-777").waitFor();
+      await page.getByLabel("Filter").fill("");
+      await page.locator("thead").getByRole("button", { name: "Tunnel" }).click();
+      await rowOf(page, "branch-1").waitFor();
+      await page.waitForTimeout(2500);
+      assert.ok((await rowOf(page, "branch-1").locator("th").boundingBox()).width > 100, "the name has its place");
+      await shot(page, "thousand", {});
+      await page.evaluate(() => scrollTo(0, document.body.scrollHeight));
+      await rowOf(page, "branch-1000").waitFor();
+      assert.equal(await page.locator("table.tunnels").getAttribute("aria-rowcount"), "1001");
+      assert.equal(await rowOf(page, "branch-1000").getAttribute("aria-rowindex"), "1001");
+    } finally {
+      world.mock.tunnels = tunnels;
+    }
+  },
+);

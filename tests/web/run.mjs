@@ -4,7 +4,12 @@ import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
-const BROWSERS = [process.env.QANAT_CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
+const BROWSERS = [
+  process.env.QANAT_CHROMIUM,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+];
 
 function missing(what) {
   if (what === "units") return null;
@@ -18,4 +23,7 @@ if (reason) {
   console.log(`${process.env.QANAT_CI ? "FAILED" : "skipped"}: ${reason}`);
   process.exit(process.env.QANAT_CI ? 1 : 77);
 }
-process.exit(spawnSync(process.execPath, ["--test", "--test-reporter=spec", `${what}.test.mjs`], { cwd: HERE, stdio: "inherit" }).status ?? 1);
+process.exit(
+  spawnSync(process.execPath, ["--test", "--test-reporter=spec", `${what}.test.mjs`], { cwd: HERE, stdio: "inherit" })
+    .status ?? 1,
+);

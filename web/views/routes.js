@@ -13,10 +13,23 @@ export function penaltyWords(route) {
 }
 
 export function routes(live, session) {
-  const address = el("input", { id: "address", required: true, autocomplete: "off", spellcheck: "false", placeholder: "10.1.2.3 or 2001:db8::1" });
+  const address = el("input", {
+    id: "address",
+    required: true,
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "10.1.2.3 or 2001:db8::1",
+  });
   const from = el("input", { id: "from", autocomplete: "off", spellcheck: "false", placeholder: "optional" });
   const answer = el("div", { class: "answer", role: "status" });
-  const words = el("input", { id: "route-filter", type: "search", autocomplete: "off", spellcheck: "false", placeholder: "prefix or tunnel", oninput: () => list() });
+  const words = el("input", {
+    id: "route-filter",
+    type: "search",
+    autocomplete: "off",
+    spellcheck: "false",
+    placeholder: "prefix or tunnel",
+    oninput: () => list(),
+  });
   const target = el("div", {});
   let all = null;
   let shown = "";
@@ -28,11 +41,28 @@ export function routes(live, session) {
     const source = from.value.trim();
     if (!wanted) return;
     try {
-      const found = await session.api.get(`/v1/routes/${encodeURIComponent(wanted)}${source ? `?from=${encodeURIComponent(source)}` : ""}`);
+      const found = await session.api.get(
+        `/v1/routes/${encodeURIComponent(wanted)}${source ? `?from=${encodeURIComponent(source)}` : ""}`,
+      );
       answer.replaceChildren(
-        el("p", { class: "verdict" }, mark(found.tunnel ? "good" : "bad"), " ", el("b", {}, found.address), found.prefix ? ` is in ${found.prefix}: ` : " has no route: ",
-           found.tunnel ? el("span", {}, "through ", tunnelLink(found.tunnel)) : el("b", {}, "dropped")),
-        el("p", {}, found.summary), found.hops.length > 0 ? el("ul", {}, found.hops.map((hop) => el("li", {}, hop))) : "");
+        el(
+          "p",
+          { class: "verdict" },
+          mark(found.tunnel ? "good" : "bad"),
+          " ",
+          el("b", {}, found.address),
+          found.prefix ? ` is in ${found.prefix}: ` : " has no route: ",
+          found.tunnel ? el("span", {}, "through ", tunnelLink(found.tunnel)) : el("b", {}, "dropped"),
+        ),
+        el("p", {}, found.summary),
+        found.hops.length > 0
+          ? el(
+              "ul",
+              {},
+              found.hops.map((hop) => el("li", {}, hop)),
+            )
+          : "",
+      );
     } catch (error) {
       answer.replaceChildren(el("p", { class: "problem" }, mark("bad"), ` ${error.message}`));
     }
@@ -47,14 +77,46 @@ export function routes(live, session) {
     shown = now;
     const number = { className: "number" };
     const vrfs = new Set(all.map((route) => route.vrf)).size > 1;
-    target.replaceChildren(all.length === 0
-      ? empty(el("p", {}, el("strong", {}, "There is no route.")), el("p", {}, "Give a tunnel ", el("code", {}, 'routes = ["10.1.0.0/16"]'), ", or add a ",
-                                                                      el("code", {}, "[[route]]"), ", and run ", el("code", {}, "qanat reload"), "."))
-      : table(`${count(fit.length)} of ${count(all.length)} routes${fit.length > SHOWN ? `, the first ${SHOWN}` : ""}. The lowest sum of priority and penalty wins.`,
-              [...(vrfs ? [{ title: "VRF", ...number }] : []), { title: "Prefix" }, { title: "Tunnel" }, { title: "Priority", ...number }, { title: "Penalty now", ...number },
-               { title: "Weight", ...number }, { title: "Keys" }],
-              fit.slice(0, SHOWN).map((route) => [...(vrfs ? [count(route.vrf)] : []), el("code", {}, route.prefix), tunnelLink(route.tunnel), count(route.priority),
-                                                  penaltyWords(route), count(route.weight), route.pq === "require" ? "hybrid only" : "any"])));
+    target.replaceChildren(
+      all.length === 0
+        ? empty(
+            el("p", {}, el("strong", {}, "There is no route.")),
+            el(
+              "p",
+              {},
+              "Give a tunnel ",
+              el("code", {}, 'routes = ["10.1.0.0/16"]'),
+              ", or add a ",
+              el("code", {}, "[[route]]"),
+              ", and run ",
+              el("code", {}, "qanat reload"),
+              ".",
+            ),
+          )
+        : table(
+            `${count(fit.length)} of ${count(all.length)} routes${fit.length > SHOWN ? `, the first ${SHOWN}` : ""}. The lowest sum of priority and penalty wins.`,
+            [
+              ...(vrfs ? [{ title: "VRF", ...number }] : []),
+              { title: "Prefix" },
+              { title: "Tunnel" },
+              { title: "Priority", ...number },
+              { title: "Penalty now", ...number },
+              { title: "Weight", ...number },
+              { title: "Keys" },
+            ],
+            fit
+              .slice(0, SHOWN)
+              .map((route) => [
+                ...(vrfs ? [count(route.vrf)] : []),
+                el("code", {}, route.prefix),
+                tunnelLink(route.tunnel),
+                count(route.priority),
+                penaltyWords(route),
+                count(route.weight),
+                route.pq === "require" ? "hybrid only" : "any",
+              ]),
+          ),
+    );
   }
 
   async function read() {
@@ -70,10 +132,29 @@ export function routes(live, session) {
 
   return {
     title: "Routes",
-    node: el("div", { class: "view" }, el("h1", { tabindex: "-1" }, "Routes"),
-             section("Where does a packet go?", el("form", { class: "tools", onsubmit: look }, el("label", { for: "address" }, "To"), address, el("label", { for: "from" }, "From"), from,
-                                                   el("button", { class: "primary" }, "Look up")), answer),
-             section("Every route", el("div", { class: "tools" }, el("label", { for: "route-filter" }, "Filter"), words), target)),
+    node: el(
+      "div",
+      { class: "view" },
+      el("h1", { tabindex: "-1" }, "Routes"),
+      section(
+        "Where does a packet go?",
+        el(
+          "form",
+          { class: "tools", onsubmit: look },
+          el("label", { for: "address" }, "To"),
+          address,
+          el("label", { for: "from" }, "From"),
+          from,
+          el("button", { class: "primary" }, "Look up"),
+        ),
+        answer,
+      ),
+      section(
+        "Every route",
+        el("div", { class: "tools" }, el("label", { for: "route-filter" }, "Filter"), words),
+        target,
+      ),
+    ),
     update() {},
     destroy: () => clearTimeout(timer),
   };
