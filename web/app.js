@@ -101,6 +101,7 @@ async function busy(button, act) {
 }
 
 function connection() {
+  if (!session) return; // an answer that came after the end
   const now = session.live.connection;
   setAttribute(link, "class", `link ${TONES[now]}`);
   setText(link.lastChild, CONNECTIONS[now]);
