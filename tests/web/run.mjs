@@ -13,7 +13,7 @@ const BROWSERS = [
 
 function missing(what) {
   if (what === "units") return null;
-  if (!existsSync(`${HERE}node_modules/playwright-core`)) return "playwright-core is not there: npm ci in tests/web";
+  if (!existsSync(`${process.env.QANAT_WEB_NPM ?? HERE}/node_modules/playwright-core`)) return "playwright-core is not there: npm ci in tests/web";
   return BROWSERS.some((path) => path && existsSync(path)) ? null : "there is no Chromium: apt-get install chromium";
 }
 

@@ -161,7 +161,7 @@ export function capture(live, session) {
               "p",
               {},
               "Whoever runs the gateway makes one that may: ",
-              el("code", {}, "qanat token create --capture"),
+              el("code", {}, "qanat token create NAME --scope read,capture"),
               ".",
             ),
           ),

@@ -56,7 +56,7 @@ export function login(why, entered) {
           "p",
           { class: "quiet", id: "token-help" },
           "Made on the gateway by ",
-          el("code", {}, "qanat token create"),
+          el("code", {}, "qanat token create NAME"),
           ", and shown there once. It stays in this tab, and goes when the tab is closed.",
         ),
       ),
