@@ -254,6 +254,7 @@ webTest("what the configuration file owns is refused with its place", { mock: tr
 });
 
 webTest("a capture: bad values are named, it runs, is stopped and downloaded as pcapng", {}, async (page) => {
+  await world.ask("captures");
   const { name } = await world.ask("steady");
   await logIn(page, world.admin, "#/capture");
   await page.getByLabel("Tunnel", { exact: true }).selectOption(name);

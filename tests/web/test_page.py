@@ -136,6 +136,13 @@ class Stage:
         ping(self.lab["a"].site, self.lab[name[-1]].host4, count=50, size=600)
         return {}
 
+    def captures(self) -> dict:
+        line = UnixConnection(str(self.lab["a"].dir / "qanat.sock"))
+        line.request("GET", "/client/v4/accounts/default/pcaps")
+        if line.getresponse().status != 200:
+            raise Cannot("this daemon does not capture")
+        return {}
+
     def expire(self, token: str) -> dict:
         self.ask("DELETE", f"/v1/tokens/{token.split('_')[1]}")
         return {}
@@ -152,7 +159,7 @@ class Stage:
         word, *rest = words
         if word == "token":
             return {"token": self.token("read")}
-        if word not in ("waiting", "up", "steady", "degrade", "traffic", "expire", "stop", "start"):
+        if word not in ("waiting", "up", "steady", "degrade", "traffic", "captures", "expire", "stop", "start"):
             raise Cannot(f"no word '{word}'")
         return getattr(self, word)(*rest)
 

@@ -14,6 +14,7 @@
 //   steady             { "name" } of a tunnel that is up and healthy; its PSK may be generated through the API
 //   degrade NAME       its path begins to lose packets
 //   traffic NAME       some packets go through it now
+//   captures           nothing, where the gateway captures packets
 //   token              { "token" }: a new one with read alone
 //   expire TOKEN       it is known no more
 //   stop | start       the daemon, in the same place
@@ -46,6 +47,7 @@ class MockWorld {
       case "degrade":
         return mock.degrade(argument);
       case "traffic":
+      case "captures":
         return {};
       case "token":
         mock.tokens.set("short-lived", { name: "short", account: null, read: true, write: false, capture: false });
