@@ -50,7 +50,7 @@ def main() -> None:
         b, c, a = lab.start("b"), lab.start("c"), lab.start("a")
         a.wait_up("site-b")
         a.wait_up("site-c")
-        lab.nft(lab.net, 'table inet weather { chain forward { type filter hook forward priority 0; oifname "c" numgen random mod 100 < 12 drop; } }')
+        lab.nft(lab.net, 'table inet weather {\n chain forward {\n  type filter hook forward priority 0\n  oifname "c" numgen random mod 100 < 12 drop\n }\n}\n')
         for size in (64, 700, 1200):
             ping(lab["a"].site, lab["b"].host4, count=30, size=size)
             ping(lab["a"].site, lab["c"].host4, count=30, size=size)

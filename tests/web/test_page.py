@@ -43,7 +43,7 @@ from record import UnixConnection  # noqa: E402
 from traffic import ping, wait_until  # noqa: E402
 
 PORT = 8443
-LOSS = 'table inet weather { chain forward { type filter hook forward priority 0; ip daddr %s numgen random mod 100 < 40 drop; } }'
+LOSS = 'table inet weather {\n chain forward {\n  type filter hook forward priority 0\n  ip daddr %s numgen random mod 100 < 40 drop\n }\n}\n'
 
 
 class Cannot(Exception):
