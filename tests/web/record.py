@@ -2,7 +2,7 @@
 
     QANAT_BUILD_DIR=build/dev python3 tests/web/record.py
 
-Three sites: a hybrid tunnel, one with classical keys whose path loses packets, one whose peer does not exist, and one that an operator
+Three sites: a hybrid tunnel, one with classical keys whose path loses packets, one that the peer refuses, and one that an operator
 keeps down. Needs root, for network namespaces. The files are committed; run it again when the shapes of the API change.
 """
 from __future__ import annotations
@@ -43,10 +43,10 @@ def main() -> None:
     with Lab("qw", sites="abc") as lab:
         lab.configure("b", [lab.tunnel("b", "a", start="respond")])
         lab.configure("c", [lab.tunnel("c", "a", start="respond", pq="off")])
-        nobody = lab.tunnel("a", "c", name="site-d", peer="203.0.113.77", interface="10.255.9.0/31", interface6=None, routes=["10.4.0.0/24"])
+        refused = lab.tunnel("a", "c", name="site-d", peer=lab["b"].outer6, interface="10.255.9.0/31", interface6=None, routes=["10.4.0.0/24"])
         held = lab.tunnel("a", "b", name="site-b-2", peer="198.51.100.9", interface="10.255.9.2/31", interface6=None,
                           routes=[{"prefix": lab["b"].net4, "priority": 200}], start="respond")
-        lab.configure("a", [lab.tunnel("a", "b"), lab.tunnel("a", "c"), nobody, held])
+        lab.configure("a", [lab.tunnel("a", "b"), lab.tunnel("a", "c"), refused, held])
         b, c, a = lab.start("b"), lab.start("c"), lab.start("a")
         a.wait_up("site-b")
         a.wait_up("site-c")
@@ -56,7 +56,7 @@ def main() -> None:
             ping(lab["a"].site, lab["c"].host4, count=30, size=size)
         answers = [ask(a, "POST", "/v1/tunnels/site-b/rekey/child"), ask(a, "POST", "/v1/tunnels/site-b-2/down")]
         wait_until(lambda: a.tunnel("site-c")["health"]["state"] == "degraded", "site-c degrades", 90)
-        wait_until(lambda: a.tunnel("site-d")["failed_attempts"] > 0, "site-d has failed", 180)
+        wait_until(lambda: a.tunnel("site-d")["failed_attempts"] > 0, "site-d has failed", 90)
         time.sleep(6)
         for target in ("/v1/status", "/v1/status/site-b", "/v1/status/nowhere", "/v1/posture", "/v1/routes", "/v1/version", "/v1/events",
                        f"/v1/routes/{lab['b'].host4}", f"/v1/routes/{lab['c'].host6}", "/v1/routes/8.8.8.8", "/v1/routes/nonsense"):
