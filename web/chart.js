@@ -39,7 +39,7 @@ export function chart({ title, series, format, top = 0, fixed = null }) {
             stroke: colour(one.colour),
             width: 1.5,
             dash: one.dash,
-            points: { show: false },
+            points: { show: () => data[0].length < 3, size: 5 },
           })),
         ],
       },

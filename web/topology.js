@@ -1,5 +1,5 @@
-// Sites and paths as a picture: this gateway, a line for each tunnel, what lies behind it. With many tunnels, a field of
-// marks. The table below says the same in words, so that the picture has one sentence for a screen reader.
+// Sites and paths as a picture: this gateway, a line for each tunnel, what lies behind it. With many tunnels, a field
+// of marks. The table below says the same in words, so that the picture has one sentence for a screen reader.
 import { shapeOf, svg, tunnelHref } from "./dom.js";
 import { plural } from "./format.js";
 import { KEYS, STATES, countOf, rowOf, sitesOf } from "./model.js";

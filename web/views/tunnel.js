@@ -255,7 +255,7 @@ function childrenOf(t) {
       { title: "SPI in / out" },
       { title: "Keys" },
       { title: "Cipher" },
-      { title: "Selectors" },
+      { title: "Selectors", className: "long" },
       { title: "Received", ...number },
       { title: "Sent", ...number },
       { title: "Age", ...number },
