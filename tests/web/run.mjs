@@ -1,4 +1,5 @@
-// For ctest: node run.mjs units, or page. Ends with 77, skipped, where something is missing; under QANAT_CI that is a failure.
+// For ctest: node run.mjs units, or page. Ends with 77, skipped, where something is missing; under QANAT_CI that is a
+// failure.
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -13,7 +14,8 @@ const BROWSERS = [
 
 function missing(what) {
   if (what === "units") return null;
-  if (!existsSync(`${process.env.QANAT_WEB_NPM ?? HERE}/node_modules/playwright-core`)) return "playwright-core is not there: npm ci in tests/web";
+  if (!existsSync(`${process.env.QANAT_WEB_NPM ?? HERE}/node_modules/playwright-core`))
+    return "playwright-core is not there: npm ci in tests/web";
   return BROWSERS.some((path) => path && existsSync(path)) ? null : "there is no Chromium: apt-get install chromium";
 }
 
