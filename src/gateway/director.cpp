@@ -43,11 +43,12 @@ std::optional<DirectorOutput> Director::poll() {
 Status Director::apply(Instant now, const model::Config& config) {
   started_ = now;
   config_ = config;
-  for (const model::Tunnel& t : config.tunnels) {
-    QANAT_ASSIGN(Tunnel tunnel, make_tunnel(config.gateway, t, TunnelId{next_id_++}));
-    by_id_[tunnel.id] = tunnels_.size();
+  tunnels_.reserve(config_.tunnels.size());
+  for (const model::Tunnel& t : config_.tunnels) {
+    QANAT_ASSIGN(TunnelState state, make_tunnel(config_.gateway, t, TunnelId{next_id_++}));
+    by_id_[state.id] = tunnels_.size();
     by_name_[t.name] = tunnels_.size();
-    tunnels_.push_back(std::move(tunnel));
+    tunnels_.emplace_back(t, std::move(state));
   }
   ask_for_protection();
   for (const Tunnel& t : tunnels_) introduce(t);
@@ -61,10 +62,9 @@ Status Director::apply(Instant now, const model::Config& config) {
   return {};
 }
 
-Result<Director::Tunnel> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                               TunnelId id) {
-  Tunnel tunnel;
-  tunnel.config = config;
+Result<Director::TunnelState> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                                    TunnelId id) {
+  TunnelState tunnel;
   tunnel.id = id;
   QANAT_ASSIGN(tunnel.ike, ike_tunnel(gateway, config, id));
   QANAT_ASSIGN(tunnel.credentials, AuthCredentials::of(config));
@@ -340,8 +340,8 @@ void Director::note_counters(Instant now, const ipsec::Counters& counters) {
     const Tunnel* t = find(id);
     return t == nullptr ? nullptr : &t->config.name;
   });
-  sa_counters_.clear();
-  for (const ipsec::SaCounters& c : counters.sas) sa_counters_[c.child] = c;
+  sa_counters_ = counters.sas;
+  std::ranges::sort(sa_counters_, {}, &ipsec::SaCounters::child);
   for (const ipsec::TunnelCounters& c : counters.tunnels) {
     if (Tunnel* t = find(c.tunnel)) t->counters = c;
   }

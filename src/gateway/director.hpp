@@ -54,6 +54,8 @@ using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, Command
 class Director {
  public:
   explicit Director(Rng& rng) : rng_(rng) {}
+  Director(const Director&) = delete;  // tunnels refer to its configuration
+  Director& operator=(const Director&) = delete;
 
   // The first configuration: tunnels are made, protection is asked for, and what is to be up begins.
   [[nodiscard]] Status apply(Instant now, const model::Config& config);
@@ -87,8 +89,7 @@ class Director {
 
  private:
   enum class Wanted : std::uint8_t { Up, OnCall, Down };
-  struct Tunnel {
-    model::Tunnel config;
+  struct TunnelState {
     TunnelId id;
     ike::TunnelRef ike;
     std::shared_ptr<const AuthCredentials> credentials;  // null: it has no certificates
@@ -112,8 +113,14 @@ class Director {
       std::vector<ike::ExchangeRecord> last_failure;
     } seen;
   };
+  // Its configuration stands in config_ and nowhere else: another config_, another Tunnel with the same state.
+  struct Tunnel : TunnelState {
+    Tunnel(const model::Tunnel& of, TunnelState state) : TunnelState(std::move(state)), config(of) {}
+    const model::Tunnel& config;
+  };
 
-  [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+  // All but what its configuration says itself.
+  [[nodiscard]] static Result<TunnelState> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
                                                   TunnelId id);
   [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
@@ -125,7 +132,9 @@ class Director {
   [[nodiscard]] static Result<Steering> make_steering(const model::Config& config, const wan::FindTunnel& find);
   void steer(Steering steering);
   void withdraw(Instant now, Tunnel& tunnel);
-  void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
+  // `was`: as it was configured.
+  void change(Instant now, Tunnel& tunnel, const model::Tunnel& was, TunnelState made,
+              const ike::TunnelChange& change);
   void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
 
   void ask_for_protection();
@@ -154,14 +163,14 @@ class Director {
   std::uint32_t next_id_ = 1;  // of a tunnel; none is used twice
   std::set<std::pair<Instant, TunnelId>> due_;
   Beginnings beginnings_;
-  std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
+  std::vector<ipsec::SaCounters> sa_counters_;  // by Child SA
   control::NamedCounters plane_drops_;
   std::vector<ipsec::PolicyCounters> policy_counters_;
   PostureBook posture_;
   Uptake uptake_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
-  std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
+  std::uint64_t next_request_ = (kDirectorOrigin << ike::kShardShift) + 1;
   bool protected_ = false;                       // the barrier stands
   std::optional<RequestId> protection_request_;  // asked for, not answered yet
   std::optional<Instant> protection_at_;         // when to ask again

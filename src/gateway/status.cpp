@@ -173,12 +173,13 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
                         : esp::inner_mtu(child.suite, child.encapsulation,
                                          sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4,
                                          config_.gateway.outer_mtu);
-      if (const auto counters = sa_counters_.find(child.id); counters != sa_counters_.end()) {
-        if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
-        c.packets_in = counters->second.packets_in;
-        c.bytes_in = counters->second.bytes_in;
-        c.packets_out = counters->second.packets_out;
-        c.bytes_out = counters->second.bytes_out;
+      const auto counters = std::ranges::lower_bound(sa_counters_, child.id, {}, &ipsec::SaCounters::child);
+      if (counters != sa_counters_.end() && counters->child == child.id) {
+        if (counters->inner_mtu != 0) c.inner_mtu = counters->inner_mtu;  // as the path has shown
+        c.packets_in = counters->packets_in;
+        c.bytes_in = counters->bytes_in;
+        c.packets_out = counters->packets_out;
+        c.bytes_out = counters->bytes_out;
       }
       c.seconds_up = seconds(now - child.since);
       c.seconds_to_rekey = child.renew_at > now ? seconds(child.renew_at - now) : 0;

@@ -11,6 +11,7 @@
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
 #include "ike/auth_task.hpp"
+#include "ike/crossing.hpp"
 #include "ike/key_schedule.hpp"
 #include "ipsec/data_plane.hpp"
 
@@ -85,6 +86,6 @@ struct EspKeyLog {
   SecretBytes keymat;
 };
 
-using Action = std::variant<Transmit, PlaneCommand, Report, SignQuestion, VerifyQuestion, KeyLog, EspKeyLog>;
+using Action = std::variant<Transmit, PlaneCommand, Report, SignQuestion, VerifyQuestion, KeyLog, EspKeyLog, Crossing>;
 
 }  // namespace qanat::ike

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ike/retransmit.hpp"
+#include "ike/shard_map.hpp"
 #include "ipsec/child_sa_params.hpp"
 #include "ipsec/proposal.hpp"
 #include "ipsec/selectors.hpp"
@@ -81,7 +82,8 @@ struct TunnelChange {
 struct EndpointConfig {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
-  std::uint32_t shard = 0;             // in the low bits of our SPIs
+  std::uint32_t shard = 0;  // this one of
+  ShardMap shards;
   std::size_t half_open_limit = 2000;  // IKE SAs in the making, whoever asked
   std::size_t cookie_threshold = 100;  // of peers that have not returned a cookie
   std::size_t prefix_limit = 20;       // of them, half open from one source prefix (IPv4 /24, IPv6 /56)

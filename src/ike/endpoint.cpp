@@ -11,7 +11,7 @@ using wire::ExchangeType;
 namespace {
 
 constexpr std::size_t kMarkerSize = 4;
-constexpr std::uint64_t kShardMask = 0x3f;
+constexpr std::uint64_t kShardMask = kMaxShards - 1;
 constexpr Duration kIdle = 5ms;  // without a datagram: time to make keys ahead
 
 }  // namespace
@@ -52,7 +52,11 @@ IkeEndpoint::IkeEndpoint(EndpointConfig config, Rng& rng)
       keys_(rng_),
       env_{config_, *this, rng_, counters_, actions_, keys_},
       cookies_(rng_),
-      half_open_(config_) {}
+      half_open_(config_) {
+  ensure(config_.shard < config_.shards.count && config_.shards.count <= kMaxShards, "an SPI has room for its shard");
+  const std::uint64_t first = (std::uint64_t{config_.shard} << kShardShift) + 1;
+  env_.next_request = env_.next_child = next_sa_ = first;
+}
 
 IkeEndpoint::~IkeEndpoint() = default;
 
@@ -259,18 +263,23 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
     const IkeSa& sa = *sas_.at(spi).sa;
     if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};
   }
-  for (const std::uint64_t spi : sas_of(id)) {
-    IkeSa& sa = *sas_.at(spi).sa;
-    if (!sa.is_established() || sa.carrying_child()) continue;
-    sa.create_child(now);
-    touch(now, spi);
-    return {};
-  }
+  if (complete(now, id)) return {};
   const std::uint64_t spi = new_spi();
   QANAT_ASSIGN(std::unique_ptr<IkeSa> sa, IkeSa::initiate(env_, now, IkeSaId{next_sa_++}, spi, tunnel));
   sas_[spi].sa = std::move(sa);
   touch(now, spi);
   return {};
+}
+
+bool IkeEndpoint::complete(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    IkeSa& sa = *sas_.at(spi).sa;
+    if (!sa.is_established() || sa.carrying_child()) continue;
+    sa.create_child(now);
+    touch(now, spi);
+    return true;
+  }
+  return false;
 }
 
 void IkeEndpoint::rekey(Instant now, TunnelId tunnel) {
@@ -295,9 +304,11 @@ void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why
 }
 
 std::vector<std::uint64_t> IkeEndpoint::sas_of(TunnelId tunnel) const {
-  const auto found = by_tunnel_.find(tunnel);
-  return found == by_tunnel_.end() ? std::vector<std::uint64_t>{}
-                                   : std::vector<std::uint64_t>{found->second.begin(), found->second.end()};
+  std::vector<std::uint64_t> out;
+  const auto [first, last] = by_tunnel_.equal_range(tunnel);
+  for (auto entry = first; entry != last; ++entry) out.push_back(entry->second);
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 std::vector<SaInfo> IkeEndpoint::sas() const {
@@ -318,8 +329,8 @@ std::vector<SaInfo> IkeEndpoint::sas(TunnelId tunnel) const {
 std::uint64_t IkeEndpoint::new_spi() {
   std::uint64_t spi = 0;
   do {
-    spi = (rng_.u64() & ~kShardMask) | (config_.shard & kShardMask);
-  } while (spi == 0 || sas_.contains(spi));
+    spi = (rng_.u64() & ~kShardMask) | config_.shard;
+  } while (spi == 0 || config_.shards.of_new(spi) != config_.shard || sas_.contains(spi));
   return spi;
 }
 

@@ -1,7 +1,7 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
 // Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_addresses,
-// handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until
+// handle_crossing, handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until
 // empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
@@ -53,12 +53,16 @@ class IkeEndpoint final : private TunnelDirectory {
   // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
   // that we began is under way.
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
+  // The latter alone; false: there is no such IKE SA.
+  [[nodiscard]] bool complete(Instant now, TunnelId tunnel);
   // New keys for the tunnel's IKE SAs, before their time.
   void rekey(Instant now, TunnelId tunnel);
   // The same for every Child SA of the tunnel.
   void rekey_children(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
+  // What another shard says of the IKE SAs that it has of a tunnel.
+  void handle_crossing(Instant now, const Crossing& crossing);
 
   [[nodiscard]] std::optional<Action> poll_action();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
@@ -121,9 +125,15 @@ class IkeEndpoint final : private TunnelDirectory {
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
   void touch(Instant now, std::uint64_t spi);
   void remove(std::uint64_t spi);
-  void on_established(Instant now, IkeSa& sa);
-  void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
+  [[nodiscard]] static SaCard card_of(const IkeSa& sa);
+  // `here`: the newcomer, when it is one of ours.
+  void meet(Instant now, const SaCard& fresh, IkeSa* here);
+  void doubt(Instant now, std::uint64_t spi);
+  void replace(Instant now, IkeSa& loser, ChildSaId by);
   void handle_duplicate(Instant now, std::uint64_t spi);
+  // Who of this shard is better; nullptr: nobody.
+  [[nodiscard]] const IkeSa* winner_over(const SaCard& loser) const;
+  void cross(Crossing crossing);
   void close_outdated(Instant now);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;
   template <typename Answer>
@@ -145,7 +155,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::map<TunnelId, TunnelMemory> memories_;
   std::unordered_map<std::uint64_t, Entry> sas_;                           // by our SPI
   std::unordered_map<InitKey, std::uint64_t, InitKeyHash> init_requests_;  // -> our SPI
-  std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;
+  std::unordered_multimap<TunnelId, std::uint64_t> by_tunnel_;             // -> our SPI
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;
   // IKE SAs that lose against another of their tunnel: whoever began one deletes it; if it does not, we do.
   std::set<std::pair<Instant, std::uint64_t>> duplicates_;

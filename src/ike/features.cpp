@@ -87,8 +87,8 @@ void IkeSa::set_verdict() {
   verdict_.hybrid = std::any_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
   verdict_.ppk = agreed_.ppk_used;
   if (!verdict_.hybrid) {
-    verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : classical_reason_;
-    verdict_.code = verdict_.ppk ? std::string_view{} : classical_code_;
+    verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : making().classical_reason;
+    verdict_.code = verdict_.ppk ? std::string_view{} : making().classical_code;
     return;
   }
   verdict_.reason = ml_kem_reason(key_exchanges_, verdict_.ppk);

@@ -88,9 +88,9 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
 
 // An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.
 void IkeSa::take_hint(Instant now, std::string text) {
-  if (text != hint_) {
-    hint_ = std::move(text);
-    report(Report::What::Hint, hint_);
+  if (text != making().hint) {
+    making().hint = std::move(text);
+    report(Report::What::Hint, making().hint);
   }
   const auto limit = timers_.at(Timer::Handshake);
   if (!limit || now + kPatienceAfterHint < *limit) timers_.set(Timer::Handshake, now + kPatienceAfterHint);
@@ -206,14 +206,14 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   }
 
   record_response(now, static_cast<std::uint32_t>(datagram.size()), 1);
-  init_request_ = std::move(attempt->requests.back());
+  making().init_request = std::move(attempt->requests.back());
   attempt->requests.pop_back();
-  earlier_init_requests_ = std::move(attempt->requests);
-  init_response_ = to_bytes(datagram);
+  making().earlier_init_requests = std::move(attempt->requests);
+  making().init_response = to_bytes(datagram);
   outstanding_.reset();
   timers_.stop(Timer::Retransmit);
   timers_.set(Timer::Handshake, since_ + kAttemptLimit);
-  hint_.clear();
+  making().hint.clear();
   last_heard_ = now;
   chosen_ = *chosen;
   if (path_.local.address.is_unspecified()) path_.local.address = arrived.local.address;
@@ -227,14 +227,14 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   note_auth_puzzle(wire::find_notify(message.payloads, NotifyType::PUZZLE));
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
-    classical_reason_ = "local policy: pq = \"off\"";
-    classical_code_ = "local_policy";
+    making().classical_reason = "local policy: pq = \"off\"";
+    making().classical_code = "local_policy";
   } else if (!intermediate) {
-    classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
-    classical_code_ = "no_intermediate";
+    making().classical_reason = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+    making().classical_code = "no_intermediate";
   } else {
-    classical_reason_ = "the peer chose a proposal without an additional key exchange";
-    classical_code_ = "no_addke";
+    making().classical_reason = "the peer chose a proposal without an additional key exchange";
+    making().classical_code = "no_addke";
   }
   // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC
   // 9242 3.3).
@@ -254,15 +254,15 @@ void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
   note_rival(message);
   const std::uint64_t spi = message.header.spi_r;
-  if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r ||
-      std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end())
+  if (!making_ || making().earlier_init_requests.empty() || spi == 0 || spi == context_.spi_r ||
+      std::find(making().other_answers.begin(), making().other_answers.end(), spi) != making().other_answers.end())
     return;
   if (wire::find<wire::SaPayload>(message.payloads) == nullptr ||
       wire::find<wire::KePayload>(message.payloads) == nullptr)
     return;
-  other_answers_.push_back(spi);
-  init_request_ = std::move(earlier_init_requests_.back());
-  earlier_init_requests_.pop_back();
+  making().other_answers.push_back(spi);
+  making().init_request = std::move(making().earlier_init_requests.back());
+  making().earlier_init_requests.pop_back();
 }
 
 // After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
@@ -307,10 +307,10 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
     return fail_attempt(fmt::format("the {} value of {} is invalid: {}", to_string(state.ke->id()), peer_text(),
                                     secret.error().detail));
   }
-  int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
+  making().int_auth_r.add(context_.prf, making().keys.sk_pr, message.auth_header, message.plaintext.expose());
   key_exchanges_.push_back(state.ke->id());
   agreed_.note_encrypted(message.payloads);
-  install_keys(derive_next_keys(context_, keys_.sk_d, *secret));
+  install_keys(derive_next_keys(context_, making().keys.sk_d, *secret));
   next_initiator_step(now, state.round + 1);
 }
 
@@ -409,18 +409,19 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   if (agreed_.ppk_used && wire::find_notify(message.payloads, NotifyType::PPK_IDENTITY) == nullptr) {
     if (tunnel_->ppk_policy == model::PpkPolicy::Require)
       return refuse_peer(now, "the peer went on without the PPK, and ppk = \"require\" wants it");
-    keys_.sk_d = std::move(agreed_.without_ppk.sk_d);
-    keys_.sk_pi = std::move(agreed_.without_ppk.sk_pi);
-    keys_.sk_pr = std::move(agreed_.without_ppk.sk_pr);
+    making().keys.sk_d = std::move(making().without_ppk.sk_d);
+    making().keys.sk_pi = std::move(making().without_ppk.sk_pi);
+    making().keys.sk_pr = std::move(making().without_ppk.sk_pr);
     agreed_.ppk_used = false;
     set_verdict();
   }
-  if (const Status proof = check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); !proof)
+  if (const Status proof = check_proof(*tunnel_, *idr, *auth, making().keys.sk_pr); !proof)
     return refuse_peer(now, proof.error().detail);
   if (tunnel_->remote_auth == AuthKind::Certificate) {
     const wire::IdPayload id = *idr;
     const wire::AuthPayload proof = *auth;
-    return ask_verdict(now, {{}, std::move(state), tunnel_, std::move(message.payloads)}, id, proof, keys_.sk_pr);
+    return ask_verdict(now, {{}, std::move(state), tunnel_, std::move(message.payloads)}, id, proof,
+                       making().keys.sk_pr);
   }
   finish_auth(now, state, message.payloads);
 }
@@ -429,7 +430,7 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
 void IkeSa::finish_auth(Instant now, const AwaitAuth& state, const wire::Payloads& payloads) {
   const NotifyPayload* error = first_error(payloads);
   authenticated_ = true;
-  agreed_.without_ppk = {};
+  making().without_ppk = {};
   note_mobike(payloads);
   report(Report::What::IkeUp, authentication_text());
   if (state.spi == 0) {  // childless (RFC 6023): the first Child SA has key exchanges of its own

@@ -47,7 +47,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->context_.suite = plan.chosen.suite;
   sa->context_.prf = plan.chosen.prf;
   const SecretBytes seed = plan.rounds->seed(plan.nonce_i, plan.nonce_r);
-  sa->install_keys(derive_rekeyed_keys(context_.prf, keys_.sk_d, seed, sa->context_));
+  sa->install_keys(derive_rekeyed_keys(context_.prf, sk_d(), seed, sa->context_));
   sa->forget_handshake();
   if (const auto at = timers_.at(Timer::Reauth)) sa->timers_.set(Timer::Reauth, *at);
   sa->state_ = Superseded{};

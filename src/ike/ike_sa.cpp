@@ -45,6 +45,11 @@ bool IkeSa::is_ending() const {
          std::holds_alternative<Lingering>(state_) || is_closed();
 }
 
+const IkeSa::Making& IkeSa::making() const {
+  static const Making kNothing;
+  return making_ ? *making_ : kNothing;
+}
+
 SaInfo IkeSa::info() const {
   SaInfo out;
   out.id = id_;
@@ -79,7 +84,7 @@ SaInfo IkeSa::info() const {
   out.handshake = handshake_;
   out.offered = offered_;
   for (const auto& [id, child] : children_) out.children.push_back(child.info);
-  out.hint = hint_;
+  out.hint = making().hint;
   return out;
 }
 
@@ -375,15 +380,15 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   header.message_id = next_message_id_++;
   // The solution of a puzzle stands where it can be checked before anything else is (RFC 8019 7.2.2).
   wire::Payloads clear;
-  if (exchange == ExchangeType::IKE_AUTH && !auth_solution_.empty())
-    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(auth_solution_, {})});
+  if (exchange == ExchangeType::IKE_AUTH && !making().auth_solution.empty())
+    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(making().auth_solution, {})});
   auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng, clear);
   if (!sealed) {
     fail_attempt(fmt::format("cannot send {}: {}", wire::to_string(exchange), sealed.error().detail));
     return;
   }
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
-    int_auth_i_.add(context_.prf, keys_.sk_pi, sealed->auth_header, sealed->plaintext);
+    making().int_auth_i.add(context_.prf, making().keys.sk_pi, sealed->auth_header, sealed->plaintext);
   }
   auto text = keep_unsealed(header, *sealed, std::move(clear));
   wipe(sealed->plaintext);
@@ -406,7 +411,7 @@ void IkeSa::send_response(Instant now, ExchangeType exchange, const wire::Payloa
     return;
   }
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
-    int_auth_r_.add(context_.prf, keys_.sk_pr, sealed->auth_header, sealed->plaintext);
+    making().int_auth_r.add(context_.prf, making().keys.sk_pr, sealed->auth_header, sealed->plaintext);
   }
   peer_slot_.text = keep_unsealed(header, *sealed, {});
   wipe(sealed->plaintext);
@@ -423,11 +428,13 @@ void IkeSa::send_error_response(Instant now, ExchangeType exchange, NotifyType t
 }
 
 void IkeSa::install_keys(KeySet keys) {
-  keys_ = std::move(keys);
-  auto seal = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_ei : keys_.sk_er).expose(),
-                                       (initiator_ ? keys_.sk_ai : keys_.sk_ar).expose());
-  auto open = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_er : keys_.sk_ei).expose(),
-                                       (initiator_ ? keys_.sk_ar : keys_.sk_ai).expose());
+  making().keys = std::move(keys);
+  auto seal =
+      crypto::SkCipher::create(context_.suite, (initiator_ ? making().keys.sk_ei : making().keys.sk_er).expose(),
+                               (initiator_ ? making().keys.sk_ai : making().keys.sk_ar).expose());
+  auto open =
+      crypto::SkCipher::create(context_.suite, (initiator_ ? making().keys.sk_er : making().keys.sk_ei).expose(),
+                               (initiator_ ? making().keys.sk_ar : making().keys.sk_ai).expose());
   ensure(seal.has_value() && open.has_value(), "a negotiated suite has a cipher");
   if (!initiator_) {
     previous_sealer_ = std::move(sealer_);
@@ -436,8 +443,9 @@ void IkeSa::install_keys(KeySet keys) {
   sealer_.emplace(std::move(*seal), context_.suite);
   opener_.emplace(std::move(*open));
   if (env_.config.key_log) {
-    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite, keys_.sk_ei.clone(),
-                                     keys_.sk_er.clone(), keys_.sk_ai.clone(), keys_.sk_ar.clone()});
+    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite,
+                                     making().keys.sk_ei.clone(), making().keys.sk_er.clone(),
+                                     making().keys.sk_ai.clone(), making().keys.sk_ar.clone()});
   }
   ++generation_;
 }

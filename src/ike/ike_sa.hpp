@@ -110,8 +110,10 @@ class IkeSa {
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
   void create_child(Instant now);
-  // This IKE SA takes the place of `old`: asks for Child SAs with those of its selectors that are not here yet.
-  void take_over_selectors(Instant now, const IkeSa& old);
+  // Those of every Child SA that carries, its first ones.
+  [[nodiscard]] std::vector<SelectorPair> selectors_in_use() const;
+  // This IKE SA takes the place of another: asks for Child SAs with those of its selectors that are not here yet.
+  void take_over_selectors(Instant now, const std::vector<SelectorPair>& wanted);
   // Asks for new keys of the IKE SA; of its Child SAs.
   void rekey_ike(Instant now);
   void rekey_children(Instant now);
@@ -234,6 +236,25 @@ class IkeSa {
     bool waits = false;  // the next answer is kept until its rivals have come
     std::vector<HeldAnswer> held;
   };
+  // What only a handshake needs. It takes more room than all the rest, so it is not there once that is over.
+  struct Making {
+    KeySet keys;
+    KeysWithoutPpk without_ppk;  // what they were without the PPK, until the peer has proved itself
+    IntAuth int_auth_i;
+    IntAuth int_auth_r;
+    Bytes init_request;  // RealMessage1 and 2 of RFC 7296 2.15
+    Bytes init_response;
+    std::vector<Bytes> earlier_init_requests;  // before somebody, perhaps not the peer, demanded (other) cookies
+    std::vector<std::uint64_t> other_answers;  // SPIr of further answers to them
+    Rivals rivals;
+    Bytes auth_solution;
+    std::string classical_reason;
+    std::string_view classical_code;  // SafetyVerdict::code
+    std::string hint;
+  };
+  [[nodiscard]] Making& making() { return making_ ? *making_ : making_.emplace(); }
+  [[nodiscard]] const Making& making() const;
+  [[nodiscard]] const SecretBytes& sk_d() const { return sk_d_.empty() ? making().keys.sk_d : sk_d_; }
   [[nodiscard]] bool is_unconfirmed() const;
   void note_rival(const wire::ClearMessage& message);
   [[nodiscard]] bool begin_anew(Instant now);
@@ -423,26 +444,20 @@ class IkeSa {
   KeyContext context_;
   std::optional<ipsec::ChosenIke> chosen_;
   std::vector<KeId> key_exchanges_;
-  KeySet keys_;
+  SecretBytes sk_d_;  // once established; makes all keys that are to come
   unsigned generation_ = 0;
   std::optional<SkSealer> sealer_;
   std::optional<crypto::SkCipher> opener_;
-  std::optional<SkSealer> previous_sealer_;  // of the generation before: for the last response, should it be repeated
-  std::optional<crypto::SkCipher> previous_opener_;
-  IntAuth int_auth_i_;
-  IntAuth int_auth_r_;
-  Bytes init_request_;  // RealMessage1 and 2 of RFC 7296 2.15
-  Bytes init_response_;
-  std::vector<Bytes> earlier_init_requests_;  // before somebody, perhaps not the peer, demanded (other) cookies
-  std::vector<std::uint64_t> other_answers_;  // SPIr of further answers to them
-  std::array<Reassembly, 2> reassembly_;      // of requests, of responses: both may be on their way with one Message ID
-  std::optional<Outstanding> outstanding_;
+  Boxed<SkSealer> previous_sealer_;  // of the generation before: for the last response, should it be repeated
+  Boxed<crypto::SkCipher> previous_opener_;
+  Boxed<Making> making_;                  // making()
+  std::array<Reassembly, 2> reassembly_;  // of requests, of responses: both may be on their way with one Message ID
+  Boxed<Outstanding> outstanding_;
   std::uint32_t next_message_id_ = 0;
   PeerSlot peer_slot_;
   bool was_established_ = false;
   bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
   AuthAgreement agreed_;
-  Rivals rivals_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   std::size_t path_size_ = 0;  // octets of an IP datagram, when less gets through than is configured; 0: not known
@@ -453,10 +468,7 @@ class IkeSa {
   Mobike mobike_;
   wire::Identity peer_id_;
   SafetyVerdict verdict_;
-  std::string classical_reason_;
-  std::string_view classical_code_;  // SafetyVerdict::code
-  std::string offered_;              // responder: the peer's proposals, as text
-  std::string hint_;
+  std::string offered_;  // responder: the peer's proposals, as text
   std::vector<ExchangeRecord> handshake_;
   ChildSas children_;
   TaskQueue tasks_;
@@ -474,10 +486,9 @@ class IkeSa {
   Instant last_heard_;
   Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
   std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH
-  Bytes auth_solution_;
-  Instant next_trouble_;           // hints before this are ignored
-  Instant next_selectors_notice_;  // INVALID_SELECTORS is sent no sooner
-  Instant next_selectors_report_;  // and the peer's reported no sooner
+  Instant next_trouble_;               // hints before this are ignored
+  Instant next_selectors_notice_;      // INVALID_SELECTORS is sent no sooner
+  Instant next_selectors_report_;      // and the peer's reported no sooner
   std::uint32_t auth_message_id_ = 0;
 };
 

@@ -226,7 +226,7 @@ void IkeSa::next_peer_step(Instant now, PeerChild peer) {
     return send_response(now, exchange, answer);
   }
   ChildKeys keys =
-      derive_child_keys(context_.prf, keys_.sk_d, peer.rounds.seed(peer.nonce_i, peer.nonce_r), peer.chosen.suite);
+      derive_child_keys(context_.prf, sk_d(), peer.rounds.seed(peer.nonce_i, peer.nonce_r), peer.chosen.suite);
   ChildPlan plan{peer.chosen, std::exchange(peer.spi, 0), peer.local_ts, peer.remote_ts, peer.old};
   peer.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Peer, child_verdict(peer.rounds)).info.id;
   peer_child_ = std::move(peer);

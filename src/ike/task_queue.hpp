@@ -103,6 +103,10 @@ class TaskQueue {
   }
   void clear() { tasks_.clear(); }
   [[nodiscard]] bool empty() const { return tasks_.empty(); }
+  // Gives back what an empty queue does not need.
+  void settle() {
+    if (tasks_.empty()) tasks_.shrink_to_fit();
+  }
 
  private:
   [[nodiscard]] static int rank(const QueuedTask& t) {

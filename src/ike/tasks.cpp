@@ -31,6 +31,8 @@ const Active& IkeSa::active() const {
 
 void IkeSa::settle() {
   if (task_ && std::holds_alternative<std::monostate>(*task_)) task_.reset();
+  if (was_established_) making_.reset();
+  tasks_.settle();
 }
 
 bool IkeSa::can_start_task() const {

@@ -55,7 +55,7 @@ void Node::start() {
   wan::PacketPathConfig path;
   path.capabilities.native_esp = true;
   path_ = std::make_unique<wan::PacketPath>(path, *rng_);
-  gateway_ = std::make_unique<gateway::Gateway>(ike, *rng_);
+  gateway_ = std::make_unique<gateway::Gateway>(ike, *rng_, shards);
   const Status applied = gateway_->apply(world_.now(), config_);
   ensure(applied.has_value(), "a configuration in a test");
   drain();

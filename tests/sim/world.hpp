@@ -68,6 +68,7 @@ class Node final : public wan::CopyingSink {
   [[nodiscard]] TunnelId tunnel_id(const std::string& tunnel) const;
 
   ike::EndpointConfig ike;
+  std::size_t shards = 1;
   Workers workers;
   PlaneTap tap;
   std::vector<Bytes> delivered;  // packets that came out of the TUN
@@ -128,6 +129,7 @@ class World {
   [[nodiscard]] std::uint64_t events() const { return events_; }
 
   Network network;
+  std::size_t shards = 1;  // of the gateways that are added from here on
   std::vector<Link> links;
   // Datagrams for which it says false are lost, whatever the weather.
   std::function<bool(const Endpoint& from, const Endpoint& to, ByteView)> filter;
