@@ -194,6 +194,8 @@ void read_gateway(Section& section, model::Gateway& gateway) {
     gateway.cookie_threshold = static_cast<std::uint32_t>(limit->value);
   if (const auto limit = section.integer("prefix_limit", 1, 1'000'000))
     gateway.prefix_limit = static_cast<std::uint32_t>(limit->value);
+  if (const auto threads = section.integer("ike_threads", 0, 64))
+    gateway.ike_threads = static_cast<std::uint32_t>(threads->value);
   read_puzzles(section, gateway);
   read_metrics(section, gateway);
   if (gateway.cookie_threshold > gateway.half_open_limit) {

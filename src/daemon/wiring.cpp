@@ -54,12 +54,21 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
       key_log_(std::move(key_log)),
-      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
+      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_,
+               ike_thread_count(config.gateway.ike_threads),
+               [this](const ike::EndpointConfig& shard) { return make_shard(shard); }),
       data_(std::move(data), data_events_, log),
       auth_(auth_answers_, log),
       source_(std::move(source)) {}
 
 Wiring::~Wiring() = default;
+
+std::unique_ptr<gateway::ShardPort> Wiring::make_shard(const ike::EndpointConfig& config) {
+  if (config.shards.count == 1) return std::make_unique<gateway::IkeShard>(config, rng_);
+  auto thread = std::make_unique<IkeThread>(config, ike_said_);
+  ike_threads_.push_back(thread.get());
+  return thread;
+}
 
 Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
@@ -72,6 +81,11 @@ Status Wiring::start(const model::Config& config) {
     QANAT_TRY(s.watch_path_errors());
     QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
   }
+  QANAT_TRY(loop_->add(ike_said_.fd(), [this] {
+    ike_said_.clear();
+    gateway_.handle_shards(io::boot_now());
+    end_of_turn();
+  }));
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
   QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
@@ -86,6 +100,7 @@ Status Wiring::start(const model::Config& config) {
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
     end_of_turn();
   });
+  for (IkeThread* thread : ike_threads_) QANAT_TRY(thread->start());
   QANAT_TRY(data_.start());
   QANAT_TRY(auth_.start());
   open_ledger(config);

@@ -1,6 +1,7 @@
 // The one page where queues, threads and rooms are wired.
 //
 //   control thread: IKE sockets, timers, signals, the helper's answers, API commands -> gateway::Gateway
+//   IKE threads:    an IKE shard each, when ike_threads is above 1                   (ike_thread.hpp)
 //   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
 //   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over a snapshot
@@ -22,6 +23,7 @@
 #include "daemon/auth_workers.hpp"
 #include "daemon/config_reader.hpp"
 #include "daemon/data_worker.hpp"
+#include "daemon/ike_thread.hpp"
 #include "daemon/key_log.hpp"
 #include "daemon/posture_writer.hpp"
 #include "gateway/gateway.hpp"
@@ -66,6 +68,7 @@ class Wiring {
   };
 
   [[nodiscard]] Status start(const model::Config& config);
+  [[nodiscard]] std::unique_ptr<gateway::ShardPort> make_shard(const ike::EndpointConfig& config);
   void on_ike(io::UdpSocket& socket, std::uint16_t port);
   void on_data_events();
   void on_auth_answers();
@@ -97,6 +100,8 @@ class Wiring {
   std::optional<Instant> look_at_;  // when the host's addresses are to be looked at: changes come in swarms
   std::optional<KeyLogWriter> key_log_;
   crypto::SystemRng rng_;
+  io::WakeUp ike_said_;
+  std::vector<IkeThread*> ike_threads_;  // of the gateway; none: it works on IKE itself
   gateway::Gateway gateway_;
   io::Mailbox<FromDataWorker> data_events_;
   DataWorker data_;

@@ -35,6 +35,7 @@ class IkeShard final : public ShardPort {
     drain();
   }
   void handle(Instant now, ToIkeShard message) override;
+  void note_lost(std::uint64_t datagrams) { endpoint_.note_lost(datagrams); }
 
   [[nodiscard]] std::optional<FromIkeShard> poll() override;
   [[nodiscard]] std::optional<Instant> next_timeout() const override { return endpoint_.next_timeout(); }

@@ -6,87 +6,19 @@
 
 #include <gtest/gtest.h>
 
-#include "gateway/gateway.hpp"
-#include "wan/packet_path.hpp"
-#include "wire/message.hpp"
+#include "gateway/shards_test_support.hpp"
 
 namespace qanat::gateway {
 namespace {
 
-constexpr std::size_t kSites = 24;
+using test::Datagram;
+using test::kHub;
+using test::kSites;
+using test::Node;
+using test::Side;
+using test::site;
+
 constexpr std::size_t kShards = 3;
-const IpAddress kHub = IpAddress::v4(0xc0000201);
-
-IpAddress site(std::size_t i) {
-  return IpAddress::v4(0xc6336400 + static_cast<std::uint32_t>(i));
-}
-
-struct Datagram {
-  ike::Path path;  // as the sender has it
-  Bytes payload;
-  [[nodiscard]] ike::Path mirrored() const { return {path.remote, path.local}; }
-};
-
-enum class Side : std::uint8_t { Hub, HubThatBegins, Sites };
-
-// A gateway with its packet path. The hub has a tunnel for each site; all sites live in one other gateway.
-class Node final : public wan::CopyingSink {
- public:
-  Node(Side side, std::size_t shards, std::uint64_t seed = 1)
-      : rng_{100 * seed + shards}, path_({}, rng_), gateway({}, rng_, shards) {
-    const bool is_hub = side != Side::Sites;
-    model::Config config;
-    config.gateway.address4 = kHub;
-    for (std::size_t i = 0; i < kSites; ++i) {
-      model::Tunnel t;
-      t.name = "site" + std::to_string(i);
-      t.start = side == Side::Hub ? model::StartMode::Respond : model::StartMode::Initiate;
-      t.local = is_hub ? kHub : site(i);
-      t.peer = is_hub ? site(i) : kHub;
-      t.psk = model::PresharedKey{SecretBytes::copy_of(Bytes(32, static_cast<std::uint8_t>(i)))};
-      t.encap = model::EncapMode::Force;
-      t.routes = {Prefix::masked(IpAddress::v4(0x0a000000 + (static_cast<std::uint32_t>(i) << 16)), 16)};
-      config.tunnels.push_back(std::move(t));
-    }
-    EXPECT_TRUE(gateway.apply(now, config).has_value());
-  }
-  void send_esp(const ipsec::OuterPath&, std::uint8_t, wan::DfBit, ByteView) override {}
-  void write_tun(VrfId, ByteView) override {}
-
-  void drain(std::deque<Datagram>& wire) {
-    for (bool moved = true; moved;) {
-      moved = false;
-      while (auto out = gateway.poll()) {
-        moved = true;
-        if (auto* t = std::get_if<ike::Transmit>(&*out)) wire.push_back({t->path, std::move(t->datagram)});
-        if (auto* p = std::get_if<PlaneOut>(&*out)) path_.post(now, std::move(p->command));
-        if (const auto* h = std::get_if<HostOut>(&*out)) gateway.handle_host(now, {h->request, {}});
-      }
-      while (auto event = path_.poll_event()) gateway.handle_plane(now, *event);
-    }
-  }
-  [[nodiscard]] std::set<std::uint64_t> shards_in_use() const {
-    std::set<std::uint64_t> out;
-    for (const ike::SaInfo& sa : gateway.ike_sas())
-      out.insert((sa.initiator ? sa.spi_i : sa.spi_r) & (ike::kMaxShards - 1));
-    return out;
-  }
-  [[nodiscard]] std::uint64_t count(std::string_view name) const {
-    for (const auto& [counter, value] : gateway.snapshot(now).ike_counters) {
-      if (counter == name) return value;
-    }
-    return 0;
-  }
-
-  Instant now = Instant::from_ns(1'000'000'000);
-
- private:
-  SeededRng rng_;
-  wan::PacketPath path_;
-
- public:
-  Gateway gateway;
-};
 
 class Shards : public ::testing::Test {
  protected:
@@ -106,12 +38,6 @@ class Shards : public ::testing::Test {
     for (Node* n : {hub.get(), sites.get()}) n->gateway.handle_timeout(n->now);
     settle();
   }
-  [[nodiscard]] static std::size_t up(const Node& node) {
-    std::size_t out = 0;
-    for (const ike::SaInfo& sa : node.gateway.ike_sas()) out += sa.state == ike::SaState::Established;
-    return out;
-  }
-
   // The only established IKE SA of each tunnel, which has one Child SA.
   static void expect_one_each(const Node& node) {
     std::map<TunnelId, std::size_t> count;
@@ -141,8 +67,8 @@ class Shards : public ::testing::Test {
 
 TEST_F(Shards, ShareTheTunnelsOutAndEachKnowsItsOwn) {
   settle();
-  EXPECT_EQ(up(*hub), kSites);
-  EXPECT_EQ(up(*sites), kSites);
+  EXPECT_EQ(hub->up(), kSites);
+  EXPECT_EQ(sites->up(), kSites);
   EXPECT_EQ(hub->shards_in_use().size(), kShards);
   EXPECT_EQ(sites->shards_in_use().size(), kShards + 1);
   std::set<IkeSaId> ids;
@@ -157,15 +83,15 @@ TEST_F(Shards, ShareTheTunnelsOutAndEachKnowsItsOwn) {
 
   // Every second counters are read, and liveness is asked after: nobody gets what is another's.
   for (int i = 0; i < 60; ++i) pass(1s);
-  EXPECT_EQ(up(*hub), kSites);
-  EXPECT_EQ(up(*sites), kSites);
+  EXPECT_EQ(hub->up(), kSites);
+  EXPECT_EQ(sites->up(), kSites);
   EXPECT_EQ(hub->count("unknown_spi"), 0U);
 
   hub->gateway.command(hub->now, 1, {control::GatewayCommand::Verb::RekeyIke, "site5", false});
   hub->gateway.command(hub->now, 2, {control::GatewayCommand::Verb::RekeyChild, "site5", false});
   settle();
   for (int i = 0; i < 10; ++i) pass(1s);
-  EXPECT_EQ(up(*hub), kSites);
+  EXPECT_EQ(hub->up(), kSites);
 
   sites->gateway.shut_down(sites->now);
   hub->gateway.shut_down(hub->now);
@@ -178,7 +104,7 @@ TEST_F(Shards, ShareTheTunnelsOutAndEachKnowsItsOwn) {
 TEST_F(Shards, BothSidesBeginAtOnceAndOneIkeSaStays) {
   hub = std::make_unique<Node>(Side::HubThatBegins, kShards);
   settle();  // the requests of both are on their way before either has an answer
-  EXPECT_GT(up(*hub), kSites);
+  EXPECT_GT(hub->up(), kSites);
   for (int i = 0; i < 30; ++i) pass(1s);
   expect_one_each(*hub);
   expect_one_each(*sites);
@@ -228,9 +154,9 @@ TEST_F(Shards, AReloadReachesEveryShard) {
   ASSERT_TRUE(hub->gateway.reload(hub->now, config).has_value());
   settle();
   EXPECT_EQ(hub->gateway.snapshot(hub->now).tunnels.size(), kSites - 1);
-  EXPECT_EQ(up(*hub), kSites - 1);
+  EXPECT_EQ(hub->up(), kSites - 1);
   for (int i = 0; i < 10; ++i) pass(1s);
-  EXPECT_EQ(up(*hub), kSites - 1);
+  EXPECT_EQ(hub->up(), kSites - 1);
 }
 
 TEST_F(Shards, WhatIsReflectedIsTakenForOurOwn) {

@@ -34,6 +34,8 @@ class IkeEndpoint final : private TunnelDirectory {
   // `payload` is the UDP payload, with the non-ESP marker when arrived.local is the NAT port.
   void handle_datagram(Instant now, const Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
+  // So many datagrams were dropped on their way here.
+  void note_lost(std::uint64_t datagrams) { counters_.add(Counter::thread_busy, datagrams); }
   // Workers' answers to SignQuestion and VerifyQuestion actions. Late and unknown ones are ignored.
   void handle_auth(Instant now, SignAnswer answer);
   void handle_auth(Instant now, VerifyAnswer answer);
