@@ -251,7 +251,7 @@ void IkeEndpoint::handle_timeout(Instant now) {
 
 Status IkeEndpoint::initiate(Instant now, TunnelId id) {
   const TunnelRef tunnel = tunnels_.find(id);
-  ensure(tunnel != nullptr, "initiate names a known tunnel");
+  if (tunnel == nullptr) return {};  // it was removed while this was on its way from another shard
   if (!tunnel->peer) {
     return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
                 "has peer = \"any\": it comes up when the peer calls");
