@@ -68,7 +68,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
     sa->making().classical_reason = "no proposal with ML-KEM was common to both";
     sa->making().classical_code = "local_policy";
   }
-  sa->offered_ = printable(ipsec::describe(*offered), kOfferedText);
+  sa->offered_ = env.offer(printable(ipsec::describe(*offered), kOfferedText));
 
   sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke),
                      static_cast<std::uint32_t>(sa->making().init_request.size()), 1);

@@ -82,7 +82,7 @@ SaInfo IkeSa::info() const {
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
-  out.offered = offered_;
+  if (offered_) out.offered = *offered_;
   for (const auto& [id, child] : children_) out.children.push_back(child.info);
   out.hint = making().hint;
   return out;

@@ -468,7 +468,7 @@ class IkeSa {
   Mobike mobike_;
   wire::Identity peer_id_;
   SafetyVerdict verdict_;
-  std::string offered_;  // responder: the peer's proposals, as text
+  std::shared_ptr<const std::string> offered_;  // responder: the peer's proposals
   std::vector<ExchangeRecord> handshake_;
   ChildSas children_;
   TaskQueue tasks_;

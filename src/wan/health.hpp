@@ -6,7 +6,7 @@
 //              sequence number, and changes of state with a stable code and the figures behind it
 //   getters    state(), code(), stats(), next_timeout(): exact, in the past when there is something to poll
 //
-// rules.md "Health"; wan.md 1.4. No allocation, at most 1 KB. What the rules leave open is decided here:
+// rules.md "Health"; wan.md 1.4. One allocation, at most 1 KB. What the rules leave open is decided here:
 // - Three failed verdicts in a row are Down, whichever probes they are of; a failure after a success sends the two
 // more.
 // - An answer after its verdict does not undo it, but tells how long the path is: a path slower than the limit must be
@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,7 +99,6 @@ class LossWindow {
     std::uint32_t lost = 0;
   };
   void add(Instant now, bool good);
-  void clear() { *this = LossWindow{}; }
   [[nodiscard]] Totals totals(Instant now) const;
 
  private:
@@ -179,10 +179,17 @@ class TunnelHealth {
   Instant next_at_;
   Instant extra_at_;
   std::optional<HealthChange> change_;
-  LossWindow window_;
-  std::array<Instant, kSlots> sent_{};
-  std::array<std::uint32_t, kRoundTrips> round_trip_us_{};  // a ring
+  // Most of it, and for a tunnel that was ever measured only.
+  struct Samples {
+    LossWindow window;
+    std::array<Instant, kSlots> sent{};
+    std::array<std::uint32_t, kRoundTrips> round_trip_us{};  // a ring
+  };
+  [[nodiscard]] LossWindow::Totals totals(Instant now) const {
+    return samples_ ? samples_->window.totals(now) : LossWindow::Totals{};
+  }
+  std::unique_ptr<Samples> samples_;  // since the first begin()
 };
-static_assert(sizeof(TunnelHealth) <= 1024);
+static_assert(sizeof(TunnelHealth) <= 256);
 
 }  // namespace qanat::wan
