@@ -72,8 +72,8 @@ class IkeThread final : public gateway::ShardPort {
   std::size_t lost_ = 0;
   mutable io::Mailbox<Message> inbox_;
   std::mutex mutex_;
-  std::vector<gateway::FromIkeShard> outbox_;   // under the mutex
-  std::deque<gateway::FromIkeShard> taken_;     // the control thread's
+  std::vector<gateway::FromIkeShard> outbox_;  // under the mutex
+  std::deque<gateway::FromIkeShard> taken_;    // the control thread's
   std::unique_ptr<io::EventLoop> loop_;
   std::thread thread_;
 };

@@ -49,7 +49,8 @@ class IkeThreads : public ::testing::Test {
 
   io::WakeUp said;
   std::vector<IkeThread*> threads;
-  Node hub{Side::HubThatBegins, kThreads, 1, [this](const ike::EndpointConfig& config) {
+  Node hub{Side::HubThatBegins, kThreads, 1,
+           [this](const ike::EndpointConfig& config) {
              auto thread = std::make_unique<IkeThread>(config, said);
              threads.push_back(thread.get());
              return thread;

@@ -121,7 +121,7 @@ class Director {
 
   // All but what its configuration says itself.
   [[nodiscard]] static Result<TunnelState> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                                  TunnelId id);
+                                                       TunnelId id);
   [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
   // Which packet goes where, as the packet path has it.
@@ -133,8 +133,7 @@ class Director {
   void steer(Steering steering);
   void withdraw(Instant now, Tunnel& tunnel);
   // `was`: as it was configured.
-  void change(Instant now, Tunnel& tunnel, const model::Tunnel& was, TunnelState made,
-              const ike::TunnelChange& change);
+  void change(Instant now, Tunnel& tunnel, const model::Tunnel& was, TunnelState made, const ike::TunnelChange& change);
   void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
 
   void ask_for_protection();

@@ -76,9 +76,7 @@ void Gateway::to_shards(Instant now, ToIkeShard message) {
 
 // From one shard to others. What arrives here first was there first.
 void Gateway::cross(Instant now, std::uint32_t from, ike::Crossing crossing) {
-  const auto to_owner = [&](std::uint64_t spi) {
-    shards_[map_.of_ours(spi)]->handle(now, std::move(crossing));
-  };
+  const auto to_owner = [&](std::uint64_t spi) { shards_[map_.of_ours(spi)]->handle(now, std::move(crossing)); };
   if (const auto* met = std::get_if<ike::Met>(&crossing)) {
     const TunnelId tunnel = met->fresh.tunnel->id;
     for (const std::uint32_t other : places_.meet(tunnel, from)) shards_[other]->handle(now, crossing);
@@ -204,7 +202,7 @@ void Gateway::plane_to_shards(Instant now, const ipsec::Event& event) {
     const std::uint32_t home = map_.home_of(acquire->tunnel.value());
     const auto others = places_.others(acquire->tunnel, home);
     return shards_[others.empty() || places_.has(acquire->tunnel, home) ? home : others.front()]->handle_plane(now,
-                                                                                                                event);
+                                                                                                               event);
   }
   std::optional<std::uint64_t> id;  // that says whom it is for
   if (const auto* done = std::get_if<ipsec::Done>(&event)) id = done->request.value();

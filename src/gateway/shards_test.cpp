@@ -136,7 +136,8 @@ TEST_F(Shards, ANewIkeSaTakesThePlaceOfOneInAnotherShard) {
   ASSERT_FALSE(away.empty());
   for (int i = 0; i < 30; ++i) pass(1s);
   for (std::size_t i = 0; i < kSites; ++i) {
-    hub->gateway.command(hub->now, i, {control::GatewayCommand::Verb::Reauthenticate, "site" + std::to_string(i), false});
+    hub->gateway.command(hub->now, i,
+                         {control::GatewayCommand::Verb::Reauthenticate, "site" + std::to_string(i), false});
   }
   settle();
   for (int i = 0; i < 30; ++i) pass(1s);

@@ -32,9 +32,8 @@ enum class Side : std::uint8_t { Hub, HubThatBegins, Sites };
 class Node final : public wan::CopyingSink {
  public:
   Node(Side side, std::size_t shards, std::uint64_t seed = 1)
-      : Node(side, shards, seed, [this](const ike::EndpointConfig& config) {
-          return std::make_unique<IkeShard>(config, rng_);
-        }) {}
+      : Node(side, shards, seed,
+             [this](const ike::EndpointConfig& config) { return std::make_unique<IkeShard>(config, rng_); }) {}
   Node(Side side, std::size_t shards, std::uint64_t seed, const ShardMaker& make,
        Instant begin = Instant::from_ns(1'000'000'000))
       : now(begin), rng_{100 * seed + shards}, path_({}, rng_), gateway({}, rng_, shards, make) {

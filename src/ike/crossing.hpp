@@ -23,7 +23,7 @@ struct SaCard {
   std::uint64_t spi_i = 0;
   bool ours = false;
   Instant established;
-  bool initial_contact = false;        // the peer said that it knows no other
+  bool initial_contact = false;       // the peer said that it knows no other
   std::optional<ChildSaId> carrying;  // its newest Child SA
 };
 

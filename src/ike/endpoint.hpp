@@ -1,8 +1,8 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
 // Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_addresses,
-// handle_crossing, handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until
-// empty after every call.
+// handle_crossing, handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output:
+// poll_action, until empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.

@@ -99,8 +99,8 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
 
 SaCard IkeEndpoint::card_of(const IkeSa& sa) {
   const IkeSa::Origin& origin = sa.origin();
-  return {sa.our_spi(), sa.tunnel(),  sa.peer_id(),       sa.begun(),
-          origin.spi_i, origin.ours,  origin.established, sa.initial_contact_received(),
+  return {sa.our_spi(),       sa.tunnel(), sa.peer_id(),       sa.begun(),
+          origin.spi_i,       origin.ours, origin.established, sa.initial_contact_received(),
           sa.carrying_child()};
 }
 

@@ -1,10 +1,10 @@
 // ShardMap: a gateway may have several IkeEndpoints, its shards. This says which of them a message is for, from its
 // header alone.
 //
-// Our SPI carries its shard in the low bits. A peer's IKE_SA_INIT request has no SPI of ours yet: it goes by a keyed hash
-// of the peer's, so that a retransmission, and the same request with a cookie, meet the shard that knows it, and nobody
-// can choose one. The SPIs that we begin with are made so that their own hash names the shard that made them: a request
-// of ours that comes back, reflected, comes to whom knows it for its own.
+// Our SPI carries its shard in the low bits. A peer's IKE_SA_INIT request has no SPI of ours yet: it goes by a keyed
+// hash of the peer's, so that a retransmission, and the same request with a cookie, meet the shard that knows it, and
+// nobody can choose one. The SPIs that we begin with are made so that their own hash names the shard that made them: a
+// request of ours that comes back, reflected, comes to whom knows it for its own.
 #pragma once
 
 #include <cstddef>
