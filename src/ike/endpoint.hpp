@@ -95,6 +95,7 @@ class IkeEndpoint final : private TunnelDirectory {
   }
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override { return tunnels_.find(tunnel); }
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
+  [[nodiscard]] bool is_carried_beside(const IkeSa& asking) const override;
   [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
   [[nodiscard]] std::uint64_t new_spi() override;
   void adopt(std::unique_ptr<IkeSa> sa) override;
@@ -122,6 +123,8 @@ class IkeEndpoint final : private TunnelDirectory {
   void touch(Instant now, std::uint64_t spi);
   void remove(std::uint64_t spi);
   void on_established(Instant now, IkeSa& sa);
+  // When no IKE SA of the tunnel carries our packets any more, those that waited for the peer's first one do.
+  void let_next_carry(TunnelId tunnel);
   void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
   void handle_duplicate(Instant now, std::uint64_t spi);
   void close_outdated(Instant now);

@@ -76,6 +76,7 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
     entry.announced = true;
     on_established(now, sa);
   }
+  if (!sa.carrying_child() && entry.tunnel != TunnelId{}) let_next_carry(entry.tunnel);
   sa.settle();
   half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
@@ -119,6 +120,23 @@ void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
   }
 }
 
+bool IkeEndpoint::is_carried_beside(const IkeSa& asking) const {
+  const auto sas = sas_of(asking.tunnel()->id);
+  return std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) {
+    const IkeSa& other = *sas_.at(spi).sa;
+    return &other != &asking && other.is_established() && other.carries_our_packets() &&
+           other.peer_id().matches(asking.peer_id());
+  });
+}
+
+void IkeEndpoint::let_next_carry(TunnelId tunnel) {
+  const auto found = by_tunnel_.find(tunnel);
+  if (found == by_tunnel_.end() || found->second.size() < 2) return;
+  const auto carries = [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); };
+  if (std::any_of(found->second.begin(), found->second.end(), carries)) return;
+  for (const std::uint64_t spi : found->second) sas_.at(spi).sa->carry_our_packets();
+}
+
 // Whoever began the loser deletes it; the other side only sees to it that this happens. A winner that the peer began
 // may not stand there yet: our answer can be lost. Until it is certain, the loser carries the peer's traffic.
 void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
@@ -126,8 +144,7 @@ void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
     duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
     return;
   }
-  if (const auto child = winner.carrying_child())
-    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *child}});
+  winner.carry_our_packets();
   loser.close(now, "", IkeSa::Ending::Graceful);
 }
 
@@ -137,11 +154,11 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   if (found == sas_.end() || !found->second.sa->is_established()) return;
   IkeSa& loser = *found->second.sa;
   for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
-    const IkeSa& winner = *sas_.at(other).sa;
+    IkeSa& winner = *sas_.at(other).sa;
     if (other == spi || !winner.is_established() || !winner.carrying_child() || !loses(loser, winner) ||
         !winner.peer_id().matches(loser.peer_id()))
       continue;
-    actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{winner.tunnel()->id, *winner.carrying_child()}});
+    winner.carry_our_packets();
     loser.close(now, "", IkeSa::Ending::Graceful);
     touch(now, spi);
     return;
