@@ -79,16 +79,23 @@ void Gateway::cross(Instant now, std::uint32_t from, ike::Crossing crossing) {
   const auto to_owner = [&](std::uint64_t spi) { shards_[map_.of_ours(spi)]->handle(now, std::move(crossing)); };
   if (const auto* met = std::get_if<ike::Met>(&crossing)) {
     const TunnelId tunnel = met->fresh.tunnel->id;
-    for (const std::uint32_t other : places_.meet(tunnel, from)) shards_[other]->handle(now, crossing);
+    const auto others = places_.meet(tunnel, from);
+    for (const std::uint32_t other : others) shards_[other]->handle(now, crossing);
+    if (others.empty() && met->fresh.waits)
+      shards_[from]->handle(now, ike::Crossing{ike::Unopposed{met->fresh.our_spi}});
     const std::uint32_t home = map_.home_of(tunnel.value());
     if (home != from && places_.tell_home(tunnel)) shards_[home]->handle(now, ike::Crossing{ike::Contacted{tunnel}});
   } else if (const auto* outlived = std::get_if<ike::Outlived>(&crossing)) {
     for (const std::uint32_t other : places_.others(outlived->loser.tunnel->id, from))
       shards_[other]->handle(now, crossing);
+  } else if (const auto* nobody = std::get_if<ike::NobodyCarries>(&crossing)) {
+    for (const std::uint32_t other : places_.others(nobody->tunnel, from)) shards_[other]->handle(now, crossing);
   } else if (const auto* doubted = std::get_if<ike::Doubted>(&crossing)) {
     to_owner(doubted->spi);
   } else if (const auto* replaced = std::get_if<ike::Replaced>(&crossing)) {
     to_owner(replaced->spi);
+  } else if (const auto* unopposed = std::get_if<ike::Unopposed>(&crossing)) {
+    to_owner(unopposed->spi);
   } else if (const auto* taken = std::get_if<ike::TakeOver>(&crossing)) {
     to_owner(taken->spi);
   } else if (const auto* left = std::get_if<ike::Left>(&crossing)) {

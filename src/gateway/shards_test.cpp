@@ -147,6 +147,23 @@ TEST_F(Shards, ANewIkeSaTakesThePlaceOfOneInAnotherShard) {
   EXPECT_EQ(hub->count("unknown_spi"), 0U);
 }
 
+// The responder sends on the old one as long as that stands; no time passes here.
+TEST_F(Shards, WhatThePeerRenewsCarriesWhenTheOldOneIsGone) {
+  settle();
+  for (int i = 0; i < 30; ++i) pass(1s);
+  for (std::size_t i = 0; i < kSites; ++i) {
+    sites->gateway.command(sites->now, i,
+                           {control::GatewayCommand::Verb::Reauthenticate, "site" + std::to_string(i), false});
+  }
+  settle();
+  std::map<TunnelId, ChildSaId> standing;
+  for (const ike::SaInfo& sa : hub->gateway.ike_sas()) {
+    if (sa.state == ike::SaState::Established) standing[sa.tunnel] = sa.children.back().id;
+  }
+  EXPECT_EQ(standing.size(), kSites);
+  EXPECT_EQ(hub->carries, standing);
+}
+
 TEST_F(Shards, AReloadReachesEveryShard) {
   settle();
   model::Config config = hub->gateway.config();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <deque>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -62,7 +63,10 @@ class Node final : public wan::CopyingSink {
       while (auto out = gateway.poll()) {
         moved = true;
         if (auto* t = std::get_if<ike::Transmit>(&*out)) wire.push_back({t->path, std::move(t->datagram)});
-        if (auto* p = std::get_if<PlaneOut>(&*out)) path_.post(now, std::move(p->command));
+        if (auto* p = std::get_if<PlaneOut>(&*out)) {
+          if (const auto* s = std::get_if<ipsec::SwitchOutbound>(&p->command)) carries[s->tunnel] = s->child;
+          path_.post(now, std::move(p->command));
+        }
         if (const auto* h = std::get_if<HostOut>(&*out)) gateway.handle_host(now, {h->request, {}});
       }
       while (auto event = path_.poll_event()) gateway.handle_plane(now, *event);
@@ -87,6 +91,7 @@ class Node final : public wan::CopyingSink {
   }
 
   Instant now;
+  std::map<TunnelId, ChildSaId> carries;  // what was switched to last
 
  private:
   SeededRng rng_;

@@ -23,12 +23,13 @@ struct ChildSa {
   bool inbound_in_plane = false;
   bool outbound_in_plane = false;
   bool announced = false;       // ChildUp was reported
-  bool awaits_inbound = false;  // as responder of a rekey: we send on the old SA until the peer sends on this one
+  bool awaits_inbound = false;  // as responder: we send on the old SA until the peer sends on this one
   bool unconfirmed = false;     // as responder: the peer has not shown yet that our answer reached it
   std::optional<ChildSaId> replaces;
   std::optional<Instant> rekey_at;
   std::optional<Instant> renew_at;   // no rekey has succeeded: a new IKE SA is wanted (90 % of the lifetime)
   std::optional<Instant> expire_at;  // hard
+  std::optional<Instant> carry_at;   // of one that awaits the peer's packets beside an older IKE SA: then without them
   // Installing: how long the packet path may take. Rekeyed and redundant: how long the peer may take to delete it.
   // Retired: the end of the inbound keys.
   std::optional<Instant> deadline;
@@ -38,7 +39,7 @@ struct ChildSa {
   }
   [[nodiscard]] std::optional<Instant> next_timeout() const {
     std::optional<Instant> next;
-    for (const auto& at : {rekey_at, renew_at, expire_at, deadline}) {
+    for (const auto& at : {rekey_at, renew_at, expire_at, carry_at, deadline}) {
       if (at && (!next || *at < *next)) next = at;
     }
     return next;

@@ -17,6 +17,8 @@ namespace {
 
 constexpr Duration kInstallPatience = 2s;
 constexpr Duration kPatienceForDelete = 60s;  // with an answer of ours that may still be on its way
+// RFC 7296 leaves it open: a peer that lost what it had and does not say so (INITIAL_CONTACT) has us wait this long.
+constexpr Duration kPatienceForFirstPacket = 2s;
 
 }  // namespace
 
@@ -52,6 +54,17 @@ std::optional<ChildSaId> IkeSa::carrying_child() const {
     if (child->second.carries() && child->second.announced) return child->first;
   }
   return std::nullopt;
+}
+
+bool IkeSa::carries_our_packets() const {
+  return std::any_of(children_.begin(), children_.end(), [](const auto& entry) {
+    const ChildSa& child = entry.second;
+    return child.carries() && child.announced && !child.awaits_inbound;
+  });
+}
+
+void IkeSa::carry_our_packets() {
+  if (const auto child = carrying_child()) switch_to(children_.at(*child));
 }
 
 ChildSa& IkeSa::add_child(Instant now, ChildPlan plan, ChildKeys keys, WhoBegan began, SafetyVerdict verdict) {
@@ -206,12 +219,18 @@ void IkeSa::on_first_installed(Instant now, ChildSa& child) {
   if (!initiator_) send_response(now, ExchangeType::IKE_AUTH, answer);
   if (is_closed()) return;
   become_established(now);
-  switch_to(children_.at(id));
+  ChildSa& first = children_.at(id);
+  if (initiator_ || initial_contact_received_ || !env_.tunnels.is_carried_beside(*this)) return switch_to(first);
+  // The peer renews what stands, and may send our answer's keys to its packet path after our first packet has come.
+  first.awaits_inbound = true;
+  first.carry_at = now + kPatienceForFirstPacket;
+  announce(first);
 }
 
 // The tunnel's traffic uses this Child SA from now on, if it has not before.
 void IkeSa::switch_to(ChildSa& child) {
   child.awaits_inbound = false;
+  child.carry_at.reset();
   env_.actions.emplace_back(PlaneCommand{ipsec::SwitchOutbound{tunnel_->id, child.info.id}});
   announce(child);
 }
@@ -264,6 +283,7 @@ void IkeSa::on_install_failed(Instant now, const std::string& why) {
 // The Child SA carries no more, and says so before any report on its IKE SA.
 void IkeSa::remove_outbound(ChildSa& child, std::string why) {
   child.awaits_inbound = false;
+  child.carry_at.reset();
   if (std::exchange(child.announced, false)) report(Report::What::ChildGone, std::move(why), child.info.id);
   if (std::exchange(child.outbound_in_plane, false))
     env_.actions.emplace_back(PlaneCommand{ipsec::RemoveOutbound{child.info.id}});
@@ -371,6 +391,7 @@ void IkeSa::on_child_timeout(Instant now, ChildSa& child) {
         return delete_child(now, child, {});
     }
   }
+  if (is_due(child.carry_at)) switch_to(child);
   if (is_due(child.expire_at)) {
     child.expire_at.reset();
     delete_child(now, child, "the lifetime of its keys is over");

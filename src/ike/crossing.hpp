@@ -25,6 +25,7 @@ struct SaCard {
   Instant established;
   bool initial_contact = false;       // the peer said that it knows no other
   std::optional<ChildSaId> carrying;  // its newest Child SA
+  bool waits = false;                 // which awaits the peer's first packet before it carries ours
 };
 
 struct SelectorPair {
@@ -39,13 +40,18 @@ struct Met {  // a newcomer stands
 struct Outlived {  // its time is over, if a better one stands
   SaCard loser;
 };
+struct NobodyCarries {  // our packets any more, here: what waits may begin
+  TunnelId tunnel;
+};
 // Shard -> the shard of that SPI.
 struct Doubted {  // another is better: whoever began this one deletes it, or we do
   std::uint64_t spi = 0;
 };
-struct Replaced {  // answers Outlived: it goes, and that Child SA carries
+struct Replaced {  // answers Outlived: it goes
   std::uint64_t spi = 0;
-  ChildSaId by;
+};
+struct Unopposed {  // answers Met of one that waits: here nothing carries our packets
+  std::uint64_t spi = 0;
 };
 struct TakeOver {  // what the IKE SA that it replaces carried
   std::uint64_t spi = 0;
@@ -59,6 +65,6 @@ struct Left {
 struct Contacted {
   TunnelId tunnel;
 };
-using Crossing = std::variant<Met, Outlived, Doubted, Replaced, TakeOver, Left, Contacted>;
+using Crossing = std::variant<Met, Outlived, NobodyCarries, Doubted, Replaced, Unopposed, TakeOver, Left, Contacted>;
 
 }  // namespace qanat::ike

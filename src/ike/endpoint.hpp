@@ -91,6 +91,7 @@ class IkeEndpoint final : private TunnelDirectory {
     std::optional<Instant> timeout;   // as it stands in timeouts_
     HalfOpenTable::Standing standing;
     bool announced = false;  // its establishment has been acted upon
+    bool carries = false;    // our packets, when it was touched last
     TunnelId tunnel;         // as it stands in by_tunnel_; 0 when not
   };
 
@@ -101,6 +102,7 @@ class IkeEndpoint final : private TunnelDirectory {
   }
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override { return tunnels_.find(tunnel); }
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
+  [[nodiscard]] bool is_carried_beside(const IkeSa& asking) const override;
   [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
   [[nodiscard]] std::uint64_t new_spi() override;
   void adopt(std::unique_ptr<IkeSa> sa) override;
@@ -131,10 +133,15 @@ class IkeEndpoint final : private TunnelDirectory {
   // `here`: the newcomer, when it is one of ours.
   void meet(Instant now, const SaCard& fresh, IkeSa* here);
   void doubt(Instant now, std::uint64_t spi);
-  void replace(Instant now, IkeSa& loser, ChildSaId by);
+  void replace(Instant now, IkeSa& loser, IkeSa& winner);
+  // Another IKE SA of this shard, of that tunnel and peer, carries our packets.
+  [[nodiscard]] bool is_carried_here(TunnelId tunnel, const wire::Identity& peer, std::uint64_t besides) const;
+  // When no IKE SA of the tunnel carries our packets any more, those that waited for the peer's first one do.
+  void let_next_carry(TunnelId tunnel);
+  void note_carrying(Entry& entry);
   void handle_duplicate(Instant now, std::uint64_t spi);
   // Who of this shard is better; nullptr: nobody.
-  [[nodiscard]] const IkeSa* winner_over(const SaCard& loser) const;
+  [[nodiscard]] IkeSa* winner_over(const SaCard& loser);
   void cross(Crossing crossing);
   void close_outdated(Instant now);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;

@@ -86,6 +86,7 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
     meet(now, card, &sa);
     cross(Met{card});
   }
+  note_carrying(entry);
   sa.settle();
   half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
@@ -99,9 +100,11 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
 
 SaCard IkeEndpoint::card_of(const IkeSa& sa) {
   const IkeSa::Origin& origin = sa.origin();
-  return {sa.our_spi(),       sa.tunnel(), sa.peer_id(),       sa.begun(),
-          origin.spi_i,       origin.ours, origin.established, sa.initial_contact_received(),
-          sa.carrying_child()};
+  return {sa.our_spi(),        sa.tunnel(),
+          sa.peer_id(),        sa.begun(),
+          origin.spi_i,        origin.ours,
+          origin.established,  sa.initial_contact_received(),
+          sa.carrying_child(), !sa.carries_our_packets()};
 }
 
 // What a newly established IKE SA means for the tunnel's others.
@@ -134,8 +137,8 @@ void IkeEndpoint::meet(Instant now, const SaCard& fresh, IkeSa* here) {
       const bool fresh_loses = old.origin().spi_i < fresh.spi_i;
       if (here == nullptr || !fresh.ours || !old.origin().ours) {
         doubt(now, fresh_loses ? fresh.our_spi : spi);
-      } else if (const auto carrying = old.carrying_child(); !fresh_loses || carrying) {
-        replace(now, fresh_loses ? *here : old, fresh_loses ? *carrying : *fresh.carrying);
+      } else {
+        replace(now, fresh_loses ? *here : old, fresh_loses ? old : *here);
       }
     } else if (old.origin().ours) {
       // The peer renews, and will delete the old one; or it began before it knew that ours was made, and then it
@@ -151,14 +154,47 @@ void IkeEndpoint::doubt(Instant now, std::uint64_t spi) {
   duplicates_.insert({now + kDuplicatePatience, spi});
 }
 
-void IkeEndpoint::replace(Instant now, IkeSa& loser, ChildSaId by) {
-  actions_.emplace_back(PlaneCommand{ipsec::SwitchOutbound{loser.tunnel()->id, by}});
+void IkeEndpoint::replace(Instant now, IkeSa& loser, IkeSa& winner) {
+  winner.carry_our_packets();
   loser.close(now, "", IkeSa::Ending::Graceful);
 }
 
-const IkeSa* IkeEndpoint::winner_over(const SaCard& loser) const {
-  for (const std::uint64_t spi : sas_of(loser.tunnel->id)) {
+bool IkeEndpoint::is_carried_here(TunnelId tunnel, const wire::Identity& peer, std::uint64_t besides) const {
+  const auto sas = sas_of(tunnel);
+  return std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) {
     const IkeSa& other = *sas_.at(spi).sa;
+    return spi != besides && other.is_established() && other.carries_our_packets() && other.peer_id().matches(peer);
+  });
+}
+
+// Whether other shards have one is asked with Met; until they have said no (Unopposed), it counts as there.
+bool IkeEndpoint::is_carried_beside(const IkeSa& asking) const {
+  return config_.shards.count > 1 || is_carried_here(asking.tunnel()->id, asking.peer_id(), asking.our_spi());
+}
+
+void IkeEndpoint::note_carrying(Entry& entry) {
+  const bool did = std::exchange(entry.carries, entry.sa->carries_our_packets());
+  if (entry.tunnel == TunnelId{} || entry.sa->carrying_child()) return;
+  if (by_tunnel_.count(entry.tunnel) > 1) let_next_carry(entry.tunnel);
+  if (!did || config_.shards.count == 1) return;
+  const auto sas = sas_of(entry.tunnel);
+  if (std::none_of(sas.begin(), sas.end(), [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); }))
+    cross(NobodyCarries{entry.tunnel});
+}
+
+void IkeEndpoint::let_next_carry(TunnelId tunnel) {
+  const auto sas = sas_of(tunnel);
+  const auto carries = [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); };
+  if (std::any_of(sas.begin(), sas.end(), carries)) return;
+  for (const std::uint64_t spi : sas) {
+    sas_.at(spi).sa->carry_our_packets();
+    sas_.at(spi).carries = carries(spi);
+  }
+}
+
+IkeSa* IkeEndpoint::winner_over(const SaCard& loser) {
+  for (const std::uint64_t spi : sas_of(loser.tunnel->id)) {
+    IkeSa& other = *sas_.at(spi).sa;
     if (spi != loser.our_spi && other.is_established() && other.carrying_child() && loses(loser, card_of(other)) &&
         other.peer_id().matches(loser.peer_id))
       return &other;
@@ -172,8 +208,8 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   if (found == sas_.end() || !found->second.sa->is_established()) return;
   IkeSa& loser = *found->second.sa;
   SaCard card = card_of(loser);
-  if (const IkeSa* winner = winner_over(card)) {
-    replace(now, loser, *winner->carrying_child());
+  if (IkeSa* winner = winner_over(card)) {
+    replace(now, loser, *winner);
     touch(now, spi);
   } else {
     cross(Outlived{std::move(card)});
@@ -186,17 +222,29 @@ void IkeEndpoint::handle_crossing(Instant now, const Crossing& crossing) {
     return found != sas_.end() && found->second.sa->is_established() ? found->second.sa.get() : nullptr;
   };
   if (const auto* met = std::get_if<Met>(&crossing)) {
-    meet(now, met->fresh, nullptr);
+    const SaCard& fresh = met->fresh;
+    meet(now, fresh, nullptr);
+    if (fresh.waits && !is_carried_here(fresh.tunnel->id, fresh.peer_id, 0)) cross(Unopposed{fresh.our_spi});
   } else if (const auto* outlived = std::get_if<Outlived>(&crossing)) {
-    if (const IkeSa* winner = winner_over(outlived->loser))
-      cross(Replaced{outlived->loser.our_spi, *winner->carrying_child()});
+    IkeSa* winner = winner_over(outlived->loser);
+    if (winner == nullptr) return;
+    winner->carry_our_packets();
+    touch(now, winner->our_spi());
+    cross(Replaced{outlived->loser.our_spi});
   } else if (const auto* doubted = std::get_if<Doubted>(&crossing)) {
     if (established(doubted->spi) != nullptr) doubt(now, doubted->spi);
   } else if (const auto* replaced = std::get_if<Replaced>(&crossing)) {
     IkeSa* loser = established(replaced->spi);
     if (loser == nullptr) return;
-    replace(now, *loser, replaced->by);
+    loser->close(now, "", IkeSa::Ending::Graceful);
     touch(now, replaced->spi);
+  } else if (const auto* unopposed = std::get_if<Unopposed>(&crossing)) {
+    IkeSa* sa = established(unopposed->spi);
+    if (sa == nullptr || is_carried_here(sa->tunnel()->id, sa->peer_id(), unopposed->spi)) return;
+    sa->carry_our_packets();
+    touch(now, unopposed->spi);
+  } else if (const auto* nobody = std::get_if<NobodyCarries>(&crossing)) {
+    let_next_carry(nobody->tunnel);
   } else if (const auto* taken = std::get_if<TakeOver>(&crossing)) {
     IkeSa* heir = established(taken->spi);
     if (heir == nullptr) return;

@@ -62,6 +62,9 @@ class IkeSa {
   [[nodiscard]] const TunnelRef& tunnel() const { return tunnel_; }  // null for a responder before IKE_AUTH
   // The newest Child SA that carries; nullopt: there is none.
   [[nodiscard]] std::optional<ChildSaId> carrying_child() const;
+  // As responder beside an older IKE SA, a new one waits for the peer's first packet (rules.md "Rekey without loss").
+  [[nodiscard]] bool carries_our_packets() const;
+  void carry_our_packets();
   [[nodiscard]] SaInfo info() const;
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] Instant begun() const { return begun_; }

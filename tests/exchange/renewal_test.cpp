@@ -48,6 +48,44 @@ TEST_F(Peers, RenewalMakesBeforeItBreaks) {
   EXPECT_EQ(b.endpoint->sas().size(), 1U);
 }
 
+// The peer began the new one and may not have our answer yet: what we send in it before is lost.
+TEST_F(Peers, WhatThePeerRenewsCarriesOurPacketsOnceThePeerHasIt) {
+  struct Row {
+    const char* what;
+    std::function<void(Conversation&, ChildSaId)> makes_it_carry;
+  };
+  const Row rows[] = {
+      {"its first packet",
+       [](Conversation& w, ChildSaId fresh) {
+         w.b.endpoint->handle_plane(w.now, ipsec::FirstInbound{TunnelId{1}, fresh});
+       }},
+      {"its Delete of the old one", [](Conversation& w, ChildSaId) { w.run(); }},
+      {"two seconds", [](Conversation& w, ChildSaId) { w.advance(2s); }},
+      {"the end of the old one by us",
+       [](Conversation& w, ChildSaId) { w.b.endpoint->handle_plane(w.now, ipsec::HardLimit{*w.b.plane.current}); }},
+  };
+  for (const Row& row : rows) {
+    SCOPED_TRACE(row.what);
+    Conversation w;
+    w.handshake();
+    const ChildSaId old = w.b.child().id;
+    w.advance(1ms);
+    ASSERT_TRUE(w.a.endpoint->initiate(w.now, TunnelId{1}).has_value());
+    w.drain();
+    while (w.b.established().size() == 1) w.deliver();  // B's answer to IKE_AUTH is on the wire
+    const auto children = w.b.live_children();
+    ASSERT_EQ(children.size(), 2U);
+    const ChildSaId fresh = children.front().id == old ? children.back().id : children.front().id;
+    EXPECT_EQ(w.b.plane.current, old);
+    row.makes_it_carry(w, fresh);
+    w.drain();
+    EXPECT_EQ(w.b.plane.current, fresh);
+    w.run_for(10s);
+    w.expect_tunnel();
+    EXPECT_EQ(w.b.plane.current, fresh);
+  }
+}
+
 // When both are configured alike; and many tunnels that came up together do not ask together.
 TEST_F(Peers, OneSideAsksForReauthenticationAtATimeOfItsOwn) {
   a.tunnel.reauth = b.tunnel.reauth = 1000s;
@@ -195,6 +233,7 @@ TEST_F(Peers, APeerThatBeganAnewTakesItsOldSaAway) {
   run();
   EXPECT_FALSE(b.plane.inbound.contains(old));
   EXPECT_TRUE(b.has(Report::What::Down, "INITIAL_CONTACT"));
+  EXPECT_EQ(b.plane.current, b.child().id) << "the old one leads nowhere: nothing waits for the peer's first packet";
   expect_tunnel();
 }
 
