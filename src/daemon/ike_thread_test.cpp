@@ -1,5 +1,7 @@
 #include "daemon/ike_thread.hpp"
 
+#include <thread>
+
 #include <gtest/gtest.h>
 
 #include "gateway/shards_test_support.hpp"
@@ -29,6 +31,7 @@ class IkeThreads : public ::testing::Test {
     while (!holds()) {
       const Instant now = io::boot_now();
       if (now > end) return false;
+      std::this_thread::sleep_for(100us);  // there may be one processor for all
       hub.now = sites.now = now;
       sites.gateway.handle_timeout(now);
       hub.gateway.handle_timeout(now);
@@ -49,7 +52,7 @@ class IkeThreads : public ::testing::Test {
 
   io::WakeUp said;
   std::vector<IkeThread*> threads;
-  Node hub{Side::HubThatBegins, kThreads, 1,
+  Node hub{Side::Hub, kThreads, 1,
            [this](const ike::EndpointConfig& config) {
              auto thread = std::make_unique<IkeThread>(config, said);
              threads.push_back(thread.get());
@@ -64,16 +67,14 @@ class IkeThreads : public ::testing::Test {
 };
 
 TEST_F(IkeThreads, BringUpTunnelsRekeyThemAndEnd) {
-  ASSERT_TRUE(run_until([&] { return hub.up() >= kSites && sites.up() >= kSites; }));
-  EXPECT_EQ(hub.shards_in_use().size(), kThreads);
-  // Both sides have begun; what is too much of it goes away.
   ASSERT_TRUE(run_until([&] { return hub.up() == kSites && sites.up() == kSites; }));
+  EXPECT_EQ(hub.shards_in_use().size(), kThreads);
   const std::size_t rekeyed = 5;
   hub.gateway.command(hub.now, 1, {control::GatewayCommand::Verb::RekeyIke, "site" + std::to_string(rekeyed), false});
   ASSERT_TRUE(run_until([&] { return hub.gateway.snapshot(hub.now).tunnels.at(rekeyed).ike_rekeys == 1; }));
   sites.gateway.shut_down(sites.now);
   hub.gateway.shut_down(hub.now);
-  EXPECT_TRUE(run_until([&] { return hub.gateway.is_quiet() && hub.gateway.holdings() == 0; }));
+  EXPECT_TRUE(run_until([&] { return hub.gateway.is_quiet() && sites.gateway.is_quiet(); }));
 }
 
 TEST(IkeThread, TakesNoMoreDatagramsThanItHasRoomFor) {
