@@ -120,6 +120,7 @@ def in_several_threads() -> None:
             side.wait_up()
             threads = len(list(pathlib.Path(f"/proc/{side.pid}/task").iterdir()))
             check(threads >= 8, f"gw{side.site.letter}: {threads} threads: control, data, API, two for signatures, three for IKE")
+        time.sleep(2.5)  # the attempt that came too early for the other side is sent again, and comes up, too
         settled(a, b)
         with stream(lab) as under:
             for number in range(8):
@@ -155,4 +156,4 @@ def both_at_once() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main([one_additional, two_additional, classical, reauthentication, in_several_threads, both_at_once], seconds=210))
+    sys.exit(main([one_additional, two_additional, classical, reauthentication, in_several_threads, both_at_once], seconds=230))
