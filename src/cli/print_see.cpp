@@ -215,13 +215,14 @@ std::string events_text(const std::vector<control::EventLine>& events, Colour co
 
 std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour colour) {
   if (routes.empty()) return "There is no route.\n";
-  std::vector<std::vector<Cell>> rows = {head({"PREFIX", "TUNNEL", "PRIORITY", "WEIGHT", "KEYS", "STATE"})};
+  std::vector<std::vector<Cell>> rows = {head({"PREFIX", "TUNNEL", "PRIORITY", "WEIGHT", "KEYS", "FROM", "STATE"})};
   for (const control::RouteStatus& r : routes) {
     rows.push_back({{clean(r.prefix), Tone::Strong},
                     {clean(r.tunnel)},
                     {r.penalty == 0 ? std::to_string(r.priority) : fmt::format("{} + {}", r.priority, r.penalty)},
                     {std::to_string(r.weight)},
                     {clean(r.pq)},
+                    {clean(r.source)},
                     {r.refused        ? "refused: its keys are not hybrid"
                      : r.penalty == 0 ? "good"
                                       : "put back",

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxTunnels = 100'000;
 
-constexpr std::size_t kMaxVrfs = 4096;
+constexpr std::size_t kMaxVrfs = 255;  // each has routing rules of its own, which the kernel reads in a row
+constexpr std::size_t kMaxNatRules = 1024;
 constexpr std::size_t kMaxRouteSections = 200'000;
 constexpr std::size_t kMaxRules = 10'000;
 
@@ -27,7 +28,7 @@ constexpr Kind kTunnels{"tunnel", "tunnels", "name", kMaxTunnels};
 constexpr Kind kVrfs{"vrf", "VRFs", "name", kMaxVrfs};
 constexpr Kind kRoutes{"route", "routes", "prefix", kMaxRouteSections};
 constexpr Kind kPolicy{"policy", "policy rules", "name", kMaxRules};
-constexpr Kind kNat{"nat", "NAT rules", "out_interface", kMaxRules};
+constexpr Kind kNat{"nat", "NAT rules", "out_interface", kMaxNatRules};
 
 // "[[tunnel]] berlin", or by its place among its kind while it has no usable name.
 std::string title_of(const Kind& kind, const Table& table, std::size_t number) {

@@ -29,6 +29,7 @@ struct ParsedVrf {
   Position name_at;
   Position tun_at;
   Position table_at;
+  std::vector<Placed<std::string>> interfaces;  // as in the VRF
 };
 
 // A tunnel and the places that cross checks point at.

@@ -43,6 +43,8 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("purge", Warning, "routes and rules that keep protected traffic inside are being removed")                       \
   X("behind-nat", Info, "no interface has the configured address")                                                   \
   X("addresses-unknown", Error, "the host's addresses could not be read")                                            \
+  X("kernel-routes", Info, "routes of the host's kernel to peers' interface addresses have come or gone; `added` and `removed` count them") \
+  X("routes-unknown", Error, "the kernel's routes could not be read")                                                \
   X("tun-unavailable", Error, "the TUN device could not be prepared")                                                \
   /* The daemon */                                                                                                   \
   X("started", Info, "sockets are open, the sandbox is entered")                                                     \

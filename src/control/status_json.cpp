@@ -147,6 +147,7 @@ void describe(auto& io, T& route) {
   io("pq", route.pq);
   io("penalty", route.penalty);
   io("refused", route.refused);
+  io("source", route.source);
 }
 
 template <Of<HandshakeTimes> T>

@@ -23,7 +23,10 @@ DataWorker::~DataWorker() {
 Status DataWorker::start() {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->add(inbox_.fd(), [this] { on_commands(); }));
-  QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(); }));
+  QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(VrfId{}, sockets_.tun); }));
+  for (DataSockets::AccountTun& a : sockets_.accounts) {
+    QANAT_TRY(loop_->add(a.tun.fd(), [this, &a] { on_tun(a.vrf, a.tun); }));
+  }
   for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_udp(s); }));
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_esp(s); }));
   for (io::UdpSocket& s : sockets_.udp) {
@@ -61,8 +64,8 @@ void DataWorker::on_commands() {
   end_of_turn();
 }
 
-void DataWorker::on_tun() {
-  path_->handle_tun(io::boot_now(), VrfId{}, sockets_.tun.receive(), *sink_);
+void DataWorker::on_tun(VrfId vrf, io::TunDevice& tun) {
+  path_->handle_tun(io::boot_now(), vrf, tun.receive(), *sink_);
   end_of_turn();
 }
 

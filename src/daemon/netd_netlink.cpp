@@ -48,6 +48,12 @@ std::uint32_t u32_of(const nlattr* attribute, std::uint32_t absent) {
   return mnl_attr_get_u32(attribute);
 }
 
+std::string text_of(const nlattr* attribute) {
+  if (attribute == nullptr) return {};
+  const char* text = mnl_attr_get_str(attribute);
+  return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
+}
+
 Prefix prefix_of(const nlattr* destination, std::uint8_t length, bool v6) {
   const IpAddress any = v6 ? IpAddress::from_bytes(Bytes(16, 0)) : IpAddress{};
   if (destination == nullptr || mnl_attr_get_payload_len(destination) != any.size()) return Prefix::masked(any, 0);
@@ -93,7 +99,10 @@ std::optional<HostRule> parse_rule(const nlmsghdr* message) {
   out.v6 = rule->family == AF_INET6;
   out.preference = u32_of(attributes[FRA_PRIORITY], 0);
   out.table = rule->action == FR_ACT_UNREACHABLE ? 0 : u32_of(attributes[FRA_TABLE], rule->table);
-  if (attributes[FRA_FWMARK] != nullptr) out.not_mark = u32_of(attributes[FRA_FWMARK], 0);
+  if (attributes[FRA_FWMARK] != nullptr)
+    ((rule->flags & FIB_RULE_INVERT) != 0 ? out.not_mark : out.mark) = u32_of(attributes[FRA_FWMARK], 0);
+  out.in = text_of(attributes[FRA_IIFNAME]);
+  out.out = text_of(attributes[FRA_OIFNAME]);
   out.without_default = u32_of(attributes[FRA_SUPPRESS_PREFIXLEN], 0xffffffffU) == 0;
   return out;
 }
@@ -132,10 +141,12 @@ void put_rule(nlmsghdr* message, const HostRule& rule) {
   if (rule.table != 0) mnl_attr_put_u32(message, FRA_TABLE, rule.table);
   mnl_attr_put_u32(message, FRA_PRIORITY, rule.preference);
   mnl_attr_put_u8(message, FRA_PROTOCOL, kOurProtocol);
-  if (rule.not_mark) {
-    mnl_attr_put_u32(message, FRA_FWMARK, *rule.not_mark);
+  if (const auto mark = rule.not_mark ? rule.not_mark : rule.mark) {
+    mnl_attr_put_u32(message, FRA_FWMARK, *mark);
     mnl_attr_put_u32(message, FRA_FWMASK, 0xffffffffU);
   }
+  if (!rule.in.empty()) mnl_attr_put_strz(message, FRA_IIFNAME, rule.in.c_str());
+  if (!rule.out.empty()) mnl_attr_put_strz(message, FRA_OIFNAME, rule.out.c_str());
   if (rule.without_default) mnl_attr_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
 }
 
@@ -291,9 +302,7 @@ Result<std::optional<LinkInfo>> RouteSocket::find_link(const std::string& name) 
         attributes[IFLA_LINKINFO],
         [](const nlattr* attribute, void* data) {
           if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND) {
-            const std::string_view kind(mnl_attr_get_str(attribute),
-                                        ::strnlen(mnl_attr_get_str(attribute), mnl_attr_get_payload_len(attribute)));
-            static_cast<LinkInfo*>(data)->is_tun = kind == "tun";
+            static_cast<LinkInfo*>(data)->is_tun = text_of(attribute) == "tun";
           }
           return MNL_CB_OK;
         },

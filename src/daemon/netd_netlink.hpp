@@ -29,9 +29,13 @@ struct HostRoute {
 struct HostRule {
   bool v6 = false;
   std::uint32_t preference = 0;
-  std::uint32_t table = 0;                // 0: no table, the packet is unreachable here
-  std::optional<std::uint32_t> not_mark;  // "not fwmark M"
-  bool without_default = false;           // suppress_prefixlength 0
+  std::uint32_t table = 0;                     // 0: no table, the packet is unreachable here
+  std::optional<std::uint32_t> not_mark = {};  // "not fwmark M"
+  bool without_default = false;                // suppress_prefixlength 0
+  // Of the packets of an account only; one of them.
+  std::optional<std::uint32_t> mark = {};
+  std::string in = {};   // that come by this interface
+  std::string out = {};  // of sockets that are bound to it
   friend auto operator<=>(const HostRule&, const HostRule&) = default;
 };
 

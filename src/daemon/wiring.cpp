@@ -16,7 +16,9 @@ namespace {
 
 constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
 constexpr Duration kSnapshotPatience = 5s;
-constexpr Duration kSwarm = 100ms;  // what belongs to one change of addresses comes within that time
+constexpr Duration kRouteSwarm = 50ms;    // routes that a routing daemon changes together
+constexpr Duration kRoutesAgain = 200ms;  // after they could not be read
+constexpr Duration kSwarm = 100ms;        // what belongs to one change of addresses comes within that time
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
   ike::EndpointConfig out;
@@ -44,7 +46,7 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
 }
 
 Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor, RouteMonitor routes,
                std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log)
     : log_(log),
       control_(std::move(control)),
@@ -53,6 +55,7 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       netd_(std::move(netd)),
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
+      routes_(std::move(routes)),
       key_log_(std::move(key_log)),
       gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
       data_(std::move(data), data_events_, log),
@@ -79,11 +82,14 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
   QANAT_TRY(loop_->add(source_.reader.fd(), [this] { on_config(); }));
   QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
+  QANAT_TRY(loop_->add(routes_.news_fd(), [this] { on_route_news(); }));
+  QANAT_TRY(loop_->add(routes_.answers_fd(), [this] { on_kernel_routes(); }));
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
     keep_ledger(now, gateway::PostureBook::Write::WhenDue);
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
+    if (read_routes_at_ && now >= *read_routes_at_) read_kernel_routes(now);
     end_of_turn();
   });
   QANAT_TRY(data_.start());
@@ -91,6 +97,7 @@ Status Wiring::start(const model::Config& config) {
   open_ledger(config);
   look_at_addresses(io::boot_now());
   QANAT_TRY(gateway_.apply(io::boot_now(), config));
+  read_kernel_routes(io::boot_now());
   QANAT_TRY(start_http());
   end_of_turn();
   return {};
@@ -267,6 +274,35 @@ void Wiring::look_at_addresses(Instant now) {
   gateway_.handle_addresses(now, host);
 }
 
+void Wiring::on_route_news() {
+  if (routes_.drain() && !read_routes_at_) read_routes_at_ = io::boot_now() + kRouteSwarm;
+  end_of_turn();
+}
+
+void Wiring::read_kernel_routes(Instant now) {
+  if (routes_.reading()) {  // once more, when they are there
+    read_routes_at_ = now + kRouteSwarm;
+    return;
+  }
+  read_routes_at_.reset();
+  if (const Status begun = routes_.begin(); !begun) {
+    log_.error("routes-unknown", begun.error());
+    read_routes_at_ = now + kRoutesAgain;
+  }
+}
+
+void Wiring::on_kernel_routes() {
+  if (auto routes = routes_.read()) {
+    const Instant now = io::boot_now();
+    if (*routes) {
+      gateway_.handle_kernel_routes(now, std::move(**routes));
+    } else if (!read_routes_at_) {
+      read_routes_at_ = now + kRoutesAgain;
+    }
+  }
+  end_of_turn();
+}
+
 void Wiring::on_signal(int signal) {
   if (signal == SIGHUP) {
     reload_asked_ = true;
@@ -368,6 +404,7 @@ void Wiring::end_of_turn() {
   std::optional<Instant> next = gateway_.next_timeout();
   if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
   if (look_at_ && (!next || *look_at_ < *next)) next = look_at_;
+  if (read_routes_at_ && (!next || *read_routes_at_ < *next)) next = read_routes_at_;
   if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
   if (netd_.wants_write()) netd_.flush();
 }

@@ -24,6 +24,7 @@
 #include "daemon/data_worker.hpp"
 #include "daemon/key_log.hpp"
 #include "daemon/posture_writer.hpp"
+#include "daemon/route_monitor.hpp"
 #include "gateway/gateway.hpp"
 #include "io/http_server.hpp"
 #include "io/netd_client.hpp"
@@ -48,7 +49,7 @@ struct ReloadSource {
 class Wiring {
  public:
   Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
+         io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor, RouteMonitor routes,
          std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log);
   ~Wiring();
   // Until a signal asks to stop and the peers have been told. The process's exit code.
@@ -72,6 +73,9 @@ class Wiring {
   void on_api_calls();
   void on_netd();
   void on_address_change();
+  void on_route_news();
+  void on_kernel_routes();
+  void read_kernel_routes(Instant now);
   void ask_for_config();                   // reload.cpp
   void on_config();                        // reload.cpp
   void finish_reload(ConfigFiles& files);  // reload.cpp
@@ -94,7 +98,9 @@ class Wiring {
   io::NetdClient netd_;
   AddressMonitor monitor_;
   std::vector<std::pair<IpAddress, IpAddress>> own_addresses_;  // of tunnels: from where they begin, and the peer
-  std::optional<Instant> look_at_;  // when the host's addresses are to be looked at: changes come in swarms
+  RouteMonitor routes_;
+  std::optional<Instant> read_routes_at_;  // when the kernel's routes are to be read: they change in swarms as well
+  std::optional<Instant> look_at_;         // when the host's addresses are to be looked at: changes come in swarms
   std::optional<KeyLogWriter> key_log_;
   crypto::SystemRng rng_;
   gateway::Gateway gateway_;

@@ -19,6 +19,11 @@ struct DataSockets {
   io::TunDevice tun;
   std::vector<io::UdpSocket> udp;  // port 4500, one a family
   std::vector<io::EspSocket> esp;
+  struct AccountTun {
+    VrfId vrf;
+    io::TunDevice tun;
+  };
+  std::vector<AccountTun> accounts = {};  // of the VRFs beside the default one
 };
 
 class WorkerSink final : public wan::PacketSink {
@@ -46,12 +51,19 @@ class WorkerSink final : public wan::PacketSink {
   };
   enum Index : std::uint8_t { Udp4, Udp6, Esp4, Esp6 };
 
+  // The way to the host in one VRF.
+  struct Exit {
+    VrfId vrf;
+    io::TunDevice& tun;
+    esp::Merger merger;
+  };
+  [[nodiscard]] Exit* exit_of(VrfId vrf);
   void send_all();
   template <typename Socket>
   void send(Socket& socket, Lane& lane);
 
   DataSockets& sockets_;
-  esp::Merger merger_;
+  std::vector<Exit> exits_;  // the default VRF's first
   std::unique_ptr<std::uint8_t[]> slab_;
   std::size_t tail_ = 0;
   std::array<Lane, 4> lanes_;

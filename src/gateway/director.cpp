@@ -13,7 +13,7 @@ namespace {
 
 constexpr Duration kCountersInterval = 1s;
 constexpr Duration kMaxBackoff = 60s;
-constexpr Duration kProtectionRetry = 5s;
+constexpr Duration kHostRetry = 5s;
 constexpr Duration kAddressesSettle = 500ms;  // routes follow addresses
 constexpr Duration kUpPatience = 60s;         // how long `qanat up` waits for a result
 
@@ -50,6 +50,7 @@ Status Director::apply(Instant now, const model::Config& config) {
     tunnels_.push_back(std::move(tunnel));
   }
   ask_for_protection();
+  ask_for_nat();
   for (const Tunnel& t : tunnels_) introduce(t);
   const auto find_in = [this](VrfId vrf, std::string_view name) -> std::optional<TunnelId> {
     const Tunnel* t = find(std::string{name});
@@ -89,6 +90,13 @@ void Director::ask_for_protection() {
   protection_at_.reset();
   protection_request_ = RequestId{next_request_++};
   outputs_.emplace_back(HostOut{*protection_request_, protection(config_)});
+}
+
+// Also without a rule: an earlier configuration may have had some.
+void Director::ask_for_nat() {
+  nat_at_.reset();
+  nat_request_ = RequestId{next_request_++};
+  outputs_.emplace_back(HostOut{*nat_request_, source_nat(config_)});
 }
 
 void Director::begin(Instant now, Tunnel& t) {
@@ -380,7 +388,7 @@ void Director::handle_host(Instant now, const HostResult& result) {
       protected_ = true;
       log(EventLevel::Info, "ready", {{"tunnels", fmt::format("{}", tunnels_.size())}});
     } else {
-      protection_at_ = now + kProtectionRetry;
+      protection_at_ = now + kHostRetry;
     }
     for (Tunnel& t : tunnels_) {
       if (result.status) t.barred = false;
@@ -391,6 +399,10 @@ void Director::handle_host(Instant now, const HostResult& result) {
                         result.status.error().where, result.status.error().detail);
       if (result.status && t.wanted == Wanted::Up) begin(now, t);
     }
+  }
+  if (result.request == nat_request_) {
+    nat_request_.reset();
+    if (!result.status) nat_at_ = now + kHostRetry;
   }
   const auto ticket = host_tickets_.find(result.request);
   if (ticket == host_tickets_.end()) return;
@@ -413,10 +425,11 @@ void Director::handle_addresses(Instant now) {
 
 std::optional<Instant> Director::next_timeout() const {
   std::optional<Instant> next = counters_at_;
-  if (protection_at_ && (!next || *protection_at_ < *next)) next = protection_at_;
   const auto earlier = [&](const std::optional<Instant>& at) {
     if (at && (!next || *at < *next)) next = at;
   };
+  earlier(protection_at_);
+  earlier(nat_at_);
   if (!due_.empty()) earlier(due_.begin()->first);
   earlier(beginnings_.next_timeout());
   return next;
@@ -428,6 +441,7 @@ void Director::handle_timeout(Instant now) {
     outputs_.emplace_back(ipsec::Command{ipsec::ReadCounters{RequestId{next_request_++}}});
   }
   if (protection_at_ && *protection_at_ <= now) ask_for_protection();
+  if (nat_at_ && *nat_at_ <= now) ask_for_nat();
   beginnings_.handle_timeout(now);
   begin_next(now);
   while (!due_.empty() && due_.begin()->first <= now) {

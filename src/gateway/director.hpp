@@ -2,7 +2,7 @@
 // down, what the host's routing must look like, and what everybody is told.
 //
 // Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(),
-// handle_timeout(). Output: poll(), until empty after every call.
+// handle_addresses(), handle_kernel_routes(), handle_timeout(). Output: poll(), until empty after every call.
 #pragma once
 
 #include <deque>
@@ -19,6 +19,7 @@
 #include "gateway/auth_service.hpp"
 #include "gateway/beginnings.hpp"
 #include "gateway/host_command.hpp"
+#include "gateway/kernel_routes.hpp"
 #include "gateway/messages.hpp"
 #include "gateway/posture_book.hpp"
 #include "gateway/uptake.hpp"
@@ -70,6 +71,8 @@ class Director {
   void handle_host(Instant now, const HostResult& result);
   // The host's addresses have changed: what could not begin may be able to now.
   void handle_addresses(Instant now);
+  // All routes of the host's kernel through our TUNs, as they are now.
+  void handle_kernel_routes(std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
   // Every tunnel says Delete; nothing begins again.
   void shut_down(Instant now);
@@ -119,16 +122,18 @@ class Director {
   void introduce(const Tunnel& tunnel);
   // Which packet goes where, as the packet path has it.
   struct Steering {
-    std::vector<ipsec::SetRoutes> routes;  // one of a VRF, only `add`
+    std::vector<ipsec::SetRoutes> routes;  // one of a VRF, only `add`, sorted (gateway/kernel_routes.hpp)
     ipsec::SetPolicy policy;
   };
   [[nodiscard]] static Result<Steering> make_steering(const model::Config& config, const wan::FindTunnel& find);
   void steer(Steering steering);
+  [[nodiscard]] std::vector<ipsec::SetRoutes> hops_of_kernel(const Steering& steering) const;
   void withdraw(Instant now, Tunnel& tunnel);
   void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
   void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
 
   void ask_for_protection();
+  void ask_for_nat();
   void begin(Instant now, Tunnel& tunnel);
   void begin_next(Instant now);
   void note_begun(Instant now, TunnelId tunnel, Beginnings::End how);
@@ -148,7 +153,9 @@ class Director {
   Rng& rng_;
   model::Config config_;
   Steering steering_;
-  std::vector<Tunnel> tunnels_;  // in the order of the config
+  std::vector<KernelRoute> kernel_routes_;     // of the host, sorted
+  std::vector<ipsec::SetRoutes> kernel_hops_;  // what is made of them
+  std::vector<Tunnel> tunnels_;                // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;
   std::uint32_t next_id_ = 1;  // of a tunnel; none is used twice
@@ -165,6 +172,8 @@ class Director {
   bool protected_ = false;                       // the barrier stands
   std::optional<RequestId> protection_request_;  // asked for, not answered yet
   std::optional<Instant> protection_at_;         // when to ask again
+  std::optional<RequestId> nat_request_;         // the last that was asked for, not answered yet
+  std::optional<Instant> nat_at_;
   std::optional<Instant> counters_at_;
   std::optional<Instant> started_;
   bool stopping_ = false;

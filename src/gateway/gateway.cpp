@@ -115,6 +115,11 @@ void Gateway::handle_path_error(Instant now, const IpAddress& local, const IpAdd
   pump(now);
 }
 
+void Gateway::handle_kernel_routes(Instant now, std::vector<KernelRoute> routes) {
+  director_.handle_kernel_routes(std::move(routes));
+  pump(now);
+}
+
 void Gateway::handle_timeout(Instant now) {
   director_.handle_timeout(now);
   for (const auto& shard : shards_) shard->handle_timeout(now);

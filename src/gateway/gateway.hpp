@@ -3,7 +3,7 @@
 // and event queues of ipsec/data_plane.hpp.
 //
 // Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_addresses,
-// handle_path_error, handle_timeout, shut_down. Output:
+// handle_path_error, handle_kernel_routes, handle_timeout, shut_down. Output:
 // poll(), until empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
 #pragma once
 
@@ -41,6 +41,8 @@ class Gateway {
   // See ike::IkeEndpoint.
   void handle_addresses(Instant now, const ike::HostAddresses& host);
   void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
+  // All of them, as they are now.
+  void handle_kernel_routes(Instant now, std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
   void shut_down(Instant now);
 

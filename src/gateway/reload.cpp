@@ -68,6 +68,7 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
   QANAT_ASSIGN(Steering steering, make_steering(next, find_in));
 
   const bool barrier_changes = !(protection(config_) == protection(next));
+  const bool nat_changes = !(source_nat(config_) == source_nat(next));
   const auto plan_of = [](const model::Config& c, const Tunnel& t) { return tunnel_plan(c.gateway, t.config, t.id); };
   const model::Config old = std::exchange(config_, next);
   next_id_ = id;
@@ -79,6 +80,7 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
     if (const auto found = kept.find(t.config.name); found == kept.end()) withdraw(now, t);
   }
   if (barrier_changes) ask_for_protection();
+  if (nat_changes) ask_for_nat();
 
   const auto how = treatments(changes);
   std::vector<Tunnel> before = std::exchange(tunnels_, {});

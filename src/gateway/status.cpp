@@ -269,13 +269,14 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
   std::vector<wan::TunnelState> states;  // in the order of tunnels_
   for (const control::TunnelStatus& t : snapshot.tunnels) states.push_back(control::tunnel_state(t));
   std::vector<control::RouteStatus> out;
-  const auto add = [&](const model::Route& r) {
+  const auto add = [&](const model::Route& r, const char* source = "config") {
     const auto tunnel = by_name_.find(r.tunnel);
     const wan::TunnelState state =
         tunnel == by_name_.end() || tunnel->second >= states.size() ? wan::TunnelState{} : states[tunnel->second];
     const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
     out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
-                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe});
+                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe,
+                   source});
   };
   std::set<std::pair<std::string, Prefix>> listed;
   for (const model::Route& r : config_.routes) {
@@ -286,6 +287,15 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
     for (const Prefix& prefix : t.config.routes) {
       if (!listed.contains({t.config.name, prefix}))
         add({t.config.vrf, prefix, t.config.name, 100, 1, model::RoutePq::Any, ""});
+    }
+  }
+  for (const ipsec::SetRoutes& of_vrf : kernel_hops_) {
+    for (const ipsec::RouteHop& hop : of_vrf.add) {
+      const auto tunnel = by_id_.find(hop.tunnel);
+      if (tunnel == by_id_.end()) continue;
+      add({of_vrf.vrf, hop.prefix, tunnels_[tunnel->second].config.name, hop.priority, hop.weight,
+           hop.hybrid_only ? model::RoutePq::Require : model::RoutePq::Any, ""},
+          "kernel");
     }
   }
   return out;

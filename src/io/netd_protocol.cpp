@@ -1,12 +1,14 @@
 #include "io/netd_protocol.hpp"
 
 #include <algorithm>
+#include <limits>
+#include <set>
 
 namespace qanat::io {
 
 namespace {
 
-enum class Verb : std::uint8_t { OpenUdp = 1, OpenEsp, OpenTun, SetProtection, PurgeProtection };
+enum class Verb : std::uint8_t { OpenUdp = 1, OpenEsp, OpenTun, SetProtection, PurgeProtection, SetNat };
 
 constexpr std::size_t kFrameHeader = 12;
 constexpr std::size_t kMaxText = 4096;  // of an answer
@@ -57,6 +59,40 @@ Result<std::string> take_text(ByteReader& in, std::size_t limit) {
   return std::string(octets.begin(), octets.end());
 }
 
+void put(ByteWriter& out, const std::vector<Prefix>& prefixes) {
+  out.u32(static_cast<std::uint32_t>(prefixes.size()));
+  for (const Prefix& prefix : prefixes) put(out, prefix);
+}
+
+Result<std::vector<Prefix>> take_prefixes(ByteReader& in) {
+  QANAT_ASSIGN(const std::uint32_t count, in.u32("number of prefixes"));
+  if (count > kMaxPrefixes) return malformed("there are too many prefixes");
+  if (in.remaining() < std::size_t{count} * 6) return malformed("there are fewer prefixes than announced");
+  std::vector<Prefix> out;
+  out.reserve(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
+    out.push_back(prefix);
+  }
+  return out;
+}
+
+void put(ByteWriter& out, const std::vector<std::string>& names) {
+  out.u16(static_cast<std::uint16_t>(names.size()));
+  for (const std::string& name : names) put(out, name, kMaxText);
+}
+
+Result<std::vector<std::string>> take_names(ByteReader& in) {
+  QANAT_ASSIGN(const std::uint16_t count, in.u16("number of names"));
+  if (in.remaining() < std::size_t{count} * 2) return malformed("there are fewer names than announced");
+  std::vector<std::string> out;
+  for (std::uint16_t i = 0; i < count; ++i) {
+    QANAT_ASSIGN(std::string name, take_text(in, kMaxText));
+    out.push_back(std::move(name));
+  }
+  return out;
+}
+
 // --- commands
 
 struct Encoder {
@@ -83,14 +119,33 @@ struct Encoder {
     out.u32(c.route_table);
     out.u32(c.fwmark);
     out.u16(c.tun_mtu);
-    out.u32(static_cast<std::uint32_t>(c.prefixes.size()));
-    for (const Prefix& prefix : c.prefixes) put(out, prefix);
+    put(out, c.prefixes);
+    out.u16(static_cast<std::uint16_t>(c.accounts.size()));
+    for (const gateway::AccountProtection& a : c.accounts) {
+      out.u32(a.vrf.value());
+      put(out, a.tun, kMaxText);
+      out.u32(a.route_table);
+      out.u16(a.tun_mtu);
+      put(out, a.prefixes);
+      put(out, a.interfaces);
+    }
     return Verb::SetProtection;
   }
   Verb operator()(const gateway::PurgeProtection& c) const {
     out.u32(c.route_table);
     out.u32(c.fwmark);
     return Verb::PurgeProtection;
+  }
+  Verb operator()(const gateway::SetNat& c) const {
+    out.u16(static_cast<std::uint16_t>(c.rules.size()));
+    for (const gateway::NatRule& rule : c.rules) {
+      put(out, rule.in);
+      put(out, rule.sources);
+      put(out, rule.out_interface, kMaxText);
+      out.u8(rule.translate ? 1 : 0);
+      if (rule.translate) put(out, *rule.translate);
+    }
+    return Verb::SetNat;
   }
 };
 
@@ -127,13 +182,38 @@ Result<NetdCommand> take_set_protection(ByteReader& in) {
   QANAT_ASSIGN(c.route_table, in.u32("route table"));
   QANAT_ASSIGN(c.fwmark, in.u32("mark"));
   QANAT_ASSIGN(c.tun_mtu, in.u16("MTU"));
-  QANAT_ASSIGN(const std::uint32_t count, in.u32("number of prefixes"));
-  if (count > kMaxPrefixes) return malformed("there are too many prefixes");
-  if (in.remaining() < std::size_t{count} * 6) return malformed("there are fewer prefixes than announced");
-  c.prefixes.reserve(count);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
-    c.prefixes.push_back(prefix);
+  QANAT_ASSIGN(c.prefixes, take_prefixes(in));
+  QANAT_ASSIGN(const std::uint16_t accounts, in.u16("number of accounts"));
+  if (accounts > kMaxAccounts) return malformed("there are too many accounts");
+  for (std::uint16_t i = 0; i < accounts; ++i) {
+    gateway::AccountProtection a;
+    QANAT_ASSIGN(const std::uint32_t vrf, in.u32("VRF"));
+    a.vrf = VrfId{vrf};
+    QANAT_ASSIGN(a.tun, take_text(in, kMaxText));
+    QANAT_ASSIGN(a.route_table, in.u32("route table"));
+    QANAT_ASSIGN(a.tun_mtu, in.u16("MTU"));
+    QANAT_ASSIGN(a.prefixes, take_prefixes(in));
+    QANAT_ASSIGN(a.interfaces, take_names(in));
+    c.accounts.push_back(std::move(a));
+  }
+  return c;
+}
+
+Result<NetdCommand> take_nat(ByteReader& in) {
+  gateway::SetNat c;
+  QANAT_ASSIGN(const std::uint16_t count, in.u16("number of rules"));
+  if (count > kMaxNatRules) return malformed("there are too many NAT rules");
+  for (std::uint16_t i = 0; i < count; ++i) {
+    gateway::NatRule rule;
+    QANAT_ASSIGN(rule.in, take_names(in));
+    QANAT_ASSIGN(rule.sources, take_prefixes(in));
+    QANAT_ASSIGN(rule.out_interface, take_text(in, kMaxText));
+    QANAT_ASSIGN(const std::uint8_t fixed, in.u8("translated address"));
+    if (fixed > 1) return malformed("a flag is neither 0 nor 1");
+    if (fixed == 1) {
+      QANAT_ASSIGN(rule.translate, take_address(in));
+    }
+    c.rules.push_back(std::move(rule));
   }
   return c;
 }
@@ -163,6 +243,9 @@ Result<NetdCommand> decode_command(std::uint8_t verb, ByteView body) {
       break;
     case Verb::PurgeProtection:
       command = take_purge(in);
+      break;
+    case Verb::SetNat:
+      command = take_nat(in);
       break;
   }
   if (command && !in.empty()) return malformed("there are octets after the command");
@@ -209,6 +292,64 @@ Status check_prefix(const Prefix& prefix) {
   return {};
 }
 
+Status check_prefixes(const std::vector<Prefix>& prefixes, std::size_t& total) {
+  total += prefixes.size();
+  if (total > kMaxPrefixes) return refuse("there are more than 100,000 prefixes");
+  for (const Prefix& prefix : prefixes) QANAT_TRY(check_prefix(prefix));
+  return {};
+}
+
+// What only one account may have.
+struct Taken {
+  std::set<std::string> names;
+  std::set<std::uint32_t> tables;
+  std::set<VrfId> vrfs;
+
+  Status take(const std::string& name) {
+    QANAT_TRY(check_interface_name(name));
+    if (!names.insert(name).second) return refuse("the interface " + name + " is named twice");
+    return {};
+  }
+  Status take(std::uint32_t table) {
+    QANAT_TRY(check_table(table));
+    if (!tables.insert(table).second || !tables.insert(table + 1).second) {
+      return refuse("the routing table " + std::to_string(table) + " or the next one is another account's");
+    }
+    return {};
+  }
+};
+
+Status check_account(const gateway::AccountProtection& a, std::uint32_t fwmark, Taken& taken, std::size_t& prefixes) {
+  if (a.vrf.value() == 0 || a.vrf.value() > kMaxAccounts) return refuse("an account has a number from 1 to 255");
+  if (!taken.vrfs.insert(a.vrf).second) return refuse("two accounts have the same number");
+  if (fwmark > std::numeric_limits<std::uint32_t>::max() - a.vrf.value()) {
+    return refuse("the mark leaves no room for those of the accounts, which follow it");
+  }
+  QANAT_TRY(taken.take(a.tun));
+  QANAT_TRY(taken.take(a.route_table));
+  QANAT_TRY(check_mtu(a.tun_mtu));
+  if (a.interfaces.size() > kMaxInterfaces) return refuse("an account has more than 64 interfaces");
+  for (const std::string& name : a.interfaces) QANAT_TRY(taken.take(name));
+  return check_prefixes(a.prefixes, prefixes);
+}
+
+Status check_nat_rule(const gateway::NatRule& rule, std::size_t& prefixes) {
+  if (rule.in.empty() || rule.in.size() > kMaxInterfaces + 1) {
+    return refuse("a NAT rule is for the packets of 1 to 65 interfaces");
+  }
+  for (const std::string& name : rule.in) QANAT_TRY(check_interface_name(name));
+  if (!rule.out_interface.empty()) QANAT_TRY(check_interface_name(rule.out_interface));
+  prefixes += rule.sources.size();
+  if (prefixes > kMaxPrefixes) return refuse("there are more than 100,000 prefixes");
+  if (!rule.translate) return {};
+  if (rule.translate->is_unspecified() || rule.translate->is_multicast()) {
+    return refuse(rule.translate->to_string() + " is not the address of a host");
+  }
+  const auto other = [&](const Prefix& p) { return p.is_v4() == rule.translate->is_v6(); };
+  if (std::ranges::any_of(rule.sources, other)) return refuse("a source and the address for it are of two families");
+  return {};
+}
+
 struct Checker {
   Status operator()(const OpenUdp& c) const {
     if (c.local.port != kIkePort && c.local.port != kNatPort) return refuse("only ports 500 and 4500 are opened");
@@ -224,13 +365,24 @@ struct Checker {
     QANAT_TRY(check_table(c.route_table));
     QANAT_TRY(check_mark(c.fwmark));
     QANAT_TRY(check_mtu(c.tun_mtu));
-    if (c.prefixes.size() > kMaxPrefixes) return refuse("there are more than 100,000 prefixes");
-    for (const Prefix& prefix : c.prefixes) QANAT_TRY(check_prefix(prefix));
+    if (c.accounts.size() > kMaxAccounts) return refuse("there are more than 255 accounts");
+    Taken taken;
+    std::size_t prefixes = 0;
+    QANAT_TRY(taken.take(c.tun));
+    QANAT_TRY(taken.take(c.route_table));
+    QANAT_TRY(check_prefixes(c.prefixes, prefixes));
+    for (const gateway::AccountProtection& a : c.accounts) QANAT_TRY(check_account(a, c.fwmark, taken, prefixes));
     return {};
   }
   Status operator()(const gateway::PurgeProtection& c) const {
     QANAT_TRY(check_table(c.route_table));
     return check_mark(c.fwmark);
+  }
+  Status operator()(const gateway::SetNat& c) const {
+    if (c.rules.size() > kMaxNatRules) return refuse("there are more than 1,024 NAT rules");
+    std::size_t prefixes = 0;
+    for (const gateway::NatRule& rule : c.rules) QANAT_TRY(check_nat_rule(rule, prefixes));
+    return {};
   }
 };
 

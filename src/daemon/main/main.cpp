@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include "crypto/self_test.hpp"
@@ -96,11 +97,18 @@ int run(const daemon::Options& options) {
   io::NetdClient netd{std::move(helper->socket)};
   daemon::ControlSockets control;
   const gateway::SetProtection protection = gateway::protection(*config);
-  auto tun_fd = netd.open_tun(config->gateway.tun_name, protection.tun_mtu);
-  if (!tun_fd) return end(complain(tun_fd.error()));
-  auto tun = io::TunDevice::adopt(std::move(*tun_fd));
+  const auto open_tun = [&](const std::string& name, std::uint16_t mtu) -> Result<io::TunDevice> {
+    QANAT_ASSIGN(io::UniqueFd fd, netd.open_tun(name, mtu));
+    return io::TunDevice::adopt(std::move(fd));
+  };
+  auto tun = open_tun(protection.tun, protection.tun_mtu);
   if (!tun) return end(complain(tun.error()));
   daemon::DataSockets data{std::move(*tun), {}, {}};
+  for (const gateway::AccountProtection& account : protection.accounts) {
+    auto opened = open_tun(account.tun, account.tun_mtu);
+    if (!opened) return end(complain(opened.error()));
+    data.accounts.push_back({account.vrf, std::move(*opened)});
+  }
   const auto uses = [&](bool v6) {
     const auto is = [&](const std::optional<IpAddress>& a) { return a && a->is_v6() == v6; };
     return is(config->gateway.address4) || is(config->gateway.address6) ||
@@ -145,6 +153,12 @@ int run(const daemon::Options& options) {
   }
   auto monitor = daemon::AddressMonitor::open(config->gateway.fwmark);
   if (!monitor) return end(complain(monitor.error()));
+  std::vector<daemon::RouteMonitor::Tun> tuns = {{VrfId{}, ::if_nametoindex(protection.tun.c_str())}};
+  for (const gateway::AccountProtection& a : protection.accounts) {
+    tuns.push_back({a.vrf, ::if_nametoindex(a.tun.c_str())});
+  }
+  auto routes = daemon::RouteMonitor::open(std::move(tuns));
+  if (!routes) return end(complain(routes.error()));
   if (const Status confined = daemon::enter_sandbox(plan, log); !confined) return end(complain(confined.error()));
 
   int code = 0;
@@ -157,6 +171,7 @@ int run(const daemon::Options& options) {
                           std::move(metrics),
                           std::move(netd),
                           std::move(*monitor),
+                          std::move(*routes),
                           std::move(key_log),
                           {std::move(source), host},
                           log};
