@@ -138,7 +138,7 @@ TEST_F(Run, EventsAndRoutes) {
   EXPECT_EQ(go({"events", "berlin"}), kOk);
   EXPECT_THAT(out_, Not(HasSubstr("purge")));
   EXPECT_EQ(go({"routes"}), kOk);
-  EXPECT_THAT(out_, AllOf(HasSubstr("10.1.0.0/16"), HasSubstr("100 + 5"), HasSubstr("refused")));
+  EXPECT_THAT(out_, AllOf(HasSubstr("10.1.0.0/16"), HasSubstr("100 + 5"), HasSubstr("kernel"), HasSubstr("refused")));
   EXPECT_EQ(go({"route", "get", "10.1.2.3"}), kOk);
   EXPECT_THAT(out_, AllOf(HasSubstr("through berlin"), HasSubstr("by 10.1.0.0/16")));
   EXPECT_EQ(go({"route", "get", "192.0.2.1"}), kOk);

@@ -103,7 +103,7 @@ inline Snapshot full_snapshot() {
   s.drops = {{"no_route", 7}};
   s.ike_counters = {{"malformed", 2}};
   s.routes = {{0, "10.1.0.0/16", "berlin", 100, 1, "any", 0, false},
-              {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false},
+              {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false, "kernel"},
               {0, "10.2.0.0/16", "oslo", 100, 1, "require", 5, true}};
   EventRing ring;
   ring.add({1'790'000'000}, EventLevel::Info, "tunnel-up", {{"tunnel", "berlin"}, {"detail", "hybrid"}});

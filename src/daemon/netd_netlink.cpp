@@ -61,13 +61,14 @@ Prefix prefix_of(const nlattr* destination, std::uint8_t length, bool v6) {
   return Prefix::masked(IpAddress::from_bytes(ByteView{octets, any.size()}), std::min<unsigned>(length, any.bits()));
 }
 
-std::optional<HostRoute> parse_route(const nlmsghdr* message) {
+std::optional<HostRoute> parse_route(const nlmsghdr* message, std::uint8_t protocol) {
   if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_LENGTH(sizeof(rtmsg))) return std::nullopt;
   const auto* route = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
-  if (route->rtm_protocol != kOurProtocol || (route->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  if (route->rtm_protocol != protocol || (route->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
   if (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) return std::nullopt;
   const Attributes attributes = parse_attributes(message, sizeof(rtmsg), RTA_MAX);
   HostRoute out;
+  out.protocol = protocol;
   out.table = u32_of(attributes[RTA_TABLE], route->rtm_table);
   out.prefix = prefix_of(attributes[RTA_DST], route->rtm_dst_len, route->rtm_family == AF_INET6);
   out.metric = u32_of(attributes[RTA_PRIORITY], 0);
@@ -112,7 +113,7 @@ void put_route(nlmsghdr* message, const HostRoute& route) {
   header->rtm_family = family_of(!route.prefix.is_v4());
   header->rtm_dst_len = static_cast<std::uint8_t>(route.prefix.length());
   header->rtm_table = RT_TABLE_UNSPEC;  // the attribute holds it
-  header->rtm_protocol = kOurProtocol;
+  header->rtm_protocol = route.protocol;
   header->rtm_scope = RT_SCOPE_UNIVERSE;
   switch (route.kind) {
     case HostRoute::Kind::Unreachable:
@@ -338,7 +339,7 @@ Status RouteSocket::set_no_auto_address(std::uint32_t index) {
   return batch.flush();
 }
 
-Result<std::vector<HostRoute>> RouteSocket::our_routes() {
+Result<std::vector<HostRoute>> RouteSocket::our_routes(std::uint8_t protocol) {
   std::vector<HostRoute> out;
   for (const bool v6 : {false, true}) {
     std::vector<std::uint8_t> request(kMaxMessage);
@@ -346,9 +347,9 @@ Result<std::vector<HostRoute>> RouteSocket::our_routes() {
     message->nlmsg_type = RTM_GETROUTE;
     auto* header = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(rtmsg)));
     header->rtm_family = family_of(v6);
-    header->rtm_protocol = kOurProtocol;
+    header->rtm_protocol = protocol;
     QANAT_TRY(dump(fd_.get(), request, sequence_++, [&](const nlmsghdr* answer) {
-      auto route = parse_route(answer);
+      auto route = parse_route(answer, protocol);
       if (route && route->prefix.is_v4() != v6) out.push_back(*route);
     }));
   }
@@ -371,10 +372,11 @@ Result<std::vector<HostRule>> RouteSocket::our_rules() {
   return out;
 }
 
-Status RouteSocket::add_routes(const std::vector<HostRoute>& routes) {
+Status RouteSocket::add_routes(const std::vector<HostRoute>& routes, Existing existing) {
   Batch batch(*this);
+  const std::uint16_t flags = NLM_F_CREATE | (existing == Existing::Replace ? NLM_F_REPLACE : NLM_F_EXCL);
   for (const HostRoute& route : routes) {
-    nlmsghdr* message = batch.begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    nlmsghdr* message = batch.begin(RTM_NEWROUTE, flags);
     put_route(message, route);
     QANAT_TRY(batch.commit(message, name_of(route), already_there));
   }

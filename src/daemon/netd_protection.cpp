@@ -204,6 +204,23 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
   return tun_status;
 }
 
+// A barrier that a configured prefix has there already is left alone, also when this one goes: the kernel takes the
+// protocol into account.
+Status apply_barriers(const gateway::ChangeBarriers& change) {
+  const bool ipv6 = kernel_has_ipv6();
+  const auto routes_of = [&](const std::vector<gateway::Barrier>& list) {
+    std::vector<HostRoute> out;
+    for (const gateway::Barrier& b : list) {
+      if (!b.prefix.is_v4() && !ipv6) continue;
+      out.push_back({b.table, b.prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference, kBarrierProtocol});
+    }
+    return out;
+  };
+  QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
+  QANAT_TRY(kernel.add_routes(routes_of(change.add), RouteSocket::Existing::Keep));
+  return kernel.remove_routes(routes_of(change.remove));
+}
+
 Status apply_nat(const gateway::SetNat& nat) {
   return run_nft(nat_json(nat));
 }
@@ -212,8 +229,10 @@ Status purge_protection() {
   QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
   QANAT_ASSIGN(const std::vector<HostRule> rules, kernel.our_rules());
   QANAT_ASSIGN(const std::vector<HostRoute> routes, kernel.our_routes());
+  QANAT_ASSIGN(const std::vector<HostRoute> barriers, kernel.our_routes(kBarrierProtocol));
   QANAT_TRY(kernel.remove_rules(rules));
   QANAT_TRY(remove_in_order(kernel, routes));
+  QANAT_TRY(kernel.remove_routes(barriers));
   return run_nft(purge_json());
 }
 

@@ -32,6 +32,7 @@ enum class TunState : std::uint8_t {
 };
 [[nodiscard]] Status apply_protection(const gateway::SetProtection& protection, TunState tun);
 [[nodiscard]] Status purge_protection();
+[[nodiscard]] Status apply_barriers(const gateway::ChangeBarriers& change);
 [[nodiscard]] Status apply_nat(const gateway::SetNat& nat);
 
 // Up, with its MTU and queue, without address and without reverse path filter.

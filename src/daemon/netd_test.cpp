@@ -341,6 +341,48 @@ TEST_F(Netd, KeepsAccountsApart) {
   });
 }
 
+// Beside routes of somebody else's: they hold when those go with the TUN, and spoil no barrier of the configuration's.
+TEST_F(Netd, BarriersStayWhenTheTunGoes) {
+  in_fresh_netns([] {
+    shell(
+        "ip link set lo up; ip link add wan type veth peer name far; ip link set far up; ip link set wan up;"
+        "ip addr add 192.0.2.2/24 dev wan; ip route add default via 192.0.2.1");
+    auto helper = start_helper(kQuiet).value();
+    io::NetdClient client(std::move(helper.socket));
+    auto tun = client.open_tun("qntest0", 1380);
+    ASSERT_TRUE(tun);
+    auto protection = protect({"10.1.0.0/16", "fd01::/16"});
+    ASSERT_TRUE(ask(client, protection));
+    shell("ip route add 10.9.0.0/16 via 10.255.0.1 dev qntest0 onlink; ip route add 10.9.1.0/24 via 192.0.2.1");
+    const Prefix nine = *Prefix::parse("10.9.0.0/16");
+    const gateway::ChangeBarriers change{{{254, nine},
+                                          {kTable, *Prefix::parse("10.1.0.0/16")},
+                                          {kTable, *Prefix::parse("fd01::/16")},
+                                          {254, *Prefix::parse("fd09::/16")}},
+                                         {}};
+    for (int again = 0; again < 2; ++again) {
+      const Status set = ask(client, change);
+      ASSERT_TRUE(set) << set.error().where << ": " << set.error().detail;
+      ASSERT_TRUE(ask(client, protection)) << "which does not take them away";
+    }
+    EXPECT_NE(way("10.9.2.3").find("dev qntest0"), std::string::npos);
+    auto kernel = RouteSocket::open().value();
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 2U) << "where there is one already it stays";
+    tun->reset();
+    EXPECT_FALSE(reachable("10.9.2.3"));
+    EXPECT_FALSE(reachable("fd09::1"));
+    EXPECT_NE(way("10.9.1.3").find("dev wan"), std::string::npos) << "what is routed elsewhere is not touched";
+    ASSERT_TRUE(ask(client, gateway::ChangeBarriers{{}, change.add}));
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 0U);
+    EXPECT_EQ(routes(false, kTable), Texts{"unreachable 10.1.0.0/16"});
+    EXPECT_EQ(routes(true, kTable), Texts{"unreachable fd01::/16"});
+    EXPECT_NE(way("10.9.2.3").find("dev wan"), std::string::npos);
+    ASSERT_TRUE(ask(client, change));
+    ASSERT_TRUE(purge_once({kTable, kMark}));
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 0U);
+  });
+}
+
 TEST_F(Netd, TranslatesSourcesInATableOfItsOwn) {
   in_fresh_netns([] {
     auto helper = start_helper(kQuiet).value();

@@ -101,6 +101,7 @@ void take_ways(const nlattr* multipath, std::uint8_t family, std::vector<Way>& w
 
 struct Heard {
   Prefix prefix;
+  std::uint32_t table = 0;
   std::uint32_t metric = 0;
   std::vector<Way> ways;
   bool by_nexthop_object = false;  // whose ways this message does not tell
@@ -113,8 +114,10 @@ std::optional<Heard> parse(const nlmsghdr& m) {
   std::memcpy(&route, mnl_nlmsg_get_payload(&m), sizeof route);
   const std::uint8_t family = route.rtm_family;
   if (family != AF_INET && family != AF_INET6) return std::nullopt;
-  if (route.rtm_protocol == kOurProtocol || (route.rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  const bool ours = route.rtm_protocol == kOurProtocol || route.rtm_protocol == kBarrierProtocol;
+  if (ours || (route.rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
   Heard out;
+  out.table = route.rtm_table;
   Way single;
   std::optional<IpAddress> destination;
   bool has_object = false;
@@ -126,6 +129,8 @@ std::optional<Heard> parse(const nlmsghdr& m) {
                                                   mnl_attr_get_payload_len(a), family);
                        } else if (type == RTA_PRIORITY && mnl_attr_get_payload_len(a) == 4) {
                          out.metric = mnl_attr_get_u32(a);
+                       } else if (type == RTA_TABLE && mnl_attr_get_payload_len(a) == 4) {
+                         out.table = mnl_attr_get_u32(a);
                        } else if (type == RTA_MULTIPATH) {
                          take_ways(a, family, out.ways);
                        } else if (type == RTA_NH_ID) {
@@ -244,7 +249,8 @@ std::optional<Result<std::vector<gateway::KernelRoute>>> RouteMonitor::read() {
                         .prefix = heard->prefix,
                         .gateway = *way.gateway,
                         .metric = heard->metric,
-                        .weight = way.weight});
+                        .weight = way.weight,
+                        .table = heard->table});
     }
   }
   return std::nullopt;

@@ -71,12 +71,14 @@ std::vector<KernelRoute> read_news(RouteMonitor& monitor) {
   return read_all(monitor).value();
 }
 
-KernelRoute route(std::string_view prefix, std::string_view gateway, std::uint32_t metric = 0, VrfId vrf = {}) {
+KernelRoute route(std::string_view prefix, std::string_view gateway, std::uint32_t metric = 0,
+                  std::uint32_t table = 254, VrfId vrf = {}) {
   return {.vrf = vrf,
           .prefix = *Prefix::parse(prefix),
           .gateway = *IpAddress::parse(gateway),
           .metric = metric,
-          .weight = 1};
+          .weight = 1,
+          .table = table};
 }
 
 TEST_F(RouteMonitorTest, FindsRoutesThroughOurTunsInEveryTable) {
@@ -92,10 +94,11 @@ TEST_F(RouteMonitorTest, FindsRoutesThroughOurTunsInEveryTable) {
         "ip route add default via 10.255.0.1 dev qnmon0 onlink;"
         // None of these is one: no gateway, another interface, ours, no unicast.
         "ip route add 10.3.0.0/16 dev qnmon0; ip route add 10.4.0.0/16 via 192.0.2.9;"
-        "ip route add 10.5.0.0/16 via 10.255.0.1 dev qnmon0 onlink proto 81; ip route add unreachable 10.6.0.0/16");
+        "ip route add 10.5.0.0/16 via 10.255.0.1 dev qnmon0 onlink proto 81; ip route add unreachable 10.6.0.0/16;"
+        "ip route add unreachable 10.1.0.0/16 metric 4294967295 proto 82");
     EXPECT_THAT(read_news(monitor),
-                UnorderedElementsAre(route("10.1.0.0/16", "10.255.0.1"), route("10.2.0.0/16", "10.255.0.3", 7),
-                                     route("10.1.0.0/16", "10.255.0.1", 0, VrfId{1}),
+                UnorderedElementsAre(route("10.1.0.0/16", "10.255.0.1"), route("10.2.0.0/16", "10.255.0.3", 7, 99),
+                                     route("10.1.0.0/16", "10.255.0.1", 0, 100, VrfId{1}),
                                      route("fd01::/16", "fd00:255::1", 1024), route("0.0.0.0/0", "10.255.0.1")));
     auto one = host.monitor(1);  // which the kernel filters
     EXPECT_THAT(read_all(one).value(), SizeIs(4));

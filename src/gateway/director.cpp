@@ -404,6 +404,7 @@ void Director::handle_host(Instant now, const HostResult& result) {
     nat_request_.reset();
     if (!result.status) nat_at_ = now + kHostRetry;
   }
+  if (barrier_requests_.erase(result.request) != 0 && !result.status) barriers_at_ = now + kHostRetry;
   const auto ticket = host_tickets_.find(result.request);
   if (ticket == host_tickets_.end()) return;
   outputs_.emplace_back(
@@ -430,6 +431,7 @@ std::optional<Instant> Director::next_timeout() const {
   };
   earlier(protection_at_);
   earlier(nat_at_);
+  earlier(barriers_at_);
   if (!due_.empty()) earlier(due_.begin()->first);
   earlier(beginnings_.next_timeout());
   return next;
@@ -442,6 +444,11 @@ void Director::handle_timeout(Instant now) {
   }
   if (protection_at_ && *protection_at_ <= now) ask_for_protection();
   if (nat_at_ && *nat_at_ <= now) ask_for_nat();
+  if (barriers_at_ && *barriers_at_ <= now) {
+    barriers_at_.reset();
+    barriers_.clear();  // adding what is there is no error
+    keep_barriers();
+  }
   beginnings_.handle_timeout(now);
   begin_next(now);
   while (!due_.empty() && due_.begin()->first <= now) {

@@ -127,7 +127,9 @@ class Director {
   };
   [[nodiscard]] static Result<Steering> make_steering(const model::Config& config, const wan::FindTunnel& find);
   void steer(Steering steering);
-  [[nodiscard]] std::vector<ipsec::SetRoutes> hops_of_kernel(const Steering& steering) const;
+  // Of all tunnels, as they are now.
+  [[nodiscard]] FindPeer peers() const;
+  void keep_barriers();
   void withdraw(Instant now, Tunnel& tunnel);
   void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
   void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
@@ -155,6 +157,9 @@ class Director {
   Steering steering_;
   std::vector<KernelRoute> kernel_routes_;     // of the host, sorted
   std::vector<ipsec::SetRoutes> kernel_hops_;  // what is made of them
+  std::vector<Barrier> barriers_;              // likewise, as the helper was asked for them; sorted
+  std::set<RequestId> barrier_requests_;       // not answered yet
+  std::optional<Instant> barriers_at_;         // when to ask for all of them again
   std::vector<Tunnel> tunnels_;                // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;

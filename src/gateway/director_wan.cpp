@@ -20,7 +20,7 @@ Result<Director::Steering> Director::make_steering(const model::Config& config, 
 
 // Routes change as a difference, after the tunnels that they lead to: whatever stays loses nothing.
 void Director::steer(Steering steering) {
-  std::vector<ipsec::SetRoutes> of_kernel = hops_of_kernel(steering);
+  std::vector<ipsec::SetRoutes> of_kernel = kernel_hops(kernel_routes_, steering.routes, peers());
   for (ipsec::SetRoutes& change :
        route_changes(merged(steering_.routes, kernel_hops_), merged(steering.routes, of_kernel))) {
     outputs_.emplace_back(ipsec::Command{std::move(change)});
@@ -28,27 +28,29 @@ void Director::steer(Steering steering) {
   outputs_.emplace_back(ipsec::Command{steering.policy});
   steering_ = std::move(steering);
   kernel_hops_ = std::move(of_kernel);
+  keep_barriers();
 }
 
-std::vector<ipsec::SetRoutes> Director::hops_of_kernel(const Steering& steering) const {
-  if (kernel_routes_.empty()) return {};
-  std::map<std::pair<VrfId, IpAddress>, TunnelId> peers;
-  for (const Tunnel& t : tunnels_) {
-    for (const auto& address : {t.config.peer_interface4, t.config.peer_interface6}) {
-      if (address) peers.emplace(std::pair{t.config.vrf, *address}, t.id);
+FindPeer Director::peers() const {
+  std::map<std::pair<VrfId, IpAddress>, TunnelId> known;
+  if (!kernel_routes_.empty()) {
+    for (const Tunnel& t : tunnels_) {
+      for (const auto& address : {t.config.peer_interface4, t.config.peer_interface6}) {
+        if (address) known.emplace(std::pair{t.config.vrf, *address}, t.id);
+      }
     }
   }
-  return kernel_hops(kernel_routes_, steering.routes, [&](VrfId vrf, const IpAddress& address) {
-    const auto found = peers.find({vrf, address});
-    return found == peers.end() ? std::nullopt : std::optional{found->second};
-  });
+  return [known = std::move(known)](VrfId vrf, const IpAddress& address) -> std::optional<TunnelId> {
+    const auto found = known.find({vrf, address});
+    return found == known.end() ? std::nullopt : std::optional{found->second};
+  };
 }
 
 void Director::handle_kernel_routes(std::vector<KernelRoute> routes) {
   std::ranges::sort(routes);
   if (routes == kernel_routes_) return;
   kernel_routes_ = std::move(routes);
-  std::vector<ipsec::SetRoutes> hops = hops_of_kernel(steering_);
+  std::vector<ipsec::SetRoutes> hops = kernel_hops(kernel_routes_, steering_.routes, peers());
   std::size_t added = 0;
   std::size_t removed = 0;
   for (ipsec::SetRoutes& change : route_changes(kernel_hops_, hops)) {
@@ -57,9 +59,21 @@ void Director::handle_kernel_routes(std::vector<KernelRoute> routes) {
     outputs_.emplace_back(ipsec::Command{std::move(change)});
   }
   kernel_hops_ = std::move(hops);
+  keep_barriers();
   if (added + removed == 0) return;
   log(EventLevel::Info, "kernel-routes",
       {{"added", fmt::format("{}", added)}, {"removed", fmt::format("{}", removed)}});
+}
+
+// What an earlier process left stays until its route has come and gone again, or until a purge: nobody knows better.
+void Director::keep_barriers() {
+  std::vector<Barrier> now = kernel_barriers(kernel_routes_, protection(config_), peers());
+  for (ChangeBarriers& change : barrier_changes(barriers_, now)) {
+    const RequestId request{next_request_++};
+    barrier_requests_.insert(request);
+    outputs_.emplace_back(HostOut{request, std::move(change)});
+  }
+  barriers_ = std::move(now);
 }
 
 void Director::note_health(const ipsec::HealthChanged& change) {

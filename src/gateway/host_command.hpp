@@ -47,7 +47,7 @@ struct SetProtection {
   std::vector<AccountProtection> accounts = {};
   friend bool operator==(const SetProtection&, const SetProtection&) = default;
 };
-// Removes everything that SetProtection and SetNat ever made: `qanat purge`.
+// Removes everything that these commands ever made: `qanat purge`.
 struct PurgeProtection {
   std::uint32_t route_table = 0;
   std::uint32_t fwmark = 0;
@@ -67,7 +67,21 @@ struct SetNat {
   std::vector<NatRule> rules;
   friend bool operator==(const SetNat&, const SetNat&) = default;
 };
-using HostCommand = std::variant<SetProtection, PurgeProtection, SetNat>;
+
+// Beside a route of somebody else's that leads to a tunnel (gateway/kernel_routes.hpp), in the same table: an
+// `unreachable` one of the highest metric, so that the prefix stays inside when the TUN, and with it that route, goes.
+// As a difference, `add` first; what is there already, or gone, is no error.
+struct Barrier {
+  std::uint32_t table = 0;
+  Prefix prefix;
+  friend auto operator<=>(const Barrier&, const Barrier&) = default;
+};
+struct ChangeBarriers {
+  std::vector<Barrier> add;
+  std::vector<Barrier> remove;
+  friend bool operator==(const ChangeBarriers&, const ChangeBarriers&) = default;
+};
+using HostCommand = std::variant<SetProtection, PurgeProtection, SetNat, ChangeBarriers>;
 
 struct HostResult {
   RequestId request;

@@ -40,8 +40,10 @@ class Host : public ::testing::Test {
       if (const auto* host = std::get_if<HostOut>(&*out)) {
         if (const auto* nat = std::get_if<SetNat>(&host->command)) {
           nats.push_back(*nat);
-          gateway.handle_host(now,
-                              {host->request, refuse_nat ? fail(ErrorKind::Internal, "nftables", "no") : Status{}});
+          gateway.handle_host(now, {host->request, refuse ? fail(ErrorKind::Internal, "nftables", "no") : Status{}});
+        } else if (const auto* change = std::get_if<ChangeBarriers>(&host->command)) {
+          barriers.push_back(*change);
+          gateway.handle_host(now, {host->request, refuse ? fail(ErrorKind::Internal, "rtnetlink", "no") : Status{}});
         } else {
           gateway.handle_host(now, {host->request, {}});
         }
@@ -82,7 +84,8 @@ class Host : public ::testing::Test {
   model::Config config;
   std::vector<ipsec::SetRoutes> changes;
   std::vector<SetNat> nats;
-  bool refuse_nat = false;
+  std::vector<ChangeBarriers> barriers;
+  bool refuse = false;  // what can be asked for again
   int told = 0;
 };
 
@@ -138,6 +141,31 @@ TEST_F(Host, AReloadKeepsWhatTheKernelHas) {
   EXPECT_THAT(routes(), IsEmpty());
 }
 
+TEST_F(Host, AKernelRouteHasItsBarrierUntilItIsWithdrawn) {
+  config.routes = {route("10.1.0.0/16", "site-1")};
+  apply();
+  EXPECT_THAT(barriers, IsEmpty());
+  const Barrier barrier{254, net("10.9.0.0/16")};
+  hear({of_kernel("10.9.0.0/16", "10.255.0.1", 20), of_kernel("10.1.0.0/16", "10.255.0.1", 20)});
+  EXPECT_THAT(barriers, ElementsAre(ChangeBarriers{{barrier}, {}})) << "the configured one has its own";
+  hear({of_kernel("10.9.0.0/16", "10.255.0.3", 30)});
+  EXPECT_EQ(barriers.size(), 1U) << "another tunnel, the same prefix";
+  refuse = true;
+  hear({});
+  ASSERT_EQ(barriers.size(), 2U);
+  EXPECT_EQ(barriers[1], (ChangeBarriers{{}, {barrier}}));
+  hear({of_kernel("10.9.0.0/16", "10.255.0.3", 30)});
+  refuse = false;
+  now = now + 5s;
+  gateway.handle_timeout(now);
+  take();
+  ASSERT_EQ(barriers.size(), 4U);
+  EXPECT_EQ(barriers[3], (ChangeBarriers{{barrier}, {}})) << "what was refused is asked for again";
+  config.routes.push_back(route("10.9.0.0/16", "site-1"));
+  reload();
+  EXPECT_EQ(barriers.back(), (ChangeBarriers{{}, {barrier}})) << "now it is protected as the configuration's";
+}
+
 TEST_F(Host, NatIsAskedForAtTheStartAndWhenItChanges) {
   apply();
   EXPECT_THAT(nats, ElementsAre(SetNat{})) << "an earlier configuration may have had rules";
@@ -145,7 +173,7 @@ TEST_F(Host, NatIsAskedForAtTheStartAndWhenItChanges) {
   reload();
   EXPECT_EQ(nats.size(), 1U);
   config.nat = {{.vrf = {}, .sources = {}, .out_interface = "wan", .translate = {}}};
-  refuse_nat = true;
+  refuse = true;
   reload();
   ASSERT_EQ(nats.size(), 2U);
   EXPECT_EQ(nats[1].rules.size(), 1U);
@@ -155,7 +183,7 @@ TEST_F(Host, NatIsAskedForAtTheStartAndWhenItChanges) {
   gateway.handle_timeout(now);
   take();
   EXPECT_EQ(nats.size(), 3U);
-  refuse_nat = false;
+  refuse = false;
   now = now + 5s;
   gateway.handle_timeout(now);
   take();

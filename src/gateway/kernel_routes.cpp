@@ -1,6 +1,7 @@
 #include "gateway/kernel_routes.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <tuple>
@@ -62,6 +63,14 @@ class Configured {
   std::set<Prefix> hybrid_only_;
 };
 
+constexpr std::size_t kManyBarriers = 50'000;  // of one command
+
+std::vector<Barrier> part_of(const std::vector<Barrier>& list, std::size_t from) {
+  const std::size_t begin = std::min(from, list.size());
+  const std::size_t end = std::min(begin + kManyBarriers, list.size());
+  return {list.begin() + static_cast<std::ptrdiff_t>(begin), list.begin() + static_cast<std::ptrdiff_t>(end)};
+}
+
 }  // namespace
 
 bool earlier(const RouteHop& a, const RouteHop& b) {
@@ -100,6 +109,32 @@ std::vector<SetRoutes> kernel_hops(std::span<const KernelRoute> routes, std::spa
     made.add.erase(twice.begin(), twice.end());
     if (!made.add.empty()) out.push_back(std::move(made));
   }
+  return out;
+}
+
+std::vector<Barrier> kernel_barriers(std::span<const KernelRoute> routes, const SetProtection& configured,
+                                     const FindPeer& find) {
+  std::map<VrfId, std::set<Prefix>> known;
+  known[VrfId{}].insert(configured.prefixes.begin(), configured.prefixes.end());
+  for (const AccountProtection& a : configured.accounts) known[a.vrf].insert(a.prefixes.begin(), a.prefixes.end());
+  std::vector<Barrier> out;
+  for (const KernelRoute& route : routes) {
+    if (!find(route.vrf, route.gateway) || !can_lie_behind_a_tunnel(route.prefix)) continue;
+    if (!known[route.vrf].contains(route.prefix)) out.push_back({route.table, route.prefix});
+  }
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
+std::vector<ChangeBarriers> barrier_changes(std::span<const Barrier> before, std::span<const Barrier> now) {
+  std::vector<Barrier> add;
+  std::vector<Barrier> remove;
+  std::ranges::set_difference(now, before, std::back_inserter(add));
+  std::ranges::set_difference(before, now, std::back_inserter(remove));
+  std::vector<ChangeBarriers> out;
+  for (std::size_t at = 0; at < std::max(add.size(), remove.size()); at += kManyBarriers)
+    out.push_back({.add = part_of(add, at), .remove = part_of(remove, at)});
   return out;
 }
 

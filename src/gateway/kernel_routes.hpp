@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "gateway/host_command.hpp"
 #include "ipsec/data_plane.hpp"
 
 namespace qanat::gateway {
@@ -15,8 +16,9 @@ struct KernelRoute {
   VrfId vrf;  // whose TUN it is
   Prefix prefix;
   IpAddress gateway;
-  std::uint32_t metric = 0;  // as the kernel says it: 0 (IPv4) or 1024 (IPv6) when the route names none
-  std::uint32_t weight = 1;  // among the ways of a multipath route
+  std::uint32_t metric = 0;   // as the kernel says it: 0 (IPv4) or 1024 (IPv6) when the route names none
+  std::uint32_t weight = 1;   // among the ways of a multipath route
+  std::uint32_t table = 254;  // in which the kernel has it
   friend auto operator<=>(const KernelRoute&, const KernelRoute&) = default;
 };
 
@@ -32,6 +34,14 @@ using FindPeer = std::function<std::optional<TunnelId>(VrfId vrf, const IpAddres
 [[nodiscard]] std::vector<ipsec::SetRoutes> kernel_hops(std::span<const KernelRoute> routes,
                                                         std::span<const ipsec::SetRoutes> configured,
                                                         const FindPeer& find);
+
+// What must stay inside though the TUN, and the kernel's routes with it, be gone; sorted. Those that the configuration
+// protects in their VRF have that already.
+[[nodiscard]] std::vector<Barrier> kernel_barriers(std::span<const KernelRoute> routes, const SetProtection& configured,
+                                                   const FindPeer& find);
+// What leads from `before` to `now`, both sorted, in commands that the helper takes.
+[[nodiscard]] std::vector<ChangeBarriers> barrier_changes(std::span<const Barrier> before,
+                                                          std::span<const Barrier> now);
 
 // By prefix and tunnel.
 [[nodiscard]] bool earlier(const ipsec::RouteHop& a, const ipsec::RouteHop& b);

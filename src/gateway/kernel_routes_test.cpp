@@ -92,6 +92,39 @@ TEST(KernelRoutes, WhatMustBeHybridStaysSo) {
   EXPECT_FALSE(hops({route("10.10.0.0/16", "10.255.0.1")}, {payroll}).front().hybrid_only);
 }
 
+TEST(KernelBarriers, StandBesideEachRouteThatLeadsToATunnel) {
+  SetProtection configured;
+  configured.prefixes = {net("10.1.0.0/16")};
+  configured.accounts = {{VrfId{1}, "qanat1", 5210, 1400, {net("10.9.0.0/16")}, {}}};
+  KernelRoute blue = route("10.9.0.0/16", "10.255.0.1");
+  blue.vrf = VrfId{1};
+  KernelRoute elsewhere = route("10.9.0.0/16", "10.255.0.3");
+  elsewhere.table = 99;
+  const std::vector<KernelRoute> routes = {route("10.1.0.0/16", "10.255.0.1"),   // configured
+                                           route("10.9.0.0/16", "10.255.0.1"),   //
+                                           route("10.9.0.0/16", "10.255.0.3"),   // beside the same
+                                           route("10.8.0.0/16", "10.255.0.77"),  // to nobody
+                                           elsewhere,
+                                           blue};  // configured there
+  EXPECT_THAT(kernel_barriers(routes, configured, find_peer),
+              ElementsAre(Barrier{99, net("10.9.0.0/16")}, Barrier{254, net("10.9.0.0/16")}));
+}
+
+TEST(KernelBarriers, ChangeInPartsThatTheHelperTakes) {
+  const Barrier a{254, net("10.1.0.0/16")};
+  const Barrier b{254, net("10.2.0.0/16")};
+  EXPECT_THAT(barrier_changes(std::vector{a}, std::vector{a}), IsEmpty());
+  EXPECT_THAT(barrier_changes(std::vector{a}, std::vector{b}), ElementsAre(ChangeBarriers{{b}, {a}}));
+  std::vector<Barrier> many;
+  for (std::uint32_t i = 0; i < 120'000; ++i)
+    many.push_back({254, Prefix::masked(IpAddress::v4(0x0a000000U + (i << 4)), 28)});
+  const auto parts = barrier_changes({}, many);
+  ASSERT_EQ(parts.size(), 3U);
+  std::size_t sum = 0;
+  for (const ChangeBarriers& part : parts) sum += part.add.size();
+  EXPECT_EQ(sum, many.size());
+}
+
 TEST(KernelRoutes, ChangesAreADifference) {
   const auto set = [](std::vector<RouteHop> list) {
     return std::vector<SetRoutes>{{.vrf = VrfId{4}, .add = std::move(list), .remove = {}}};

@@ -47,8 +47,8 @@ struct OpenTun {
   std::uint16_t mtu = 1400;
   friend bool operator==(const OpenTun&, const OpenTun&) = default;
 };
-using NetdCommand =
-    std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection, gateway::SetNat>;
+using NetdCommand = std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection,
+                                 gateway::SetNat, gateway::ChangeBarriers>;
 
 struct NetdRequest {
   RequestId request;

@@ -43,7 +43,9 @@ std::vector<NetdCommand> samples() {
           protection(),
           gateway::PurgeProtection{5200, 0x5154},
           with_accounts(),
-          nat()};
+          nat(),
+          gateway::ChangeBarriers{{{254, *Prefix::parse("10.9.0.0/16")}, {7, *Prefix::parse("fd09::/16")}},
+                                  {{254, *Prefix::parse("0.0.0.0/0")}}}};
 }
 
 Result<std::optional<NetdRequest>> assemble(RequestAssembler& assembler, const std::vector<Bytes>& frames) {
@@ -175,6 +177,29 @@ TEST(NetdProtocol, NatRulesAreChecked) {
   EXPECT_TRUE(refused([](auto& r) { r.translate = *IpAddress::parse("2001:db8::1"); })) << "its sources are IPv4";
   gateway::SetNat many;
   many.rules.assign(kMaxNatRules + 1, nat().rules[0]);
+  EXPECT_FALSE(check_command(many).has_value());
+}
+
+TEST(NetdProtocol, BarriersStandInOtherTablesThanTheLocalOne) {
+  const auto refused = [](std::uint32_t table, const char* prefix) {
+    const gateway::Barrier barrier{table, *Prefix::parse(prefix)};
+    EXPECT_EQ(check_command(gateway::ChangeBarriers{{barrier}, {}}).has_value(),
+              check_command(gateway::ChangeBarriers{{}, {barrier}}).has_value());
+    return !check_command(gateway::ChangeBarriers{{barrier}, {}}).has_value();
+  };
+  EXPECT_FALSE(refused(254, "10.0.0.0/8"));
+  EXPECT_FALSE(refused(1, "::/0"));
+  EXPECT_TRUE(refused(0, "10.0.0.0/8"));
+  EXPECT_TRUE(refused(255, "10.0.0.0/8"));
+  EXPECT_TRUE(refused(254, "127.0.0.0/8"));
+  EXPECT_TRUE(refused(254, "ff00::/8"));
+  gateway::ChangeBarriers many;
+  many.add.assign(kMaxPrefixes, {254, *Prefix::parse("10.0.0.0/8")});
+  EXPECT_TRUE(check_command(many).has_value());
+  RequestAssembler assembler;
+  const auto got = assemble(assembler, encode_request({RequestId{9}, many}));
+  EXPECT_TRUE(got && *got) << "and it fits into a request";
+  many.remove.push_back(many.add.front());
   EXPECT_FALSE(check_command(many).has_value());
 }
 

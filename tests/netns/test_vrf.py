@@ -1,7 +1,9 @@
 """Accounts side by side: two VRFs with the same prefixes, the same hosts and the same ports, each behind tunnels of its own."""
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pathlib
 import socket
 import sys
@@ -9,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from flows import EchoSources, Server, ask  # noqa: E402
 from lab import Lab, Qanatd, check, laboratory, main, say, toml_lines  # noqa: E402
-from traffic import marked_blocks, ping, ping_until_answered, socket_in, tcp_transfer, wait_until  # noqa: E402
+from traffic import IP_RECVERR, marked_blocks, ping, ping_until_answered, socket_in, tcp_transfer, wait_until  # noqa: E402
 
 PORT = 7070
 INSIDE = "10.50.0.2"       # of a host behind both peers
@@ -64,7 +66,7 @@ def side_by_side() -> None:
     with laboratory(sites="abc", extras=["red"]) as lab, lab.capture(protected=["10.50.0.0/24", "10.1.0.0/24", "fd50::/64", "fd00:1::/64"]) as capture:
         a, _, _ = accounts(lab)
         with Server(office(lab, "blue"), "0.0.0.0", PORT, "blue-office"), Server(office(lab, "red"), "0.0.0.0", PORT, "red-office"), \
-                Server(far_site(lab, "blue"), "0.0.0.0", PORT, "blue-far"), Server(far_site(lab, "red"), "0.0.0.0", PORT, "red-far"):
+                Server(far_site(lab, "blue"), INSIDE, PORT, "blue-far"), Server(far_site(lab, "red"), INSIDE, PORT, "red-far"):
             for kind in ("tcp", "udp"):
                 for turn in range(2):
                     for account in ACCOUNTS:
@@ -130,8 +132,24 @@ def nothing_passes_between() -> None:
             before = lab.nft_dropped("a")
             ping(lab.net, OFFICE, count=5, source="10.50.0.9", wait=0.5)
             check(seen.read() == set() and lab.nft_dropped("a") >= before + 5, "what comes from outside with an address of the account is dropped")
+        # What the gateway's kernel says about an account's packet quotes it, and must not leave in the clear.
+        lab.ip(lab["a"].gw, "route add unreachable 10.88.0.9/32")
+        with lab.capture(protected=["10.50.0.0/24"]) as capture:
+            for account in ACCOUNTS:
+                with socket_in(far_site(lab, account), socket.AF_INET, socket.SOCK_DGRAM) as sock:
+                    sock.bind((INSIDE, 0))
+                    sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)
+                    sock.settimeout(5)
+                    sock.connect(("10.88.0.9", PORT))
+                    sock.send(b"a first packet")
+                    try:
+                        said = str(sock.recv(100))
+                    except OSError as error:
+                        said = os.strerror(error.errno or 0)
+                check(said == os.strerror(errno.EHOSTUNREACH), f"the gateway tells {account} about a host that it cannot reach: {said}")
+            check(capture.report().leaks == 0, "and nobody else")
         # A process of the gateway that wants an account's world binds to its TUN.
-        with Server(far_site(lab, "red"), "0.0.0.0", PORT, "red-far"), Server(far_site(lab, "blue"), "0.0.0.0", PORT, "blue-far"):
+        with Server(far_site(lab, "red"), INSIDE, PORT, "red-far"), Server(far_site(lab, "blue"), INSIDE, PORT, "blue-far"):
             for account, (_, tun, _, _) in ACCOUNTS.items():
                 sock = socket_in(lab["a"].gw, socket.AF_INET, socket.SOCK_DGRAM)
                 with sock:
