@@ -4,9 +4,11 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include <libmnl/libmnl.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include "daemon/netd_netlink.hpp"
@@ -151,7 +153,7 @@ std::optional<Heard> parse(const nlmsghdr& m) {
 }  // namespace
 
 Result<RouteMonitor> RouteMonitor::open(std::vector<Tun> tuns) {
-  QANAT_ASSIGN(io::UniqueFd news, open_socket(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE));
+  QANAT_ASSIGN(io::UniqueFd news, open_socket(RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE | RTMGRP_LINK));
   QANAT_ASSIGN(io::UniqueFd answers, open_socket(0));
   return RouteMonitor{std::move(news), std::move(answers), std::move(tuns)};
 }
@@ -159,6 +161,21 @@ Result<RouteMonitor> RouteMonitor::open(std::vector<Tun> tuns) {
 const RouteMonitor::Tun* RouteMonitor::find(std::uint32_t index) const {
   const auto found = std::ranges::find(tuns_, index, &Tun::index);
   return found == tuns_.end() ? nullptr : &*found;
+}
+
+bool RouteMonitor::paused() const {
+  return std::ranges::any_of(tuns_, [](const Tun& tun) { return !tun.up; });
+}
+
+// True when a TUN of ours is up again.
+bool RouteMonitor::note_link(const nlmsghdr& message) {
+  if (message.nlmsg_len < NLMSG_LENGTH(sizeof(ifinfomsg))) return false;
+  ifinfomsg link{};
+  std::memcpy(&link, mnl_nlmsg_get_payload(&message), sizeof link);
+  const auto tun = std::ranges::find(tuns_, static_cast<std::uint32_t>(link.ifi_index), &Tun::index);
+  if (tun == tuns_.end()) return false;
+  const bool was_up = std::exchange(tun->up, (link.ifi_flags & IFF_UP) != 0);
+  return tun->up && !was_up;
 }
 
 bool RouteMonitor::drain() {
@@ -169,6 +186,7 @@ bool RouteMonitor::drain() {
     if (size < 0) {
       if (errno == ENOBUFS) {
         concerns_us = true;
+        for (Tun& tun : tuns_) tun.up = true;  // that it is up again may be what was lost
         continue;
       }
       if (errno == EINTR) continue;
@@ -176,8 +194,9 @@ bool RouteMonitor::drain() {
     }
     int left = static_cast<int>(size);
     const auto* m = reinterpret_cast<const nlmsghdr*>(buffer.data());
-    for (; !concerns_us && mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
-      if (m->nlmsg_type != RTM_NEWROUTE && m->nlmsg_type != RTM_DELROUTE) continue;
+    for (; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+      if (m->nlmsg_type == RTM_NEWLINK) concerns_us = note_link(*m) || concerns_us;
+      if (concerns_us || (m->nlmsg_type != RTM_NEWROUTE && m->nlmsg_type != RTM_DELROUTE)) continue;
       const auto heard = parse(*m);
       if (!heard) continue;
       concerns_us = heard->by_nexthop_object || known_.contains(heard->prefix) ||

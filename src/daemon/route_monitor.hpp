@@ -16,6 +16,8 @@
 #include "gateway/kernel_routes.hpp"
 #include "io/fd.hpp"
 
+struct nlmsghdr;
+
 namespace qanat::daemon {
 
 class RouteMonitor {
@@ -23,13 +25,17 @@ class RouteMonitor {
   struct Tun {
     VrfId vrf;
     std::uint32_t index = 0;  // of its interface
+    bool up = true;
   };
   [[nodiscard]] static Result<RouteMonitor> open(std::vector<Tun> tuns);
 
-  // Readable when routes have changed.
+  // Readable when routes or interfaces have changed.
   [[nodiscard]] int news_fd() const { return news_.get(); }
   // Takes the news; true when they may concern our TUNs, or when some were lost.
   [[nodiscard]] bool drain();
+  // One of our TUNs was taken down. The kernel has dropped the routes through it, and nobody has withdrawn them: what
+  // was read last holds until it is up again.
+  [[nodiscard]] bool paused() const;
 
   [[nodiscard]] int answers_fd() const { return answers_.get(); }
   [[nodiscard]] bool reading() const { return reading_; }
@@ -44,6 +50,7 @@ class RouteMonitor {
       : news_(std::move(news)), answers_(std::move(answers)), tuns_(std::move(tuns)) {}
   [[nodiscard]] Status ask(std::uint8_t family);
   [[nodiscard]] const Tun* find(std::uint32_t index) const;
+  [[nodiscard]] bool note_link(const nlmsghdr& message);
 
   io::UniqueFd news_;
   io::UniqueFd answers_;

@@ -156,6 +156,29 @@ TEST_F(RouteMonitorTest, SeveralWaysHaveTheirWeights) {
   });
 }
 
+TEST_F(RouteMonitorTest, ATunThatIsTakenDownWithdrawsNothing) {
+  in_fresh_netns([] {
+    Host host;
+    auto monitor = host.monitor();
+    (void)monitor.drain();
+    const std::string add = "ip route add 10.1.0.0/16 via 10.255.0.1 dev qnmon0 onlink;";
+    shell(add + "ip -6 route add fd01::/16 via fd00:255::1 dev qnmon0 onlink");
+    EXPECT_THAT(read_news(monitor), SizeIs(2));
+    EXPECT_FALSE(monitor.paused());
+    shell("ip link set qnmon0 down");
+    EXPECT_TRUE(readable(monitor.news_fd(), 3000));
+    (void)monitor.drain();
+    EXPECT_TRUE(monitor.paused());
+    shell("ip link set qnmon0 up");
+    EXPECT_TRUE(readable(monitor.news_fd(), 3000));
+    EXPECT_TRUE(monitor.drain());
+    EXPECT_FALSE(monitor.paused());
+    EXPECT_THAT(read_all(monitor).value(), IsEmpty()) << "the kernel has forgotten them";
+    shell(add);
+    EXPECT_THAT(read_news(monitor), SizeIs(1));
+  });
+}
+
 TEST_F(RouteMonitorTest, LosesNothingWhenThereAreMoreNewsThanItsQueueHolds) {
   in_fresh_netns([] {
     Host host;

@@ -285,6 +285,7 @@ void Wiring::read_kernel_routes(Instant now) {
     return;
   }
   read_routes_at_.reset();
+  if (routes_.paused()) return;  // it says when to read again
   if (const Status begun = routes_.begin(); !begun) {
     log_.error("routes-unknown", begun.error());
     read_routes_at_ = now + kRoutesAgain;
@@ -294,9 +295,9 @@ void Wiring::read_kernel_routes(Instant now) {
 void Wiring::on_kernel_routes() {
   if (auto routes = routes_.read()) {
     const Instant now = io::boot_now();
-    if (*routes) {
+    if (*routes && !routes_.paused()) {
       gateway_.handle_kernel_routes(now, std::move(**routes));
-    } else if (!read_routes_at_) {
+    } else if (!*routes && !read_routes_at_) {
       read_routes_at_ = now + kRoutesAgain;
     }
   }
