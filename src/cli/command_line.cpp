@@ -118,6 +118,10 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   CLI::App* posture = command("posture", "How safe the keys are, why not where they are not, and what can be harvested",
                               Command::Posture);
   posture->add_flag("--csv", line.csv, "Print comma-separated values");
+  CLI::App* forget = posture->add_subcommand("forget", "A pinned peer may come back with classical keys (pq = pin)");
+  forget->add_option("NAME", line.name, "The tunnel")->required();
+  forget->add_option("--confirm", line.confirm, "The tunnel's name again")->type_name("NAME");
+  posture->callback([&line, forget] { line.command = *forget ? Command::PostureForget : Command::Posture; });
   command("events", "The last events of the gateway; with NAME, those of one tunnel", Command::Events)
       ->add_option("NAME", line.name, "A tunnel");
   command("routes", "Every route, and what the state of its tunnel adds to its priority", Command::Routes);

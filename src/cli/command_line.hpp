@@ -13,6 +13,7 @@ enum class Command : std::uint8_t {
   Watch,
   Explain,
   Posture,
+  PostureForget,
   Events,
   Routes,
   RouteGet,
@@ -54,6 +55,7 @@ struct CommandLine {
   std::string from;     // route get: the source, empty for any
   std::string config = kDefaultConfig;  // debug bundle
   bool csv = false;                     // posture
+  std::string confirm;                  // posture forget: the name again
   unsigned interval = 1;                // watch: seconds
   unsigned count = 0;                   // watch: how often; 0: until it is stopped
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;

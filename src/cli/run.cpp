@@ -163,6 +163,19 @@ int posture(const CommandLine& line, Shell& shell) {
   });
 }
 
+int send_command(const CommandLine& line, Shell& shell, const std::string& target);
+
+int posture_forget(const CommandLine& line, Shell& shell) {
+  if (line.confirm != line.name) {
+    return report(shell, line.json, kUsage, "confirm",
+                  fmt::format("this lets the peer of {} come back with keys that a quantum computer will recover",
+                              line.name),
+                  fmt::format("when that is meant: qanat posture forget {} --confirm {}", line.name, line.name));
+  }
+  const std::string name = control::percent_encoded(line.name);
+  return send_command(line, shell, fmt::format("/v1/posture/{}/forget?confirm={}", name, name));
+}
+
 int events(const CommandLine& line, Shell& shell) {
   const std::string filter = line.name.empty() ? "" : "?tunnel=" + control::percent_encoded(line.name);
   return look(line, shell, "/v1/events" + filter, [&](const std::string& body) -> Result<std::string> {
@@ -346,6 +359,8 @@ int run(const CommandLine& line, Shell& shell) {
       return explain_tunnel(line, shell);
     case Command::Posture:
       return posture(line, shell);
+    case Command::PostureForget:
+      return posture_forget(line, shell);
     case Command::Events:
       return events(line, shell);
     case Command::Routes:

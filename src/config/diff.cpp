@@ -75,11 +75,12 @@ void compare_safety(const Tunnel& old, const Tunnel& now, Keys& keys) {
   using model::PpkPolicy;
   using model::PqPolicy;
   if (old.pq != now.pq) {
-    // From and to "off" the proposals change; "require" is the only rule that a live SA can break.
-    if (old.pq == PqPolicy::Off || now.pq == PqPolicy::Off) keys.add(Effect::NewIkeSa, "pq");
-    if (now.pq == PqPolicy::Require) keys.add(Effect::Enforced, "pq");
-    if (old.pq != PqPolicy::Off && now.pq != PqPolicy::Off && now.pq != PqPolicy::Require)
-      keys.add(Effect::InPlace, "pq");
+    // From and to "off" the proposals change; classical SAs break "require", and "pin" when the peer has been hybrid.
+    const bool tighter = now.pq == PqPolicy::Require || (now.pq == PqPolicy::Pin && old.pq != PqPolicy::Require);
+    const bool other_offer = old.pq == PqPolicy::Off || now.pq == PqPolicy::Off;
+    if (other_offer) keys.add(Effect::NewIkeSa, "pq");
+    if (tighter) keys.add(Effect::Enforced, "pq");
+    if (!other_offer && !tighter) keys.add(Effect::InPlace, "pq");
   }
   if (old.pq_auth != now.pq_auth)
     keys.add(now.pq_auth == model::PqAuthPolicy::Require ? Effect::Enforced : Effect::InPlace, "pq_auth");

@@ -39,6 +39,8 @@ const char* word(Verb verb) {
     case Verb::Reload:
     case Verb::CheckReload:
       return "reload";
+    case Verb::ForgetPin:
+      return "forget";
   }
   return "unknown";
 }
@@ -117,6 +119,7 @@ struct Query {
   bool wait = true;
   std::uint64_t since = 0;
   std::string tunnel;
+  std::string confirm;
   std::optional<IpAddress> from;
 };
 
@@ -147,6 +150,8 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
       const auto address = IpAddress::parse(value);
       if (!address) return bad_value(name, value, "an IP address");
       out.from = *address;
+    } else if (name == "confirm") {
+      out.confirm = value;
     } else {
       out.tunnel = value;
     }
@@ -177,6 +182,16 @@ Answer answer_route(const Context& c) {
   if (c.query.from && c.query.from->is_v6() != address->is_v6())
     return bad_value("from", c.query.from->to_string(), "of the same family as the destination");
   return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from)));
+}
+
+// It opens the way for classical keys: whoever asks says the name twice.
+Answer forget_pin(const Context& c) {
+  const std::string& name = c.target.path[2];
+  if (!find_tunnel(c.snapshot, name)) return no_such_tunnel(name, c.snapshot);
+  if (c.query.confirm != name)
+    return error_reply(400, "confirm", fmt::format("say it twice: ?confirm={} lets that tunnel's peer come back with "
+                                                   "classical keys", percent_encoded(name)));
+  return GatewayCommand{Verb::ForgetPin, name, true};
 }
 
 Answer answer_metrics(const Context& c) {
@@ -217,6 +232,8 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }, "wait"},
+    {"POST", "/v1/posture/{name}/forget",
+     "forget that a tunnel's peer has ever had hybrid keys (pq = \"pin\"); ?confirm=NAME", forget_pin, "confirm"},
     {"POST", "/v1/reload", "read the configuration again and apply what has changed",
      [](const Context&) -> Answer { return GatewayCommand{Verb::Reload, "", true}; }},
     {"POST", "/v1/reload/check", "what a reload would change, and what that does to live SAs",

@@ -33,6 +33,8 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("sa-replaced", Debug, "an IKE SA ended while another of the same tunnel carries on")                             \
   /* How safe its keys are */                                                                                        \
   X("fell-to-classical", Warning, "a peer that once came up with hybrid keys came up with classical ones; `code` and `reason` say why") \
+  X("pin-refused", Warning, "a peer that has come up hybrid before offers classical keys, and `pq = \"pin\"` refuses them; `reason` names the line to change") \
+  X("pin-forgotten", Warning, "an operator let it be forgotten that a peer was ever hybrid (`qanat posture forget`)") \
   X("weakened", Warning, "the peer rekeyed the IKE SA without ML-KEM: its keys are hybrid only by those before")      \
   X("key-log-on", Warning, "`--keylog` writes every key to disk")                                                    \
   X("key-log-failed", Error, "a key could not be written to the `--keylog` folder")                                   \

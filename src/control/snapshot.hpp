@@ -193,7 +193,8 @@ struct GatewayCommand {
     Reauthenticate,
     Purge,
     Reload,
-    CheckReload
+    CheckReload,
+    ForgetPin
   } verb = Verb::Up;
   std::string tunnel;  // empty where the verb is about the gateway
   bool wait = true;    // answer when the tunnel is up (or has failed), not when the attempt has begun

@@ -135,8 +135,10 @@ void Wiring::open_ledger(const model::Config& config) {
     ledger_ = std::move(writer);
     return {};
   };
-  if (const Status begun = begin(); !begun)
+  if (const Status begun = begin(); !begun) {
+    gateway_.posture().trust_nothing();
     log_.warning("posture-not-kept", {{"where", begun.error().where}, {"reason", begun.error().detail}});
+  }
 }
 
 void Wiring::keep_ledger(Instant now, gateway::PostureBook::Write when) {
@@ -356,6 +358,7 @@ void Wiring::end_of_turn() {
       if (!written) log_.error("key-log-failed", written.error());
     }
   }
+  if (gateway_.posture().is_urgent()) keep_ledger(io::boot_now(), gateway::PostureBook::Write::WhenDue);
   transmit();
   for (const gateway::CommandDone& d : done) {
     const auto call = open_calls_.find(d.ticket);

@@ -62,11 +62,12 @@ Status Director::apply(Instant now, const model::Config& config) {
 }
 
 Result<Director::Tunnel> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                               TunnelId id) {
+                                               TunnelId id) const {
   Tunnel tunnel;
   tunnel.config = config;
   tunnel.id = id;
-  QANAT_ASSIGN(tunnel.ike, ike_tunnel(gateway, config, id));
+  QANAT_ASSIGN(ike::TunnelRef known, ike_tunnel(gateway, config, id));
+  tunnel.ike = with_pin(std::move(known));
   QANAT_ASSIGN(tunnel.credentials, AuthCredentials::of(config));
   tunnel.certificates_end = pki::first_to_expire(config.credentials.certificates);
   tunnel.wanted = wanted_by(config);
@@ -164,6 +165,10 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     return done(true,
                 fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
+  if (command.verb == control::GatewayCommand::Verb::ForgetPin) {
+    const auto [ok, message] = forget_pin(now, *t);
+    return done(ok, message);
+  }
   if (command.verb != control::GatewayCommand::Verb::Up) {
     const auto [ok, message] = renew(now, *t, command.verb);
     return done(ok, message);
@@ -227,7 +232,10 @@ void Director::handle_report(Instant now, const ike::Report& report, std::span<c
   Tunnel* t = find(report.tunnel);
   const std::string name = t != nullptr ? t->config.name : "";
   using What = ike::Report::What;
-  if (t != nullptr) note_keys(now, report, name, sas);
+  if (t != nullptr) {
+    note_keys(now, report, name, sas);
+    renew_pin(*t);
+  }
   switch (report.what) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
@@ -285,6 +293,11 @@ void Director::handle_report(Instant now, const ike::Report& report, std::span<c
     case What::Hint:
       t->reason = report.detail;
       log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});
+      answer_waiting(*t, false, report.detail);
+      break;
+    case What::PinRefused:
+      if (t->live.empty()) t->reason = report.detail;
+      log(EventLevel::Warning, "pin-refused", {{"tunnel", name}, {"reason", report.detail}});
       answer_waiting(*t, false, report.detail);
       break;
     case What::AttemptFailed:

@@ -113,8 +113,12 @@ class Director {
     } seen;
   };
 
-  [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                                  TunnelId id);
+  [[nodiscard]] Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                           TunnelId id) const;
+  // pq = "pin" (director_pin.cpp): what the ledger knows of the peer goes into what IKE knows of the tunnel.
+  [[nodiscard]] ike::TunnelRef with_pin(ike::TunnelRef tunnel) const;
+  void renew_pin(Tunnel& tunnel);
+  [[nodiscard]] control::CommandResult forget_pin(Instant now, Tunnel& tunnel);
   [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
   // Which packet goes where, as the packet path has it.

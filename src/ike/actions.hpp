@@ -58,6 +58,7 @@ struct Report {
     PeerMoved,
     IkeRekeyed,        // the IKE SA has new keys; its Child SAs carry on
     Weakened,          // the peer rekeyed with less than before; `detail` says what holds now
+    PinRefused,        // classical keys from a peer that has come up hybrid before, and pq = "pin" refuses them
     SelectorsRefused,  // the peer drops packets of ours, which are outside the traffic selectors of their Child SA
   } what{};
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found

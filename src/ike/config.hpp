@@ -44,6 +44,7 @@ struct TunnelConfig {
   std::vector<Ppk> ppks;  // the first is the one that we name as initiator
   model::DowngradePolicy downgrade = model::DowngradePolicy::Auto;
   model::PqPolicy pq = model::PqPolicy::Prefer;
+  bool hybrid_known = false;  // for pq = "pin": the peer has come up hybrid before, or nobody can tell
   std::vector<ipsec::IkeProposal> ike;
   std::vector<ipsec::EspProposal> esp;
   std::vector<EsnId> esn;     // accepted, preferred first
@@ -66,8 +67,16 @@ struct TunnelConfig {
   Duration dpd_idle = 10s;
   Duration dpd_timeout = 30s;
   std::size_t fragment_size = 0;  // IP datagram octets; 0: 1,280 for IPv6, 1,400 for IPv4
+
+  // There is no room for classical keys.
+  [[nodiscard]] bool hybrid_only() const {
+    return pq == model::PqPolicy::Require || (pq == model::PqPolicy::Pin && hybrid_known);
+  }
 };
 using TunnelRef = std::shared_ptr<const TunnelConfig>;
+
+// Why pq = "pin" refuses a peer's classical keys, and the line to change.
+[[nodiscard]] std::string pin_text(const TunnelConfig& tunnel);
 
 // What a changed configuration means for the SAs that live under the old one; nothing set: they go on under the new.
 struct TunnelChange {

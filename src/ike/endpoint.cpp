@@ -40,6 +40,8 @@ std::string to_string(Report::What what) {
       return "ike-rekeyed";
     case Report::What::Weakened:
       return "weakened";
+    case Report::What::PinRefused:
+      return "pin-refused";
     case Report::What::SelectorsRefused:
       return "selectors-refused";
   }

@@ -87,10 +87,10 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
 }
 
 // An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.
-void IkeSa::take_hint(Instant now, std::string text) {
+void IkeSa::take_hint(Instant now, std::string text, Report::What what) {
   if (text != hint_) {
     hint_ = std::move(text);
-    report(Report::What::Hint, hint_);
+    report(what, hint_);
   }
   const auto limit = timers_.at(Timer::Handshake);
   if (!limit || now + kPatienceAfterHint < *limit) timers_.set(Timer::Handshake, now + kPatienceAfterHint);
@@ -182,8 +182,13 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
   if (!chosen->rounds().empty() && !intermediate)
     return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
-  if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())
-    return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  if (tunnel_->hybrid_only() && !chosen->has_ml_kem()) {
+    if (tunnel_->pq == model::PqPolicy::Require)
+      return drop("the peer chose classical keys and pq = \"require\" forbids them");
+    env_.counters.add(Counter::bad_answer);
+    return take_hint(now, fmt::format("{} chose classical keys: {}", path_.remote.to_string(), pin_text(*tunnel_)),
+                     Report::What::PinRefused);
+  }
   if (nonce->data.size() * 2 < crypto::prf_size(chosen->prf))
     return drop("the peer's nonce is shorter than half the key of the PRF that it chose (RFC 7296 2.10)");
   const auto lacks = [&](NotifyType type) { return wire::find_notify(message.payloads, type) == nullptr; };
@@ -417,6 +422,10 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   }
   if (const Status proof = check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); !proof)
     return refuse_peer(now, proof.error().detail);
+  if (breaks_pin(*tunnel_)) {  // known since IKE_SA_INIT
+    report(Report::What::PinRefused, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));
+    return refuse_peer(now, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));
+  }
   if (tunnel_->remote_auth == AuthKind::Certificate) {
     const wire::IdPayload id = *idr;
     const wire::AuthPayload proof = *auth;

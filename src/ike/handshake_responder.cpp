@@ -200,6 +200,14 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
 
 // Now it is our turn to prove who we are, and only then comes the Child SA.
 void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message) {
+  if (breaks_pin(*tunnel)) {
+    tunnel_ = std::move(tunnel);
+    env_.counters.add(Counter::authentication_failed);
+    send_error_response(now, ExchangeType::IKE_AUTH, NotifyType::AUTHENTICATION_FAILED);
+    report(Report::What::PinRefused,
+           fmt::format("{} comes with classical keys ({}): {}", peer_text(), classical_reason_, pin_text(*tunnel_)));
+    return linger(now);
+  }
   authenticated_ = true;
   tunnel_ = std::move(tunnel);
   agreed_.without_ppk = {};

@@ -207,7 +207,7 @@ class IkeSa {
   void note_auth_puzzle(const wire::NotifyPayload* puzzle);                    // under_attack.cpp
   [[nodiscard]] bool begin_auth_puzzle(Instant now, std::size_t rounds_done);  // under_attack.cpp
   void solve_puzzle(Instant now);                                              // under_attack.cpp
-  void take_hint(Instant now, std::string text);
+  void take_hint(Instant now, std::string text, Report::What what = Report::What::Hint);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
   void on_intermediate_response(Instant now, AwaitIntermediate state, Verified message);
@@ -410,6 +410,12 @@ class IkeSa {
   [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
                                                 Features features) const;
   void set_verdict();
+  // pq = "pin", a peer that has come up hybrid before, and the handshake had no ML-KEM.
+  [[nodiscard]] bool breaks_pin(const TunnelConfig& tunnel) const;
+  // What takes the place of keys with this verdict needs ML-KEM (rules.md "How safe an SA is").
+  [[nodiscard]] bool keeps_ml_kem(const SafetyVerdict& before) const;
+  // A Child SA of these rounds would be classical, and may not be.
+  [[nodiscard]] bool loses_ml_kem(const ipsec::ChosenEsp& chosen, const ChildSa* old) const;
 
   Env& env_;
   IkeSaId id_;

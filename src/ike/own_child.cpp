@@ -266,6 +266,8 @@ void IkeSa::on_own_created(Instant now, OwnChild own, const Verified& message) {
     return undo_own(now, std::move(own), "it has traffic selectors that we did not offer");
   if (own.old && (!ipsec::contains(tsi->selectors, own.local_ts) || !ipsec::contains(tsr->selectors, own.remote_ts)))
     return undo_own(now, std::move(own), "a rekey may not narrow the traffic selectors in use (RFC 7296 2.9.2)");
+  if (loses_ml_kem(*chosen, own.old ? find_child(*own.old) : nullptr))
+    return undo_own(now, std::move(own), "its keys give up ML-KEM: " + pin_text(*tunnel_));
   if (child_by_peer_spi(chosen->spi) != nullptr)
     return undo_own(now, std::move(own), "it has another Child SA with that SPI already");
   own.chosen = *chosen;

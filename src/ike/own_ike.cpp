@@ -71,7 +71,7 @@ bool IkeSa::take_ike_answer(OwnIke& own, const Verified& message) {
   if (sa == nullptr || nonce == nullptr) return false;
   const auto chosen = ipsec::check_ike_answer(without_spis(*sa), own.offer);
   const auto spi = chosen ? ike_spi_of(*sa, chosen->number) : std::nullopt;
-  if (!chosen || !spi || (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())) return false;
+  if (!chosen || !spi || (keeps_ml_kem(verdict_) && !chosen->has_ml_kem())) return false;
   own.chosen = *chosen;
   own.peer_spi = *spi;
   own.nonce_r = nonce->data;

@@ -145,6 +145,10 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     return refuse_create(now, kExchange, NotifyType::NO_PROPOSAL_CHOSEN, Counter::child_no_proposal,
                          fmt::format("no Child SA: {}", chosen.error().detail));
   }
+  if (loses_ml_kem(*chosen, old)) {
+    return refuse_create(now, kExchange, NotifyType::NO_PROPOSAL_CHOSEN, Counter::child_no_proposal,
+                         fmt::format("no Child SA whose keys give up ML-KEM: {}", pin_text(*tunnel_)));
+  }
   // Its DELETE and REKEY_SA could not tell the two apart.
   if (child_by_peer_spi(chosen->spi) != nullptr) {
     return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure,

@@ -44,8 +44,9 @@ enum class HealthState : std::uint8_t { NotMeasurable, Healthy, Degraded, Down }
   X(Disabled, "disabled", "health checks are off for this tunnel; judged by IKE liveness only")                      \
   X(NoAddress, "no_probe_address", "no address to probe: set interface, or health.target, of one family at both "    \
                                    "ends; judged by IKE liveness only")                                              \
-  X(Unidirectional, "unidirectional", "unidirectional checks, whose answers come outside of the tunnel, are not "     \
-                                      "made: set health.direction = \"bidirectional\"; judged by IKE liveness only")  \
+  X(Unidirectional, "unidirectional", "unidirectional checks, whose answers come outside of the tunnel, need a raw "  \
+                                      "ICMP socket, and there is none: set health.direction = \"bidirectional\"; "    \
+                                      "judged by IKE liveness only")                                                 \
   X(OutsideSelectors, "outside_selectors", "the probe's addresses are outside the negotiated traffic selectors: "    \
                                            "widen them, or set health.target; judged by IKE liveness only")          \
   X(NoAnswerYet, "no_answer_yet", "the peer has not answered a probe yet: it must answer pings of its interface "    \
