@@ -132,6 +132,11 @@ HealthBoard::Plan PacketPath::State::health_plan(const Tunnel& tunnel) const {
   const ipsec::TunnelPlan& plan = tunnel.plan;
   HealthBoard::Plan out{.rate = rate_of(plan.health.rate), .path = HealthCode::Unidirectional};
   if (plan.health.unidirectional && !config.hears_outside) return out;
+  const HealthBoard::Entry* known = board.find(plan.tunnel);
+  if (plan.health.unidirectional && !carries(tunnel) && known != nullptr) {
+    out.path = known->plan.path;  // where its SA ends is not known now, and what was seen there stays
+    return out;
+  }
   model::HealthCheck check;
   if (plan.health.unidirectional) check.direction = model::ProbeDirection::Unidirectional;
   check.type = plan.health.type == ipsec::HealthPlan::Type::Reply ? model::ProbeType::Reply : model::ProbeType::Request;
