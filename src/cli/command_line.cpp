@@ -13,8 +13,8 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
+constexpr std::array<std::string_view, 20> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes", "route", "policy",  "ping", "metrics", "debug",
     "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
@@ -131,6 +131,10 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   get->callback([&line] { line.command = Command::RouteGet; });
   get->add_option("ADDRESS", line.address, "The destination")->required();
   get->add_option("--from", line.from, "The source: it decides where tunnels share the load")->type_name("ADDRESS");
+  command("policy", "The rules of the packet policy, and what fitted them", Command::Policy);
+  CLI::App* ping = command("ping", "Echo requests to the peer, inside the tunnel: loss and round trip", Command::Ping);
+  ping->add_option("NAME", line.name, "The tunnel")->required();
+  ping->add_option("-c,--count", line.count, "How many, one a second (default 4)")->check(CLI::Range(1U, 1000U));
   command("metrics", "Everything that is counted, in Prometheus' text format", Command::Metrics);
   CLI::App* debug = app.add_subcommand("debug", "For a report of trouble: debug bundle");
   debug->require_subcommand(1);

@@ -17,6 +17,8 @@ enum class Command : std::uint8_t {
   Events,
   Routes,
   RouteGet,
+  Policy,
+  Ping,
   Metrics,
   Bundle,
   Up,
@@ -57,7 +59,7 @@ struct CommandLine {
   bool csv = false;                     // posture
   std::string confirm;                  // posture forget: the name again
   unsigned interval = 1;                // watch: seconds
-  unsigned count = 0;                   // watch: how often; 0: until it is stopped
+  unsigned count = 0;                   // watch, ping: how often; 0: watch until it is stopped, ping 4 times
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;

@@ -156,7 +156,7 @@ Result<std::string> make_crl(const PkiLine& pki, Shell& shell, json& out) {
   out = {{"crl", path}, {"revoked", made.revoked()}, {"next_update", pki::date_text(until)}};
   return fmt::format(
       "wrote {}: {} revoked, good until {}\n"
-      "  copy it to every gateway: crl_files = [\"ca.crl\"], and restart qanatd there\n"
+      "  copy it to every gateway: crl_files = [\"ca.crl\"], then there: qanat reload\n"
       "  make a new one before that day (qanat pki crl --ca {}): with an expired list no peer is believed\n",
       path, plural(made.revoked(), "certificate"), pki::date_text(until), pki.ca);
 }

@@ -202,7 +202,7 @@ std::string state_text(const TunnelStatus& tunnel) {
 
 std::string status_table(const control::Snapshot& snapshot, Colour colour) {
   if (snapshot.tunnels.empty()) {
-    return fmt::format("No tunnel is configured: add a [[tunnel]] to the configuration and restart qanatd.\n{}\n",
+    return fmt::format("No tunnel is configured: add a [[tunnel]] to the configuration, then: qanat reload\n{}\n",
                        daemon_line(snapshot));
   }
   std::vector<std::vector<Cell>> rows(1);

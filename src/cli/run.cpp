@@ -1,5 +1,6 @@
 #include "cli/run.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
@@ -200,6 +201,33 @@ int route_get(const CommandLine& line, Shell& shell) {
               });
 }
 
+int policy(const CommandLine& line, Shell& shell) {
+  return look(line, shell, "/v1/policy", [&](const std::string& body) -> Result<std::string> {
+    QANAT_ASSIGN(const auto rules, control::policy_from_json(body));
+    return policy_table(rules, shell.colour);
+  });
+}
+
+// One request for each, so that each is shown when it comes, and none holds the daemon.
+int ping(const CommandLine& line, Shell& shell) {
+  constexpr unsigned kDefault = 4;
+  const unsigned count = line.count == 0 ? kDefault : line.count;
+  const std::string target = fmt::format("/v1/tunnels/{}/ping", control::percent_encoded(line.name));
+  std::vector<control::PingStatus> pings;
+  while (pings.size() < count) {
+    if (!pings.empty() && !shell.pause(1s)) break;
+    const auto reply = ask(line, shell, "POST", target, kReadTimeout);
+    if (!reply) return reply.error();
+    auto one = control::ping_from_json(reply->body);
+    if (!one) return bad_reply(line, shell, one.error().detail);
+    pings.push_back(std::move(*one));
+    if (!line.json) shell.out(ping_line(pings.back(), pings.size()));
+  }
+  shell.out(line.json ? ping_json(line.name, pings) : ping_summary(line.name, pings));
+  const bool any = std::any_of(pings.begin(), pings.end(), [](const control::PingStatus& p) { return p.answered; });
+  return any ? kOk : kFailed;
+}
+
 int metrics(const CommandLine& line, Shell& shell) {
   const auto reply = ask(line, shell, "GET", "/v1/metrics", kReadTimeout);
   if (!reply) return reply.error();
@@ -367,6 +395,10 @@ int run(const CommandLine& line, Shell& shell) {
       return routes(line, shell);
     case Command::RouteGet:
       return route_get(line, shell);
+    case Command::Policy:
+      return policy(line, shell);
+    case Command::Ping:
+      return ping(line, shell);
     case Command::Metrics:
       return metrics(line, shell);
     case Command::Bundle:

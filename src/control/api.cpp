@@ -41,6 +41,8 @@ const char* word(Verb verb) {
       return "reload";
     case Verb::ForgetPin:
       return "forget";
+    case Verb::Ping:
+      return "ping";
   }
   return "unknown";
 }
@@ -221,6 +223,8 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return json_reply(200, routes_to_json(c.snapshot.routes)); }},
     {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS", answer_route,
      "from"},
+    {"GET", "/v1/policy", "every rule of the packet policy, in order, and what fitted it",
+     [](const Context& c) -> Answer { return json_reply(200, policy_to_json(c.snapshot.policy)); }},
     {"GET", "/v1/metrics", "everything that is counted, in Prometheus' text format", answer_metrics},
     {"POST", "/v1/tunnels/{name}/up", "bring a tunnel up; ?wait=0 answers at once",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }, "wait"},
@@ -232,6 +236,8 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }, "wait"},
+    {"POST", "/v1/tunnels/{name}/ping", "one echo request to the peer's interface address, inside the tunnel",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Ping); }},
     {"POST", "/v1/posture/{name}/forget",
      "forget that a tunnel's peer has ever had hybrid keys (pq = \"pin\"); ?confirm=NAME", forget_pin, "confirm"},
     {"POST", "/v1/reload", "read the configuration again and apply what has changed",
@@ -307,6 +313,7 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
 
 Reply reply_for(const GatewayCommand& command, const CommandResult& result) {
   if (!result.ok) return error_reply(409, fmt::format("{}_failed", word(command.verb)), result.message);
+  if (result.ping) return json_reply(200, to_json(*result.ping));
   return json_reply(command.wait ? 200 : 202, to_json(Outcome{word(command.verb), command.tunnel, result.message}));
 }
 

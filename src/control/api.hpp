@@ -9,16 +9,19 @@
 //   GET  /v1/posture                how safe the keys are, and the harvest ledger
 //   GET  /v1/routes                 every route, and what the state of its tunnel adds to its priority
 //   GET  /v1/routes/{address}       which tunnel takes a packet there, and why; ?from=ADDRESS
+//   GET  /v1/policy                 the rules of the packet policy with their counters
 //   GET  /v1/metrics                Prometheus' text format       (metrics.hpp)
 //   POST /v1/tunnels/{name}/up      bring it up; answers when it is up or has failed, with ?wait=0 at once
 //   POST /v1/tunnels/{name}/down    take it down and keep it down
 //   POST /v1/tunnels/{name}/rekey/child|ike|reauth   new keys now; answers when the rekeying has begun
+//   POST /v1/tunnels/{name}/ping    one echo request inside it; answers within 2 s
 //   POST /v1/posture/{name}/forget  forget that its peer was ever hybrid; ?confirm=NAME
 //   POST /v1/reload                 read the configuration again, apply the difference   (JSON: reload_json.hpp)
 //   POST /v1/reload/check           only tell what would change
 //   POST /v1/purge                  remove routes and rules that protect against plaintext leaks
 // Errors are { "error": { "code", "message" } }: 400 bad_request, 404 not_found, 405 method_not_allowed,
-// 409 up_failed | down_failed | rekey_failed | forget_failed | purge_failed, 413 body_too_large, 414 target_too_long.
+// 409 up_failed | down_failed | rekey_failed | forget_failed |
+// ping_failed | purge_failed, 413 body_too_large, 414 target_too_long.
 #pragma once
 
 #include <functional>

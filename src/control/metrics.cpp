@@ -170,6 +170,11 @@ std::string metrics_text(const Snapshot& snapshot) {
   add_health(out, snapshot);
   add_safety(out, snapshot);
   add_reasons(out, Metric::Drops, esp::kDropTexts, [](const esp::DropText& t) { return t.name; }, snapshot.drops);
+  Family policy_packets{out, Metric::PolicyPackets};
+  for (const PolicyStatus& p : snapshot.policy)
+    policy_packets.add({p.rule, std::to_string(p.vrf), p.action}, p.packets);
+  Family policy_bytes{out, Metric::PolicyBytes};
+  for (const PolicyStatus& p : snapshot.policy) policy_bytes.add({p.rule, std::to_string(p.vrf), p.action}, p.bytes);
   add_reasons(
       out, Metric::IkeMessages, ike::kCounterInfo, [](const ike::CounterInfo& t) { return t.name; },
       snapshot.ike_counters);

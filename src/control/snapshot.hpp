@@ -194,14 +194,24 @@ struct GatewayCommand {
     Purge,
     Reload,
     CheckReload,
-    ForgetPin
+    ForgetPin,
+    Ping
   } verb = Verb::Up;
   std::string tunnel;  // empty where the verb is about the gateway
   bool wait = true;    // answer when the tunnel is up (or has failed), not when the attempt has begun
 };
+// One echo request inside a tunnel, from our interface address to the peer's.
+struct PingStatus {
+  std::string tunnel;
+  std::string from;
+  std::string to;
+  bool answered = false;  // within 2 s
+  std::optional<double> milliseconds;
+};
 struct CommandResult {
   bool ok = false;
   std::string message;  // one line: what happened, or what is wrong and what to do
+  std::optional<PingStatus> ping = {};
 };
 
 }  // namespace qanat::control

@@ -249,6 +249,24 @@ void describe(auto& io, T& snapshot) {
   io("handshakes", snapshot.handshakes);
 }
 
+template <Of<PolicyStatus> T>
+void describe(auto& io, T& rule) {
+  io("vrf", rule.vrf);
+  io("rule", rule.rule);
+  io("action", rule.action);
+  io("packets", rule.packets);
+  io("bytes", rule.bytes);
+}
+
+template <Of<PingStatus> T>
+void describe(auto& io, T& ping) {
+  io("tunnel", ping.tunnel);
+  io("from", ping.from);
+  io("to", ping.to);
+  io("answered", ping.answered);
+  io("milliseconds", ping.milliseconds);
+}
+
 template <Of<RouteAnswer> T>
 void describe(auto& io, T& answer) {
   io("address", answer.address);
@@ -292,6 +310,14 @@ struct RouteList {
 template <Of<RouteList> T>
 void describe(auto& io, T& list) {
   io("routes", list.routes);
+}
+
+struct RuleList {
+  std::vector<PolicyStatus> rules;
+};
+template <Of<RuleList> T>
+void describe(auto& io, T& list) {
+  io("rules", list.rules);
 }
 
 template <typename T>
@@ -368,6 +394,19 @@ std::string routes_to_json(const std::vector<RouteStatus>& routes) {
 Result<std::vector<RouteStatus>> routes_from_json(std::string_view text) {
   QANAT_ASSIGN(RouteList list, from_json<RouteList>(text));
   return std::move(list.routes);
+}
+std::string policy_to_json(const std::vector<PolicyStatus>& rules) {
+  return text_of(Writer::write(RuleList{rules}));
+}
+Result<std::vector<PolicyStatus>> policy_from_json(std::string_view text) {
+  QANAT_ASSIGN(RuleList list, from_json<RuleList>(text));
+  return std::move(list.rules);
+}
+std::string to_json(const PingStatus& ping) {
+  return text_of(Writer::write(ping));
+}
+Result<PingStatus> ping_from_json(std::string_view text) {
+  return from_json<PingStatus>(text);
 }
 std::string to_json(const RouteAnswer& answer) {
   return text_of(Writer::write(answer));

@@ -37,6 +37,11 @@ namespace qanat::control {
 // { "routes": [ ... ] }: the fields of RouteStatus.
 [[nodiscard]] std::string routes_to_json(const std::vector<RouteStatus>& routes);
 [[nodiscard]] Result<std::vector<RouteStatus>> routes_from_json(std::string_view text);
+// { "rules": [ ... ] }: the fields of PolicyStatus.
+[[nodiscard]] std::string policy_to_json(const std::vector<PolicyStatus>& rules);
+[[nodiscard]] Result<std::vector<PolicyStatus>> policy_from_json(std::string_view text);
+[[nodiscard]] std::string to_json(const PingStatus& ping);
+[[nodiscard]] Result<PingStatus> ping_from_json(std::string_view text);
 [[nodiscard]] std::string to_json(const RouteAnswer& answer);
 [[nodiscard]] Result<RouteAnswer> route_answer_from_json(std::string_view text);
 

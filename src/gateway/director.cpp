@@ -165,6 +165,7 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     return done(true,
                 fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
+  if (command.verb == control::GatewayCommand::Verb::Ping) return ping(ticket, *t);
   if (command.verb == control::GatewayCommand::Verb::ForgetPin) {
     const auto [ok, message] = forget_pin(now, *t);
     return done(ok, message);
@@ -369,6 +370,8 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
     note_health(*health);
   } else if (const auto* match = std::get_if<ipsec::PolicyMatch>(&event)) {
     note_match(*match);
+  } else if (const auto* answer = std::get_if<ipsec::Pinged>(&event)) {
+    note_ping(*answer);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
     if (t != nullptr && !t->live.empty()) {

@@ -146,6 +146,8 @@ class Director {
   void note_counters(Instant now, const ipsec::Counters& counters);
   void note_health(const ipsec::HealthChanged& change);
   void note_match(const ipsec::PolicyMatch& match);
+  void ping(std::uint64_t ticket, const Tunnel& tunnel);
+  void note_ping(const ipsec::Pinged& answer);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
                                                     std::span<const ike::SaInfo* const> sas) const;
 
@@ -165,6 +167,11 @@ class Director {
   Uptake uptake_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
+  struct OpenPing {
+    std::uint64_t ticket = 0;
+    std::string tunnel;
+  };
+  std::map<RequestId, OpenPing> pings_;
   std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
   bool protected_ = false;                       // the barrier stands
   std::optional<RequestId> protection_request_;  // asked for, not answered yet

@@ -72,6 +72,37 @@ void Director::note_health(const ipsec::HealthChanged& change) {
        {"detail", change.detail}});
 }
 
+void Director::ping(std::uint64_t ticket, const Tunnel& t) {
+  if (t.live.empty()) {
+    outputs_.emplace_back(CommandDone{
+        ticket, {false, fmt::format("{} is not up{}", t.config.name, t.reason.empty() ? "" : ": " + t.reason), {}}});
+    return;
+  }
+  const RequestId request{next_request_++};
+  pings_[request] = {ticket, t.config.name};
+  outputs_.emplace_back(ipsec::Command{ipsec::Ping{request, t.id}});
+}
+
+void Director::note_ping(const ipsec::Pinged& answer) {
+  const auto found = pings_.find(answer.request);
+  if (found == pings_.end()) return;
+  const OpenPing open = std::move(found->second);
+  pings_.erase(found);
+  control::CommandResult result;
+  result.ok = answer.status.has_value();
+  if (result.ok) {
+    control::PingStatus& ping = result.ping.emplace();
+    ping.tunnel = open.tunnel;
+    ping.from = answer.from.to_string();
+    ping.to = answer.to.to_string();
+    ping.answered = answer.round_trip.has_value();
+    if (answer.round_trip) ping.milliseconds = std::chrono::duration<double, std::milli>(*answer.round_trip).count();
+  } else {
+    result.message = fmt::format("{}: {}", open.tunnel, answer.status.error().detail);
+  }
+  outputs_.emplace_back(CommandDone{open.ticket, std::move(result)});
+}
+
 void Director::note_match(const ipsec::PolicyMatch& match) {
   const auto side = [&](const std::optional<TunnelId>& id) {
     const Tunnel* t = id ? find(*id) : nullptr;
