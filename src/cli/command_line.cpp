@@ -14,8 +14,8 @@ namespace qanat::cli {
 namespace {
 
 constexpr std::array<std::string_view, 20> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "policy",  "ping", "metrics", "debug",
-    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
+    "status", "watch", "explain", "posture", "events", "routes", "route",  "policy", "ping",    "metrics",
+    "debug",  "up",    "down",    "rekey",   "check",  "reload", "genpsk", "purge",  "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kExitCodes =

@@ -51,7 +51,7 @@ struct CommandLine {
   Command command = Command::Status;
   std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
   std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
-  bool diff = false;     // check: what it would change
+  bool diff = false;    // check: what it would change
   std::string old;      // check: against this file instead of the running daemon
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any

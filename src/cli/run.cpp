@@ -168,10 +168,10 @@ int send_command(const CommandLine& line, Shell& shell, const std::string& targe
 
 int posture_forget(const CommandLine& line, Shell& shell) {
   if (line.confirm != line.name) {
-    return report(shell, line.json, kUsage, "confirm",
-                  fmt::format("this lets the peer of {} come back with keys that a quantum computer will recover",
-                              line.name),
-                  fmt::format("when that is meant: qanat posture forget {} --confirm {}", line.name, line.name));
+    return report(
+        shell, line.json, kUsage, "confirm",
+        fmt::format("this lets the peer of {} come back with keys that a quantum computer will recover", line.name),
+        fmt::format("when that is meant: qanat posture forget {} --confirm {}", line.name, line.name));
   }
   const std::string name = control::percent_encoded(line.name);
   return send_command(line, shell, fmt::format("/v1/posture/{}/forget?confirm={}", name, name));

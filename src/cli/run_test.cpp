@@ -152,8 +152,8 @@ TEST_F(Run, EventsAndRoutes) {
 
 TEST_F(Run, Policy) {
   EXPECT_EQ(go({"policy"}), kOk);
-  EXPECT_THAT(out_, AllOf(HasSubstr("RULE"), HasSubstr("no-telnet"), HasSubstr("drop"), HasSubstr("12"),
-                          HasSubstr("960 B")));
+  EXPECT_THAT(out_,
+              AllOf(HasSubstr("RULE"), HasSubstr("no-telnet"), HasSubstr("drop"), HasSubstr("12"), HasSubstr("960 B")));
   EXPECT_EQ(go({"policy", "--json"}), kOk);
   EXPECT_EQ(out_, control::policy_to_json(control::testing::full_snapshot().policy));
 }

@@ -191,8 +191,10 @@ Answer forget_pin(const Context& c) {
   const std::string& name = c.target.path[2];
   if (!find_tunnel(c.snapshot, name)) return no_such_tunnel(name, c.snapshot);
   if (c.query.confirm != name)
-    return error_reply(400, "confirm", fmt::format("say it twice: ?confirm={} lets that tunnel's peer come back with "
-                                                   "classical keys", percent_encoded(name)));
+    return error_reply(400, "confirm",
+                       fmt::format("say it twice: ?confirm={} lets that tunnel's peer come back with "
+                                   "classical keys",
+                                   percent_encoded(name)));
   return GatewayCommand{Verb::ForgetPin, name, true};
 }
 

@@ -24,6 +24,7 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("attempt-failed", Warning, "an attempt that we began ended without a tunnel; `reason` says why and what to change") \
   X("peer-answered", Warning, "an unauthenticated answer that may explain why an attempt does not progress")          \
   X("peer-refused", Warning, "we turned a peer away; `reason` says what it offered, what is accepted, and the setting") \
+  X("peer-restarted", Info, "the peer was restarted and has shown it (RFC 6290): the tunnel begins anew at once")     \
   X("peer-moved", Info, "a peer's address or port changed, authenticated")                                           \
   X("selectors-refused", Warning, "the peer says that it drops packets of ours (INVALID_SELECTORS); at most once a minute for each IKE SA") \
   X("ike-up", Debug, "the peer has authenticated")                                                                   \

@@ -25,6 +25,10 @@ struct ExchangeStep {
   std::uint32_t response_fragments = 1;
   std::uint32_t retransmissions = 0;
   double milliseconds = 0;  // from our first send (or first receive) to the answer
+  // What the key operations cost us, in microseconds; 0: not measured, or there was none.
+  std::uint32_t own_us = 0;   // our key pair, or our proof
+  std::uint32_t peer_us = 0;  // the secret out of the peer's value, or its proof judged
+  std::uint32_t prf_us = 0;   // the keys out of that
 };
 
 // How safe keys are (rules.md "How safe an SA is").
@@ -88,6 +92,7 @@ struct IkeStatus {
   double seconds_to_rekey = 0;
   std::vector<ExchangeStep> handshake;
   std::string offered;  // proposals: as initiator ours, as responder the peer's
+  std::string accepts;  // those that this side accepts, as responder; empty as initiator
 };
 
 // How a tunnel fares by its health checks (rules.md "Health").
@@ -172,11 +177,11 @@ struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;     // every configured tunnel, in the order of the config
+  std::vector<TunnelStatus> tunnels;      // every configured tunnel, in the order of the config
   std::vector<PolicyStatus> policy = {};  // in the order of the rules
-  NamedCounters drops;                   // of packets, by reason
-  NamedCounters ike_counters;            // of IKE messages, by reason
-  std::vector<RouteStatus> routes = {};  // of /v1/routes only
+  NamedCounters drops;                    // of packets, by reason
+  NamedCounters ike_counters;             // of IKE messages, by reason
+  std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
   Events events = {};  // of /v1/events; not part of /v1/status

@@ -103,6 +103,9 @@ void describe(auto& io, T& step) {
   io("response_fragments", step.response_fragments);
   io("retransmissions", step.retransmissions);
   io("milliseconds", step.milliseconds);
+  io("own_us", step.own_us);
+  io("peer_us", step.peer_us);
+  io("prf_us", step.prf_us);
 }
 
 template <Of<Verdict> T>
@@ -207,6 +210,7 @@ void describe(auto& io, T& ike) {
   io("seconds_to_rekey", ike.seconds_to_rekey);
   io("handshake", ike.handshake);
   io("offered", ike.offered);
+  io("accepts", ike.accepts);
 }
 
 template <Of<TunnelStatus> T>

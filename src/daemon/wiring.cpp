@@ -28,6 +28,7 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   out.puzzle_difficulty = g.puzzle_difficulty;
   out.native_esp = native_esp;
   out.key_log = key_log;
+  out.stopwatch = &io::stopwatch();
   return out;
 }
 

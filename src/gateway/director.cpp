@@ -296,6 +296,10 @@ void Director::handle_report(Instant now, const ike::Report& report, std::span<c
       log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});
       answer_waiting(*t, false, report.detail);
       break;
+    case What::PeerRestarted:
+      log(EventLevel::Info, "peer-restarted", {{"tunnel", name}, {"detail", report.detail}});
+      if (!stopping_ && t->wanted == Wanted::Up && t->live.empty()) begin(now, *t);
+      break;
     case What::PinRefused:
       if (t->live.empty()) t->reason = report.detail;
       log(EventLevel::Warning, "pin-refused", {{"tunnel", name}, {"reason", report.detail}});

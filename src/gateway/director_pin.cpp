@@ -25,12 +25,15 @@ void Director::renew_pin(Tunnel& t) {
 
 control::CommandResult Director::forget_pin(Instant now, Tunnel& t) {
   const std::string& name = t.config.name;
-  if (!posture_.forget(name)) return {false, fmt::format("{} has never come up with hybrid keys: nothing to forget", name)};
+  if (!posture_.forget(name))
+    return {false, fmt::format("{} has never come up with hybrid keys: nothing to forget", name)};
   renew_pin(t);
   log(EventLevel::Warning, "pin-forgotten", {{"tunnel", name}});
   std::string said = fmt::format("it is forgotten that the peer of {} has ever had hybrid keys", name);
-  if (t.config.pq == model::PqPolicy::Require) return {true, said + "; pq = \"require\" goes on refusing classical ones"};
-  if (!t.live.empty()) return {true, said + "; it is up, and when its keys are hybrid they are remembered from the next on"};
+  if (t.config.pq == model::PqPolicy::Require)
+    return {true, said + "; pq = \"require\" goes on refusing classical ones"};
+  if (!t.live.empty())
+    return {true, said + "; it is up, and when its keys are hybrid they are remembered from the next on"};
   t.failures = 0;
   if (t.wanted == Wanted::Up) begin(now, t);
   return {true, said + "; classical ones are taken from it until they are hybrid again"};

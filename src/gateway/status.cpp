@@ -63,6 +63,9 @@ control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
   out.response_fragments = r.response_datagrams;
   out.retransmissions = r.retransmissions;
   out.milliseconds = std::chrono::duration<double, std::milli>(r.took).count();
+  out.own_us = r.times.own;
+  out.peer_us = r.times.peer;
+  out.prf_us = r.times.prf;
   return out;
 }
 
@@ -188,7 +191,8 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   }
   if (shown != nullptr) {
     out.ike = ike_status(now, *shown);
-    if (shown->initiator) out.ike->offered = printable(ipsec::describe(ipsec::offer_ike(t.ike->ike)), kOfferedText);
+    (shown->initiator ? out.ike->offered : out.ike->accepts) =
+        printable(ipsec::describe(ipsec::offer_ike(t.ike->ike)), kOfferedText);
   }
   const bool up = !out.children.empty();
   if (up) {

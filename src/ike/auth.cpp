@@ -90,7 +90,10 @@ void IkeSa::begin_auth(Instant now, AwaitAuth next) {
   if (agreed_.ppk_used && tunnel_->ppk_policy == model::PpkPolicy::Prefer) {
     without_ppk = psk_proof(Signer::Initiator, agreed_.without_ppk.sk_pi).data;
   }
-  send_auth_request(now, std::move(next), psk_proof(Signer::Initiator, keys_.sk_pi), {}, std::move(without_ppk));
+  auto [ours, microseconds] =
+      measured(env_.config.stopwatch, [&] { return psk_proof(Signer::Initiator, keys_.sk_pi); });
+  send_auth_request(now, std::move(next), std::move(ours), {}, std::move(without_ppk));
+  note_time(&KeyTimes::own, microseconds);
 }
 
 void IkeSa::ask_signature(Instant now, AwaitSignature state, const SecretBytes& sk_p) {
@@ -113,17 +116,21 @@ void IkeSa::handle_auth(Instant now, SignAnswer answer) {
   if (!answer.status) return on_worker_failed(now, answer.status.error().detail);
   timers_.stop(Timer::Worker);
   AwaitSignature state = std::move(*waiting);
+  if (!initiator_) note_time(&KeyTimes::own, answer.microseconds);  // an initiator's exchange begins with the request
   if (!initiator_) return answer_auth(now, state.message, std::move(answer.auth), std::move(answer.certificates));
   if (state.first) {
     // NO_PPK_AUTH has no room for a method: it is the one of AUTH.
-    return send_auth_request(now, std::move(state.sent), std::move(state.first->auth),
-                             std::move(state.first->certificates), std::move(answer.auth.data));
+    const std::uint32_t both = state.first->microseconds + answer.microseconds;
+    send_auth_request(now, std::move(state.sent), std::move(state.first->auth), std::move(state.first->certificates),
+                      std::move(answer.auth.data));
+    return note_time(&KeyTimes::own, both);
   }
   if (agreed_.ppk_used && tunnel_->ppk_policy == model::PpkPolicy::Prefer) {
     state.first = std::move(answer);
     return ask_signature(now, std::move(state), agreed_.without_ppk.sk_pi);
   }
   send_auth_request(now, std::move(state.sent), std::move(answer.auth), std::move(answer.certificates), {});
+  note_time(&KeyTimes::own, answer.microseconds);
 }
 
 // ---- the peer's proof ------------------------------------------------------------------------------------------
@@ -187,6 +194,7 @@ void IkeSa::handle_auth(Instant now, const VerifyAnswer& answer) {
     return on_worker_failed(now, "the tunnel was changed meanwhile");
   }
   timers_.stop(Timer::Worker);
+  note_time(&KeyTimes::peer, answer.microseconds);
   agreed_.proved_by = answer.described;
   agreed_.quantum_safe = answer.quantum_safe;
   AwaitVerdict state = std::move(*waiting);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/secret.hpp"
+#include "base/stopwatch.hpp"
 #include "ike/retransmit.hpp"
 #include "ipsec/child_sa_params.hpp"
 #include "ipsec/proposal.hpp"
@@ -99,7 +101,9 @@ struct EndpointConfig {
   bool native_esp = true;              // the packet path can send IP protocol 50
   Duration half_open_patience = 30s;   // a responder waits so long for the next message; twice that for later ones
   RetransmitSchedule retransmit;
-  bool key_log = false;  // emit KeyLog actions: for debugging only
+  const Stopwatch* stopwatch = nullptr;             // measures key operations
+  bool key_log = false;                             // emit KeyLog actions: for debugging only
+  std::shared_ptr<const SecretBytes> crash_secret;  // makes crash tokens, and outlives the process; null: none are made
 };
 
 }  // namespace qanat::ike

@@ -40,6 +40,8 @@ std::string to_string(Report::What what) {
       return "ike-rekeyed";
     case Report::What::Weakened:
       return "weakened";
+    case Report::What::PeerRestarted:
+      return "peer-restarted";
     case Report::What::PinRefused:
       return "pin-refused";
     case Report::What::SelectorsRefused:
@@ -137,8 +139,13 @@ void IkeEndpoint::judge_datagram(Instant now, const Path& arrived, ByteView payl
     return;
   }
   if (found->second.sa->is_established() && is_trouble_notice(*message)) {
-    counters_.add(Counter::error_hint);
-    found->second.sa->hint_of_trouble(now);
+    if (found->second.sa->is_proof_of_crash(message->payloads)) {
+      counters_.add(Counter::crash_proved);
+      found->second.sa->discard_after_crash();
+    } else {
+      counters_.add(Counter::error_hint);
+      found->second.sa->hint_of_trouble(now);
+    }
     touch(now, spi);
     return;
   }

@@ -113,7 +113,8 @@ class IkeEndpoint final : private TunnelDirectory {
     Bytes solved;           // the cookie whose puzzle it has solved
   };
   [[nodiscard]] std::optional<Admission> admit(Instant now, const Path& arrived, const wire::ClearMessage& message);
-  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads);
+  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads,
+                       std::size_t more = 0);
   void answer_notify(const Path& arrived, const wire::IkeHeader& request, wire::NotifyType type, Bytes data = {});
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);

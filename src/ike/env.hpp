@@ -69,6 +69,7 @@ struct InitRequest {
   ipsec::ChosenIke chosen;
   std::vector<TunnelRef> candidates;  // tunnels that accept the choice, one of each group (TunnelIndex)
   crypto::KeReply ke;
+  std::uint32_t ke_microseconds = 0;
   bool cookie_verified = false;
   Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones
 };

@@ -65,6 +65,9 @@ void IkeSa::forget_handshake() {
   last.sk_d = std::move(keys_.sk_d);
   keys_ = std::move(last);
   handshake_.shrink_to_fit();
+  const std::size_t room = kKeptForExplain - handshake_.size() * sizeof(ExchangeRecord);
+  if (offered_.size() >= room) offered_ = offered_.substr(0, room - 4) + "...";
+  offered_.shrink_to_fit();
 }
 
 void IkeSa::start_timers(Instant now) {

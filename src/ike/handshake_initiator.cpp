@@ -44,9 +44,11 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
 }
 
 Status IkeSa::send_init(Instant now, AwaitInit& state, KeId group) {
-  QANAT_ASSIGN(auto ke, env_.keys.create(group));
+  auto [made, microseconds] = measured(env_.config.stopwatch, [&] { return env_.keys.create(group); });
+  QANAT_ASSIGN(auto ke, std::move(made));
   state.attempts.push_back({{}, std::move(ke)});
   resend_init(now, state);
+  note_time(&KeyTimes::own, microseconds);
   return {};
 }
 
@@ -204,7 +206,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     return drop(
         fmt::format("the peer's {} value is invalid: it has {} octets", to_string(ke->method), ke->data.size()));
   }
-  auto secret = attempt->ke->finish(ke->data);
+  auto secret = timed(&KeyTimes::peer, [&] { return attempt->ke->finish(ke->data); });
   if (!secret) {
     env_.counters.add(Counter::bad_key_exchange);
     return drop(fmt::format("the peer's {} value is invalid: {}", to_string(ke->method), secret.error().detail));
@@ -248,7 +250,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     path_.local.port = env_.config.nat_port;
     path_.remote.port = 4500;
   }
-  install_keys(derive_initial_keys(context_, *secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_initial_keys(context_, *secret); }));
   next_initiator_step(now, 0);
 }
 
@@ -275,7 +277,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
   const std::vector<KeId> rounds = chosen_->rounds();
   if (rounds_done == rounds.size() && begin_auth_puzzle(now, rounds_done)) return;
   if (rounds_done < rounds.size()) {
-    auto ke = env_.keys.create(rounds[rounds_done]);
+    auto [ke, microseconds] = measured(env_.config.stopwatch, [&] { return env_.keys.create(rounds[rounds_done]); });
     if (!ke) return fail_attempt(ke.error().detail);
     const wire::Payloads payloads{wire::KePayload{rounds[rounds_done], to_bytes((*ke)->public_value())}};
     state_ = AwaitIntermediate{rounds_done, std::move(*ke)};
@@ -285,6 +287,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
       for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
       record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(rounds[rounds_done]), octets,
                      static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+      note_time(&KeyTimes::own, microseconds);
     }
     return;
   }
@@ -305,7 +308,7 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
     return fail_attempt(fmt::format("{} answered {} where {} was agreed", peer_text(), to_string(ke->method),
                                     to_string(state.ke->id())));
   }
-  auto secret = state.ke->finish(ke->data);
+  auto secret = timed(&KeyTimes::peer, [&] { return state.ke->finish(ke->data); });
   if (!secret) {
     // No notification about a bad response (RFC 7296 2.21); the SA is not built.
     env_.counters.add(Counter::bad_key_exchange);
@@ -315,7 +318,7 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
   int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
   key_exchanges_.push_back(state.ke->id());
   agreed_.note_encrypted(message.payloads);
-  install_keys(derive_next_keys(context_, keys_.sk_d, *secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_next_keys(context_, keys_.sk_d, *secret); }));
   next_initiator_step(now, state.round + 1);
 }
 
@@ -359,6 +362,7 @@ void IkeSa::send_auth_request(Instant now, AwaitAuth next, wire::AuthPayload our
   if (!without_ppk.empty()) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::NO_PPK_AUTH, std::move(without_ppk)});
   }
+  if (auto token = our_crash_token()) payloads.emplace_back(std::move(*token));
   if (next.spi != 0) {
     payloads.emplace_back(next.offer);
     payloads.emplace_back(next.tsi);
@@ -420,8 +424,8 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
     agreed_.ppk_used = false;
     set_verdict();
   }
-  if (const Status proof = check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); !proof)
-    return refuse_peer(now, proof.error().detail);
+  const Status proves = timed(&KeyTimes::peer, [&] { return check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); });
+  if (!proves) return refuse_peer(now, proves.error().detail);
   if (breaks_pin(*tunnel_)) {  // known since IKE_SA_INIT
     report(Report::What::PinRefused, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));
     return refuse_peer(now, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));

@@ -72,6 +72,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
 
   sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke),
                      static_cast<std::uint32_t>(sa->init_request_.size()), 1);
+  sa->note_time(&KeyTimes::peer, request.ke_microseconds);
   wire::Payloads payloads;
   payloads.emplace_back(ipsec::accept_ike(request.chosen));
   payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
@@ -95,7 +96,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->peer_slot_.response = {sa->init_response_};
   sa->peer_slot_.path = path;
   sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
-  sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
+  sa->install_keys(sa->timed(&KeyTimes::prf, [&] { return derive_initial_keys(sa->context_, request.ke.secret); }));
   sa->state_ = AwaitRequest{0, path.local.address, path.remote.address};
   sa->timers_.set(Timer::Handshake, now + sa->patience_);
   sa->transmit(path, sa->peer_slot_.response);
@@ -123,7 +124,7 @@ void IkeSa::on_intermediate_request(Instant now, Verified message) {
   if (ke->method != expected) {
     return refuse(fmt::format("sent {} where {} was agreed", to_string(ke->method), to_string(expected)));
   }
-  auto reply = env_.keys.respond(expected, ke->data);
+  auto reply = timed(&KeyTimes::peer, [&] { return env_.keys.respond(expected, ke->data); });
   if (!reply) {
     return refuse(fmt::format("its {} value is invalid: {}", to_string(expected), reply.error().detail));
   }
@@ -131,7 +132,7 @@ void IkeSa::on_intermediate_request(Instant now, Verified message) {
   int_auth_i_.add(context_.prf, keys_.sk_pi, message.auth_header, message.plaintext.expose());
   send_response(now, ExchangeType::IKE_INTERMEDIATE, {wire::KePayload{expected, std::move(reply->public_value)}});
   key_exchanges_.push_back(expected);
-  install_keys(derive_next_keys(context_, keys_.sk_d, reply->secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_next_keys(context_, keys_.sk_d, reply->secret); }));
   ++state.rounds_done;
 }
 
@@ -188,9 +189,8 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
                                         "has downgrade = \"require\": enable it at the peer, or set \"auto\"",
                                         found->name));
   }
-  if (const Status fits = check_proof(*found, *idi, *proof, keys_.sk_pi); !fits) {
-    return reject_auth(now, fits.error().detail);
-  }
+  const Status fits = timed(&KeyTimes::peer, [&] { return check_proof(*found, *idi, *proof, keys_.sk_pi); });
+  if (!fits) return reject_auth(now, fits.error().detail);
   if (found->remote_auth == AuthKind::Certificate) {
     const wire::IdPayload id = *idi;
     return ask_verdict(now, {{}, {}, found, std::move(message.payloads)}, id, *proof, keys_.sk_pi);
@@ -220,7 +220,8 @@ void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message
   if (tunnel_->local_auth == AuthKind::Certificate) {
     return ask_signature(now, {{}, {}, std::move(message), {}}, keys_.sk_pr);
   }
-  answer_auth(now, message, psk_proof(Signer::Responder, keys_.sk_pr), {});
+  wire::AuthPayload ours = timed(&KeyTimes::own, [&] { return psk_proof(Signer::Responder, keys_.sk_pr); });
+  answer_auth(now, message, std::move(ours), {});
 }
 
 void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
@@ -240,6 +241,7 @@ void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPa
   if (agreed_.ppk_used) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PPK_IDENTITY, {}});
   }
+  if (auto token = our_crash_token()) answer.emplace_back(std::move(*token));
   note_mobike(message);
   if (mobike_.on) {
     for (wire::Payload& p : mobike_offer()) answer.push_back(std::move(p));

@@ -85,6 +85,7 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   tasks_ = {};
   heir.tasks_.remove(task::RekeyIke{});
   heir.tasks_.remove(task::Liveness{});
+  if (env_.config.crash_secret) heir.tasks_.enqueue(task::CrashToken{}, now);  // RFC 6290 4.3
   heir.tunnel_ = tunnel_;  // it may have changed since the heir was made
   heir.rekey_again_ = rekey_again_;
   heir.next_acquire_ = next_acquire_;

@@ -179,6 +179,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     refuse_request(now, exchange, fits.error(), unknown_critical(verified->payloads));
     return;
   }
+  note_crash_token(exchange, verified->payloads);
   const auto ends_it = [](const wire::Payload& p) {
     const auto* d = std::get_if<wire::DeletePayload>(&p);
     return d != nullptr && d->protocol == wire::ProtocolId::IKE;
@@ -258,6 +259,7 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     }
     return;
   }
+  if (usable) note_crash_token(verified->exchange, verified->payloads);
   if (auto* intermediate = std::get_if<AwaitIntermediate>(&state_)) {
     on_intermediate_response(now, std::move(*intermediate), std::move(*verified));
   } else if (auto* auth = std::get_if<AwaitAuth>(&state_)) {
@@ -446,19 +448,26 @@ void IkeSa::install_keys(KeySet keys) {
 
 void IkeSa::record_request(Instant now, ExchangeType exchange, std::string note, std::uint32_t octets,
                            std::uint32_t datagrams) {
-  constexpr std::size_t kMaxSteps = 12;
   peer_slot_.first_seen = now;
   if (is_established() || handshake_.size() >= kMaxSteps) return;
-  handshake_.push_back({exchange, std::move(note), octets, 0, datagrams, 0, 0, {}});
+  ExchangeRecord& step = handshake_.emplace_back();
+  step.exchange = exchange;
+  step.note = std::move(note);
+  step.request_octets = octets;
+  step.request_datagrams = static_cast<std::uint16_t>(datagrams);
+}
+
+void IkeSa::note_time(std::uint32_t KeyTimes::* what, std::uint32_t microseconds) {
+  if (!handshake_.empty() && !is_established()) handshake_.back().times.*what += microseconds;
 }
 
 void IkeSa::record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams) {
   if (handshake_.empty() || handshake_.back().response_datagrams != 0) return;
   ExchangeRecord& step = handshake_.back();
   step.response_octets = octets;
-  step.response_datagrams = datagrams;
+  step.response_datagrams = static_cast<std::uint16_t>(datagrams);
   step.took = now - (outstanding_ ? outstanding_->first_sent : peer_slot_.first_seen);
-  if (outstanding_) step.retransmissions = outstanding_->sends - 1;
+  if (outstanding_) step.retransmissions = static_cast<std::uint16_t>(outstanding_->sends - 1);
 }
 
 }  // namespace qanat::ike

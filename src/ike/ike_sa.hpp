@@ -127,6 +127,9 @@ class IkeSa {
   void close(Instant now, std::string why, Ending ending = Ending::AtOnce);
   // The peer has shown by INITIAL_CONTACT that it no longer has this SA: no Delete is sent.
   void abandon(std::string why);
+  // The peer shows the crash token that it gave us for this IKE SA; and what follows from that (crash_token.cpp).
+  [[nodiscard]] bool is_proof_of_crash(const wire::Payloads& payloads) const;
+  void discard_after_crash();
 
  private:
   enum class Timer : std::uint8_t {
@@ -185,6 +188,14 @@ class IkeSa {
   void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets,
                       std::uint32_t datagrams);
   void record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams);
+  void note_time(std::uint32_t KeyTimes::* what, std::uint32_t microseconds);
+  // What `work` gives; how long it took stands with the exchange under way.
+  template <typename Work>
+  auto timed(std::uint32_t KeyTimes::* what, const Work& work) {
+    auto [out, microseconds] = measured(env_.config.stopwatch, work);
+    note_time(what, microseconds);
+    return std::move(out);
+  }
 
   // message_size.cpp: how large a datagram may be, and messages that are sent again in smaller ones
   [[nodiscard]] std::size_t largest_datagram() const;
@@ -362,6 +373,10 @@ class IkeSa {
   void delete_superseded(Instant now);
   [[nodiscard]] SafetyVerdict rekeyed_verdict(const KeRounds& rounds) const;
 
+  // crash_token.cpp
+  [[nodiscard]] std::optional<wire::NotifyPayload> our_crash_token() const;
+  void note_crash_token(wire::ExchangeType exchange, const wire::Payloads& payloads);
+
   // established.cpp
   void become_established(Instant now);
   void forget_handshake();
@@ -458,6 +473,7 @@ class IkeSa {
   bool began_first_;  // we began the first of a series of IKE SAs that rekeys have made: RFC 4555's initiator
   Mobike mobike_;
   wire::Identity peer_id_;
+  Bytes peer_token_;  // its crash token for this IKE SA (RFC 6290); empty: it has given none
   SafetyVerdict verdict_;
   std::string classical_reason_;
   std::string_view classical_code_;  // SafetyVerdict::code

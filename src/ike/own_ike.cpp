@@ -140,6 +140,7 @@ void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message
   }
   IkeSa& heir =
       make_heir(now, {WhoBegan::Us, own.spi, own.peer_spi, own.chosen, own.nonce_i, own.nonce_r, &own.rounds});
+  heir.note_crash_token(ExchangeType::INFORMATIONAL, message.payloads);  // RFC 6290 4.3: it is of the new IKE SA
   bequeath(now, heir);
   delete_superseded(now);  // what the peer made by its own rekey, if it did, it deletes itself
 }

@@ -159,8 +159,9 @@ void PacketPath::State::send_ping(Instant now, const ipsec::Ping& ping, PacketSi
   const auto path = probe_path({}, probe_addresses(*tunnel));
   const auto* way = std::get_if<ProbePath>(&path);
   if (way == nullptr)
-    return refuse("the tunnel has no interface addresses of one family: set interface = \"10.255.0.0/31\", and the "
-                  "other address at the peer");
+    return refuse(
+        "the tunnel has no interface addresses of one family: set interface = \"10.255.0.0/31\", and the "
+        "other address at the peer");
   if (!is_inside(*tunnel, *way))
     return refuse("the interface addresses are outside the negotiated traffic selectors: widen selectors at both ends");
   if (pings.is_full()) return refuse("too many pings are under way: try again in a moment");

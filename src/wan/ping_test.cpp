@@ -114,9 +114,8 @@ TEST_F(PlanePing, AnAnswerOfSomebodyElseIsNone) {
   up();
   EXPECT_FALSE(ping());
   const SentEsp request = a.take_sent();
-  Bytes guess = esp::make_echo_reply(
-      echo_request(ip("10.255.0.0"), ip("10.255.0.1")),
-      *esp::parse_inner(echo_request(ip("10.255.0.0"), ip("10.255.0.1"))));
+  Bytes guess = esp::make_echo_reply(echo_request(ip("10.255.0.0"), ip("10.255.0.1")),
+                                     *esp::parse_inner(echo_request(ip("10.255.0.0"), ip("10.255.0.1"))));
   b.tun(guess);
   carry();
   EXPECT_FALSE(a.event<ipsec::Pinged>());
