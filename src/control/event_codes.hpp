@@ -40,12 +40,14 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("key-log-on", Warning, "`--keylog` writes every key to disk")                                                    \
   X("key-log-failed", Error, "a key could not be written to the `--keylog` folder")                                   \
   X("posture-not-kept", Warning, "the harvest ledger cannot be kept in `state_dir`: its figures begin anew at the next start") \
+  X("crash-secret-missing", Warning, "the key of crash tokens (RFC 6290) cannot be kept in `state_dir`: after a crash peers notice by their liveness checks") \
   /* The host */                                                                                                     \
   X("ready", Info, "the routes and the filter against plaintext stand; tunnels begin")                               \
   X("host-refused", Error, "the helper could not change routes, rules or the filter")                                \
   X("purge", Warning, "routes and rules that keep protected traffic inside are being removed")                       \
   X("behind-nat", Info, "no interface has the configured address")                                                   \
   X("addresses-unknown", Error, "the host's addresses could not be read")                                            \
+  X("icmp-unavailable", Warning, "no raw ICMP socket could be opened: unidirectional health checks are not measurable") \
   X("tun-unavailable", Error, "the TUN device could not be prepared")                                                \
   /* The daemon */                                                                                                   \
   X("started", Info, "sockets are open, the sandbox is entered")                                                     \

@@ -9,6 +9,7 @@ DataWorker::DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events,
     : sockets_(std::move(sockets)), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
   wan::PacketPathConfig config;
   config.capabilities.native_esp = !sockets_.esp.empty();
+  config.hears_outside = !sockets_.icmp.empty();
   path_ = std::make_unique<wan::PacketPath>(config, *rng_);
   sink_ = std::make_unique<WorkerSink>(sockets_);
 }
@@ -26,6 +27,7 @@ Status DataWorker::start() {
   QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(); }));
   for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_udp(s); }));
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_esp(s); }));
+  for (io::EspSocket& s : sockets_.icmp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_icmp(s); }));
   for (io::UdpSocket& s : sockets_.udp) {
     s.use_segmentation();
     QANAT_TRY(s.watch_path_errors());
@@ -92,6 +94,13 @@ void DataWorker::on_esp(io::EspSocket& socket) {
     const ipsec::OuterPath arrived{{d.local, 0}, {d.remote.address, 0}, ipsec::Encapsulation::Native};
     path_->handle_esp(now, arrived, d.tos, {&d.data, 1}, *sink_);
   }
+  end_of_turn();
+}
+
+void DataWorker::on_icmp(io::EspSocket& socket) {
+  const Instant now = io::boot_now();
+  for (const io::ReceivedDatagram& d : socket.receive())
+    path_->handle_outside(now, d.local, d.remote.address, d.data, *sink_);
   end_of_turn();
 }
 

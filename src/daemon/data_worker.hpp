@@ -47,6 +47,7 @@ class DataWorker {
   void on_tun();
   void on_udp(io::UdpSocket& socket);
   void on_esp(io::EspSocket& socket);
+  void on_icmp(io::EspSocket& socket);
   void on_path_error(Instant now, const io::PathError& error);
   void hear_path_errors();
   void end_of_turn();

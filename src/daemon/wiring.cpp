@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "control/metrics.hpp"
+#include "daemon/crash_secret.hpp"
 #include "io/clock.hpp"
 #include "io/sqlite_ledger.hpp"
 
@@ -18,8 +19,14 @@ constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
 constexpr Duration kSnapshotPatience = 5s;
 constexpr Duration kSwarm = 100ms;  // what belongs to one change of addresses comes within that time
 
-ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
+ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log, Rng& rng,
+                                    const io::Log& log) {
   ike::EndpointConfig out;
+  if (auto secret = load_crash_secret(g.state_dir, rng)) {
+    out.crash_secret = std::move(*secret);
+  } else {
+    log.warning("crash-secret-missing", {{"where", secret.error().where}, {"reason", secret.error().detail}});
+  }
   out.ike_port = io::kIkePort;
   out.nat_port = io::kNatPort;
   out.half_open_limit = g.half_open_limit;
@@ -55,7 +62,7 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
       key_log_(std::move(key_log)),
-      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
+      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value(), rng_, log), rng_),
       data_(std::move(data), data_events_, log),
       auth_(auth_answers_, log),
       source_(std::move(source)) {}

@@ -64,6 +64,12 @@ void WorkerSink::write_tun(VrfId, ByteView packet) {
   sockets_.tun.send(packet);
 }
 
+void WorkerSink::send_outside(const IpAddress& local, const IpAddress& remote, ByteView icmp) {
+  for (io::EspSocket& s : sockets_.icmp) {
+    if ((s.family() == io::Family::V6) == remote.is_v6()) (void)s.send({local, {remote, 0}, 0, io::Df::Clear, icmp});
+  }
+}
+
 void WorkerSink::flush() {
   settle();
   send_all();

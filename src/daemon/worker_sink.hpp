@@ -19,6 +19,7 @@ struct DataSockets {
   io::TunDevice tun;
   std::vector<io::UdpSocket> udp;  // port 4500, one a family
   std::vector<io::EspSocket> esp;
+  std::vector<io::EspSocket> icmp = {};  // raw too, one a family: unidirectional health checks need them
 };
 
 class WorkerSink final : public wan::PacketSink {
@@ -30,6 +31,7 @@ class WorkerSink final : public wan::PacketSink {
   void deliver(VrfId vrf, MutableByteView packet, const esp::InnerPacket& p) override;
   void settle() override;
   void write_tun(VrfId vrf, ByteView packet) override;
+  void send_outside(const IpAddress& local, const IpAddress& remote, ByteView icmp) override;
 
   // Writes and sends everything.
   void flush();

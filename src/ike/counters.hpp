@@ -40,6 +40,7 @@ namespace qanat::ike {
   X(rival_answer, "attempts begun anew: several IKE_SA_INIT answers, and the one taken was mute")    \
   X(bad_answer, "IKE_SA_INIT responses that do not fit our request")                                 \
   X(error_hint, "unauthenticated error notifications")                                               \
+  X(invalid_spi_sent, "notices to peers whose packets are for SAs that do not exist here")           \
   X(crash_proved, "IKE SAs that their peer has shown to have lost with a crash (RFC 6290)")          \
   X(path_error, "network errors (ICMP) about the path to a peer")                                    \
   X(not_answered, "messages in the clear left without an answer: too many, or too small")            \

@@ -130,6 +130,7 @@ void IkeEndpoint::judge_datagram(Instant now, const Path& arrived, ByteView payl
   if (found == sas_.end() ||
       (found->second.sa->peer_spi() != 0 &&
        found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
+    if (take_invalid_spi(now, arrived, *header, payload)) return;
     handle_unknown_spi(now, arrived, *header);
     return;
   }
@@ -193,6 +194,8 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
     }
   } else if (const auto* first = std::get_if<ipsec::FirstInbound>(&event)) {
     if (IkeSa* sa = owner_of(first->child)) sa->handle_first_inbound(first->child);
+  } else if (const auto* unknown = std::get_if<ipsec::UnknownSpi>(&event)) {
+    tell_invalid_spi(now, *unknown);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     IkeSa* newest = nullptr;
     for (const std::uint64_t spi : sas_of(acquire->tunnel)) {

@@ -118,6 +118,10 @@ class IkeEndpoint final : private TunnelDirectory {
   void answer_notify(const Path& arrived, const wire::IkeHeader& request, wire::NotifyType type, Bytes data = {});
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
+  // lost_sas.cpp: ESP for SAs that one side has lost
+  void tell_invalid_spi(Instant now, const ipsec::UnknownSpi& packet);
+  [[nodiscard]] bool take_invalid_spi(Instant now, const Path& arrived, const wire::IkeHeader& header,
+                                      ByteView payload);
   void refuse(Instant now, const Path& arrived, std::string why);
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
   void touch(Instant now, std::uint64_t spi);

@@ -128,6 +128,7 @@ class IkeSa {
   // The peer has shown by INITIAL_CONTACT that it no longer has this SA: no Delete is sent.
   void abandon(std::string why);
   // The peer shows the crash token that it gave us for this IKE SA; and what follows from that (crash_token.cpp).
+  [[nodiscard]] bool sends_on(ipsec::EspSpi peers) const;  // a Child SA whose inbound SPI at the peer this is
   [[nodiscard]] bool is_proof_of_crash(const wire::Payloads& payloads) const;
   void discard_after_crash();
 

@@ -187,6 +187,11 @@ struct PeerMoved {
   TunnelId tunnel;
   Endpoint from;
 };  // the newest authenticated ESP of a replay-checked SA came from another address or port; at most once a second
+// A packet came for an SPI that is nobody's: the sender may have SAs that we have lost. At most 10 a second.
+struct UnknownSpi {
+  OuterPath arrived;
+  EspSpi spi = 0;
+};
 // An authenticated packet that the selectors of its SA do not take was dropped. At most once a second for each tunnel.
 struct OutsideSelectors {
   ChildSaId child;
@@ -263,7 +268,7 @@ struct Pinged {
   std::optional<Duration> round_trip;  // nullopt: no answer within 2 s
 };
 using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors,
-                           HealthChanged, PolicyMatch, Counters, Pinged>;
+                           HealthChanged, PolicyMatch, Counters, Pinged, UnknownSpi>;
 
 class DataPlane {
  public:

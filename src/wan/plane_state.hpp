@@ -284,6 +284,7 @@ struct PacketPath::State {
   template <typename PacketAt>
   void prefetch_out(VrfId vrf, std::size_t count, const PacketAt& packet, std::size_t at, Ahead& ahead);
   void prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at);
+  void note_unknown(Instant now, const ipsec::OuterPath& arrived, ipsec::EspSpi spi);
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
   void note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet);
 
@@ -348,6 +349,8 @@ struct PacketPath::State {
   Instant match_window;  // the second that matches_told counts
   std::uint32_t matches_told = 0;
   std::uint64_t matches_passed_over = 0;
+  Instant unknown_window;  // the second that unknown_told counts
+  std::uint32_t unknown_told = 0;
 };
 
 // True when traffic was switched to at least one of its SAs.

@@ -204,6 +204,91 @@ TEST_F(Crash, TheAnswerIsHardlyLongerThanTheQuestion) {
   EXPECT_LE(wire.front().bytes.size(), asked + 8);
 }
 
+class LostSas : public Crash {
+ protected:
+  // B's packet path has got a packet for an SPI that is nobody's.
+  void packet_to_b(ipsec::EspSpi spi, ipsec::Encapsulation how = ipsec::Encapsulation::Udp) {
+    const std::uint16_t port = how == ipsec::Encapsulation::Udp ? 4500 : 0;
+    const ipsec::OuterPath arrived{.local = {b.address, port}, .peer = {a.address, port}, .encapsulation = how};
+    b.endpoint->handle_plane(now, ipsec::UnknownSpi{arrived, spi});
+    drain();
+  }
+};
+
+// RFC 7296 1.5: with traffic nobody waits for a liveness check.
+TEST_F(LostSas, AWordInTheClearMakesTheSenderAskAtOnce) {
+  handshake();
+  crash(b);
+  a.reports.clear();
+  packet_to_b(a.child().spi_out);
+  ASSERT_EQ(wire.size(), 1U);
+  const Seen word = look(wire.front());
+  EXPECT_EQ(word.message.header.exchange, ExchangeType::INFORMATIONAL);
+  EXPECT_FALSE(word.message.header.is_response());
+  EXPECT_TRUE(word.message.header.from_initiator());
+  EXPECT_EQ(word.message.header.spi_i, 0U);
+  EXPECT_EQ(word.message.header.spi_r, 0U);
+  const auto* notice = wire::find_notify(word.payloads, NotifyType::INVALID_SPI);
+  ASSERT_NE(notice, nullptr);
+  EXPECT_EQ(load_be32(notice->data.data()), a.child().spi_out);
+  EXPECT_EQ(wire.front().path.remote.port, 4500);
+  run();
+  EXPECT_TRUE(a.has(Report::What::PeerRestarted)) << a.said();
+  EXPECT_TRUE(a.established().empty());
+}
+
+TEST_F(LostSas, NativeEspIsAnsweredOnPort500) {
+  handshake();
+  const ipsec::EspSpi spi = a.child().spi_out;
+  crash(b);
+  packet_to_b(spi, ipsec::Encapsulation::Native);
+  ASSERT_EQ(wire.size(), 1U);
+  EXPECT_EQ(wire.front().path.remote.port, 500);
+  run();
+  EXPECT_TRUE(a.has(Report::What::PeerRestarted)) << a.said();
+}
+
+TEST_F(LostSas, WhoeverHasAnIkeSaHereHearsOfItsChildSasByThat) {
+  handshake();
+  packet_to_b(0x12345678);
+  EXPECT_TRUE(wire.empty());
+}
+
+TEST_F(LostSas, StrangersAreNotToldAndNobodyTooOften) {
+  handshake();
+  const ipsec::EspSpi spi = a.child().spi_out;
+  crash(b);
+  const ipsec::OuterPath elsewhere{.local = {b.address, 4500},
+                                   .peer = {*IpAddress::parse("203.0.113.9"), 4500},
+                                   .encapsulation = ipsec::Encapsulation::Udp};
+  b.endpoint->handle_plane(now, ipsec::UnknownSpi{elsewhere, spi});
+  drain();
+  EXPECT_TRUE(wire.empty());
+  for (int i = 0; i < 100; ++i) packet_to_b(spi);
+  EXPECT_LE(wire.size(), 20U);
+  EXPECT_EQ(b.count(Counter::invalid_spi_sent), wire.size());
+}
+
+// It is a hint: it is never answered, and one about an SA that we do not send on changes nothing.
+TEST_F(LostSas, AForgedWordCostsOneQuestionAtMost) {
+  handshake();
+  const auto word = [&](std::uint32_t spi) {
+    wire::IkeHeader header;
+    header.exchange = ExchangeType::INFORMATIONAL;
+    header.flags = wire::kFlagInitiator;
+    Bytes data(4);
+    store_be32(data.data(), spi);
+    arrive(clear('B', header, {notify(NotifyType::INVALID_SPI, data)}));
+  };
+  word(0xdeadbeef);
+  EXPECT_TRUE(wire.empty());
+  for (int i = 0; i < 50; ++i) word(a.child().spi_out);
+  ASSERT_EQ(wire.size(), 1U);
+  a_sends(name_of(wire.front()).substr(6));
+  run();
+  expect_tunnel();
+}
+
 TEST(CrashToken, IsOfTheSpisAndTheSecret) {
   const SecretBytes one = SecretBytes::adopt(Bytes(32, 1));
   const SecretBytes other = SecretBytes::adopt(Bytes(32, 2));

@@ -75,6 +75,7 @@ class Node final : public wan::CopyingSink {
   std::vector<gateway::LogEvent> log;
   bool host_refuses = false;  // what the helper asks of the kernel fails
   std::map<std::uint64_t, control::CommandResult> answers;
+  std::map<std::string, model::PostureRecord> ledger;  // as far as it was written when the gateway crashed
 
   // wan::CopyingSink
   void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfBit df, ByteView esp) override;

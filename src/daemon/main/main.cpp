@@ -57,6 +57,24 @@ Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddres
   return {};
 }
 
+// Without them everything else works: unidirectional health checks are then not measurable, and say so.
+template <typename Uses>
+void open_icmp(const Uses& uses, std::uint32_t mark, daemon::DataSockets& data, const io::Log& log) {
+  constexpr std::size_t kSlot = 2048;
+  for (const bool v6 : {false, true}) {
+    if (!uses(v6)) continue;
+    const auto open = [&]() -> Result<io::EspSocket> {
+      QANAT_ASSIGN(io::UniqueFd raw, io::open_icmp_socket(v6 ? io::Family::V6 : io::Family::V4, mark));
+      return io::EspSocket::adopt(std::move(raw), kSlot);
+    };
+    if (auto socket = open()) {
+      data.icmp.push_back(std::move(*socket));
+    } else {
+      log.warning("icmp-unavailable", {{"where", socket.error().where}, {"reason", socket.error().detail}});
+    }
+  }
+}
+
 int run(const daemon::Options& options) {
   io::LogOptions log_options;
   if (!options.log_level.empty()) {
@@ -116,6 +134,7 @@ int run(const daemon::Options& options) {
     if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
       return end(complain(opened.error()));
   }
+  open_icmp(uses, config->gateway.fwmark, data, log);
   io::UniqueFd metrics;
   if (config->gateway.metrics) {
     auto opened = io::open_tcp_listener(*config->gateway.metrics);
