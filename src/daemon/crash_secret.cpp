@@ -35,10 +35,11 @@ Result<Secret> load_crash_secret(const std::string& dir, Rng& rng) {
   struct stat info{};
   if (::fstat(fd.get(), &info) != 0) return io::system_failure(path, "fstat");
   if (!S_ISREG(info.st_mode) || (info.st_mode & 077) != 0) {
-    return fail(ErrorKind::LocalPolicy, path,
-                fmt::format("others than its owner may use it (mode {:04o}): remove it, and another is made at the next "
-                            "start",
-                            info.st_mode & 07777));
+    return fail(
+        ErrorKind::LocalPolicy, path,
+        fmt::format("others than its owner may use it (mode {:04o}): remove it, and another is made at the next "
+                    "start",
+                    info.st_mode & 07777));
   }
   SecretBytes secret(ike::kCrashSecretSize);
   const MutableByteView octets = secret.expose_mutable();

@@ -167,12 +167,12 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
   }
   if (command.verb == control::GatewayCommand::Verb::Ping) return ping(ticket, *t);
   if (command.verb == control::GatewayCommand::Verb::ForgetPin) {
-    const auto [ok, message] = forget_pin(now, *t);
-    return done(ok, message);
+    outputs_.emplace_back(CommandDone{ticket, forget_pin(now, *t)});
+    return;
   }
   if (command.verb != control::GatewayCommand::Verb::Up) {
-    const auto [ok, message] = renew(now, *t, command.verb);
-    return done(ok, message);
+    outputs_.emplace_back(CommandDone{ticket, renew(now, *t, command.verb)});
+    return;
   }
   if (!t->live.empty()) return done(true, fmt::format("{} is up already", t->config.name));
   if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});

@@ -20,8 +20,7 @@ OutgoingDatagram without_port(const OutgoingDatagram& datagram) {
 }
 
 Result<UniqueFd> open_raw(Family family, int protocol, std::uint32_t mark, const char* where) {
-  UniqueFd fd(
-      ::socket(family == Family::V6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+  UniqueFd fd(::socket(family == Family::V6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
   if (!fd.valid()) return system_failure(where, "socket");
   if (mark != 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
     return system_failure(where, "SO_MARK");

@@ -177,8 +177,7 @@ TEST_F(Recovery, PingAsksThePeerInsideTheTunnel) {
 class CrashTokens : public Recovery {
  protected:
   static void keep_secret(Node& node, std::uint8_t fill) {
-    node.ike.crash_secret =
-        std::make_shared<const SecretBytes>(SecretBytes::adopt(Bytes(ike::kCrashSecretSize, fill)));
+    node.ike.crash_secret = std::make_shared<const SecretBytes>(SecretBytes::adopt(Bytes(ike::kCrashSecretSize, fill)));
   }
   // From the restart of the hub until the tunnel is up at both ends again; nullopt: not within a minute.
   [[nodiscard]] std::optional<Duration> back_after_a_crash() {

@@ -169,16 +169,9 @@ int run(const daemon::Options& options) {
   int code = 0;
   {
     daemon::ConfigReader source{std::move(reader->socket), options.config_file};
-    daemon::Wiring wiring{*config,
-                          std::move(control),
-                          std::move(data),
-                          std::move(*api),
-                          std::move(metrics),
-                          std::move(netd),
-                          std::move(*monitor),
-                          std::move(key_log),
-                          {std::move(source), host},
-                          log};
+    daemon::Wiring wiring{
+        *config,         std::move(control),  std::move(data),    std::move(*api),           std::move(metrics),
+        std::move(netd), std::move(*monitor), std::move(key_log), {std::move(source), host}, log};
     code = wiring.run(*config);
   }
   return end(code);
