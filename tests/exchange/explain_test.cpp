@@ -46,7 +46,7 @@ TEST_F(Explain, WithoutAStopwatchNothingIs) {
 TEST_F(Explain, ItNeverTakesMoreThan768Octets) {
   const char* all =
       "aes256gcm16-prfsha384-x25519-ke1_mlkem512-ke2_mlkem768-ke3_mlkem1024-ke4_ecp256-ke5_ecp384-"
-      "ke6_ecp521-ke7_x448";
+      "ke6_ecp521-ke7_modp3072";
   a.tunnel.ike = b.tunnel.ike = {ike_proposal(all)};
   for (const ipsec::IkeProposal& p : ipsec::default_hybrid_proposals()) a.tunnel.ike.push_back(p);
   handshake();
