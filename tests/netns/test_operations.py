@@ -19,8 +19,8 @@ def a_pin_holds() -> None:
         a.kill9()  # what a pin rests upon is written at once
         b.stop()
         lab.configure("b", [lab.tunnel("b", "a", pq="off", start="respond")])
-        a.start(wait=False)
-        b.start(wait=False)
+        b.start()
+        a.start()
         refused = a.wait_tunnel(lambda t: 'pq = "pin" refuses' in t["reason"], "the classical peer is refused", seconds=60)
         say(refused["reason"])
         check("qanat posture forget site-b" in refused["reason"], "the reason names the command")
@@ -64,8 +64,8 @@ def a_restarted_hub_says_so() -> None:
         with SteadyPing(lab["a"].site, lab["b"].host4) as pinger:
             time.sleep(1)
             b.kill9()
-            b.start(wait=False)
             begun = time.monotonic()
+            b.start()
             b.wait_up(seconds=60)
             took = time.monotonic() - begun
             time.sleep(1)
@@ -87,7 +87,7 @@ def health_over_the_internet() -> None:
             check(well["health"]["loss"] == 0 and well["health"]["probes"] > 5, f"{well['health']['probes']} probes, none lost")
             if kind == "reply":
                 continue
-            lab.nft(lab["b"].gw, "table inet cut { chain out { type filter hook output priority 0; ip protocol icmp drop; } }")
+            lab.nft(lab["b"].gw, "table inet cut { chain out { type filter hook output priority 0; ip protocol icmp drop; }\n}\n")
             a.wait_tunnel(lambda t: t["health"]["state"] == "down", "the way back is cut: down", seconds=10)
             lab.nft(lab["b"].gw, "delete table inet cut")
 
