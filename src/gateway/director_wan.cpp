@@ -74,8 +74,10 @@ void Director::note_health(const ipsec::HealthChanged& change) {
 
 void Director::ping(std::uint64_t ticket, const Tunnel& t) {
   if (t.live.empty()) {
-    outputs_.emplace_back(CommandDone{
-        ticket, {false, fmt::format("{} is not up{}", t.config.name, t.reason.empty() ? "" : ": " + t.reason), {}}});
+    const std::string why = t.wanted == Wanted::Down ? fmt::format("it was taken down; qanat up {}", t.config.name)
+                            : t.reason.empty()       ? "no attempt has ended yet"
+                                                     : t.reason;
+    outputs_.emplace_back(CommandDone{ticket, {false, fmt::format("{} is not up: {}", t.config.name, why), {}}});
     return;
   }
   const RequestId request{next_request_++};
