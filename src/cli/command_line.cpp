@@ -8,16 +8,18 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.hpp"
+#include "cli/completion.hpp"
 
 namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
-    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 18> kCommands = {"status", "watch",   "explain", "posture", "events",  "routes",
+                                                        "route",  "metrics", "debug",   "up",      "down",    "rekey",
+                                                        "check",  "reload",  "genpsk",  "purge",   "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
+constexpr const char* kSummary = "qanat: what the tunnels of qanatd do, and how safe they are";
 constexpr const char* kExitCodes =
     "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the daemon cannot be reached.\n"
     "A tunnel's page with its handshake: qanat status NAME. For scripts: --json, also with errors.";
@@ -86,11 +88,8 @@ void add_pki(CLI::App& app, CommandLine& line) {
   crl->add_option("--days", p.days, "How long the list is good (default 90)")->check(CLI::Range(1, 36500));
 }
 
-}  // namespace
-
-std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
-  CommandLine line;
-  CLI::App app{"qanat: what the tunnels of qanatd do, and how safe they are", "qanat"};
+// Everything that can be typed; `line` must outlive `app`.
+void describe(CLI::App& app, CommandLine& line) {
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--socket", line.socket, "The daemon's control socket")
@@ -166,9 +165,55 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
   add_pki(app, line);
   command("version", "Versions of this command and of the daemon", Command::Version);
+  CLI::App* completion =
+      command("completion", "For the shells: bash, zsh, or the names of tunnels", Command::Completion);
+  completion->add_option("WHAT", line.name, "bash, zsh or tunnels")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "tunnels"}));
+  completion->group("");  // hidden: the package calls it
 
   for (CLI::App* sub : app.get_subcommands({})) sub->footer("Also: --json, --socket PATH (see: qanat --help).");
   app.footer(kExitCodes);
+}
+
+// What stands for a value decides how a shell completes it.
+Completes completes(const std::string& word, bool positional) {
+  if (word == "FILE" || word == "DIR" || word == "CERT" || word == "PATH" || word == "OLD") return Completes::File;
+  return positional && word == "NAME" ? Completes::Tunnel : Completes::Nothing;
+}
+
+CommandNode node_of(const CLI::App& app) {
+  CommandNode node{app.get_name(), app.get_description(), {}, Completes::Nothing, {}};
+  for (const CLI::Option* option : app.get_options({})) {
+    if (option->get_positional()) {
+      node.positional = completes(option->get_name(true), true);
+      continue;
+    }
+    const bool value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_lnames())
+      node.options.push_back(
+          {"--" + name, option->get_description(), value, completes(option->get_type_name(), false)});
+    for (const std::string& name : option->get_snames())
+      node.options.push_back({"-" + name, option->get_description(), value, completes(option->get_type_name(), false)});
+  }
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App* a) { return !a->get_group().empty(); }))
+    node.children.push_back(node_of(*sub));
+  return node;
+}
+
+}  // namespace
+
+CommandNode command_tree() {
+  CommandLine line;
+  CLI::App app{kSummary, "qanat"};
+  describe(app, line);
+  return node_of(app);
+}
+
+std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
+  CommandLine line;
+  CLI::App app{kSummary, "qanat"};
+  describe(app, line);
 
   const std::vector<std::string> given = args;
   const bool json = std::find(given.begin(), given.end(), "--json") != given.end();

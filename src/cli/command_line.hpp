@@ -26,7 +26,8 @@ enum class Command : std::uint8_t {
   GenPsk,
   Purge,
   Version,
-  Pki
+  Pki,
+  Completion
 };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
@@ -46,9 +47,9 @@ struct PkiLine {
 
 struct CommandLine {
   Command command = Command::Status;
-  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
+  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel; completion: of what
   std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
-  bool diff = false;     // check: what it would change
+  bool diff = false;    // check: what it would change
   std::string old;      // check: against this file instead of the running daemon
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any

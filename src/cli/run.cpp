@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "cli/bundle.hpp"
+#include "cli/completion.hpp"
 #include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "cli/print_reload.hpp"
@@ -334,6 +335,22 @@ int version(const CommandLine& line, Shell& shell) {
   return kOk;  // the question was answered, with or without a daemon
 }
 
+// Silent when there is no daemon: a shell asks while somebody types.
+int completion(const CommandLine& line, Shell& shell) {
+  if (line.name == "bash") {
+    shell.out(bash_completion(command_tree()));
+  } else if (line.name == "zsh") {
+    shell.out(zsh_completion(command_tree()));
+  } else {
+    const auto reply = shell.exchange(line.socket, {"GET", "/v1/status", ""}, 2s);
+    if (!reply) return kUnreachable;
+    const auto snapshot = control::snapshot_from_json(reply->body);
+    if (!snapshot) return kFailed;
+    for (const control::TunnelStatus& tunnel : snapshot->tunnels) shell.out(clean(tunnel.name) + "\n");
+  }
+  return kOk;
+}
+
 }  // namespace
 
 int run(const CommandLine& line, Shell& shell) {
@@ -377,6 +394,8 @@ int run(const CommandLine& line, Shell& shell) {
       return pki_command(line, shell);
     case Command::Version:
       return version(line, shell);
+    case Command::Completion:
+      return completion(line, shell);
   }
   return kUsage;
 }

@@ -362,5 +362,16 @@ TEST_F(Run, CheckDiffOfTwoFiles) {
   EXPECT_THAT(err_, HasSubstr("gone.toml is not there"));
 }
 
+TEST_F(Run, CompletionNamesTunnels) {
+  EXPECT_EQ(go({"completion", "tunnels"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("berlin\n"));
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"completion", "tunnels"}), kUnreachable);
+  EXPECT_THAT(out_ + err_, IsEmpty()) << "nobody wants an error while typing";
+  EXPECT_EQ(go({"completion", "bash"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("complete -F _qanat qanat\n"));
+  EXPECT_EQ(go({"completion", "fish"}), kUsage);
+}
+
 }  // namespace
 }  // namespace qanat::cli
