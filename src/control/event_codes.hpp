@@ -31,6 +31,7 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("new-keys", Debug, "a further Child SA carries: the successor of one whose keys were used up, or one with other selectors") \
   X("renew", Debug, "new keys are being made before the old ones end")                                               \
   X("sa-replaced", Debug, "an IKE SA ended while another of the same tunnel carries on")                             \
+  X("health-changed", Info, "probes judge the tunnel anew: `from`, `to`, a `code` and the figures behind it (warning when it got worse, debug when the tunnel itself came or went)") \
   /* How safe its keys are */                                                                                        \
   X("fell-to-classical", Warning, "a peer that once came up with hybrid keys came up with classical ones; `code` and `reason` say why") \
   X("weakened", Warning, "the peer rekeyed the IKE SA without ML-KEM: its keys are hybrid only by those before")      \

@@ -70,7 +70,7 @@ std::string IkeSa::authentication_text() const {
       "{} authenticated by {}; {}", peer_text(), agreed_.proved_by,
       agreed_.full_transcript() ? "downgrade excluded: both IKE_SA_INIT messages are covered by both proofs"
       : agreed_.transcript_sent ? "downgrade not excluded: the peer lacks full transcript authentication (notify 16447)"
-                                : "downgrade not excluded: downgrade = \"off\" here");
+                                : "downgrade not excluded: downgrade_prevention = \"off\" here");
 }
 
 // ---- our proof -------------------------------------------------------------------------------------------------

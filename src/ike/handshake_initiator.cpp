@@ -189,8 +189,9 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   const auto lacks = [&](NotifyType type) { return wire::find_notify(message.payloads, type) == nullptr; };
   if (tunnel_->downgrade == model::DowngradePolicy::Require && lacks(NotifyType::IKE_SA_INIT_FULL_TRANSCRIPT_AUTH))
     return drop(
-        "the peer does not authenticate both IKE_SA_INIT messages (notify 16447) and downgrade = \"require\" wants it: "
-        "enable it at the peer, or set downgrade = \"auto\"");
+        "the peer does not authenticate both IKE_SA_INIT messages (notify 16447) and downgrade_prevention = "
+        "\"require\" "
+        "wants it: enable it at the peer, or set downgrade_prevention = \"auto\"");
   if (tunnel_->ppk_policy == model::PpkPolicy::Require && lacks(NotifyType::USE_PPK))
     return drop("the peer uses no PPK (RFC 8784) and ppk = \"require\" wants it: configure the same PPK there");
   // The private part is good for one use, so what can be told by its length alone does not get that far.

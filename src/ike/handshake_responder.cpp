@@ -184,9 +184,10 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   const auto proof = choose_ppk(*found, message.payloads, *auth);
   if (!proof) return reject_auth(now, proof.error().detail);
   if (found->downgrade == model::DowngradePolicy::Require && !agreed_.full_transcript()) {
-    return reject_auth(now, fmt::format("does not authenticate both IKE_SA_INIT messages (notify 16447), and tunnel {} "
-                                        "has downgrade = \"require\": enable it at the peer, or set \"auto\"",
-                                        found->name));
+    return reject_auth(now,
+                       fmt::format("does not authenticate both IKE_SA_INIT messages (notify 16447), and tunnel {} "
+                                   "has downgrade_prevention = \"require\": enable it at the peer, or set \"auto\"",
+                                   found->name));
   }
   if (const Status fits = check_proof(*found, *idi, *proof, keys_.sk_pi); !fits) {
     return reject_auth(now, fits.error().detail);
