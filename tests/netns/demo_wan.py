@@ -24,17 +24,18 @@ from wan_lab import INTERNET, Wan, health, health_changes, wan  # noqa: E402
 RATE = 1000  # packets a second each way while the path is cut
 NAMES = {"b": "berlin", "c": "paris", "d": "madrid", "e": "oslo"}
 PICTURE = """
-   Internet 203.0.114.80
-      |
-   +-- hub 192.0.2.1 -------------------------------------------------+
-   |      ||            ||            ||              ||              ||
-   |   berlin-1      berlin-2       paris           madrid           oslo
-   |      || two paths  ||            ||              ||              ||
-   |   +----- berlin -----+      +- paris -+      +- madrid -+    +-- oslo --+
-   +   | qanat 10.2.0.0/24|      |  qanat  |      |  qanat   |    | strongSwan
-       +------------------+      | 10.3... |      | 10.4...  |    | 10.5...  |
-                                 +---------+      | pq = off |    +----------+
-                                                  +----------+
+                    Internet 203.0.114.80
+                            |
+                       +---------+
+                       |   hub   |  192.0.2.1, qanat
+                       +---------+
+          berlin-1 //  || berlin-2   || paris    \\\\ madrid    \\\\ oslo
+                  //   ||            ||           \\\\           \\\\
+          +--------------+     +----------+     +----------+     +------------+
+          |    berlin    |     |  paris   |     |  madrid  |     |    oslo    |
+          | two lines    |     |          |     | pq = off |     | strongSwan |
+          | 10.2.0.0/24  |     | 10.3.... |     | 10.4.... |     | 10.5....   |
+          +--------------+     +----------+     +----------+     +------------+
 """
 
 
