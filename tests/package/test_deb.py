@@ -59,7 +59,7 @@ def packed() -> Iterator[pathlib.Path]:
 def installed(folder: pathlib.Path, script: str) -> subprocess.CompletedProcess:
     """Runs a shell script in an overlay of this system, after dpkg -i. Every call begins anew."""
     return run("unshare", "--mount", "--net", "--propagation", "private", "sh", "-ec", ENTER, "sh", str(folder),
-               f"set -e; export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8; dpkg -i /mnt/qanat.deb >/mnt/dpkg.log 2>&1\n{script}",
+               f"set -e; export PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8; dpkg --no-triggers -i /mnt/qanat.deb >/mnt/dpkg.log 2>&1\n{script}",
                timeout=120, check=False)
 
 
@@ -125,10 +125,10 @@ def removal() -> None:
     with packed() as folder:
         done = installed(folder, """
             echo 'mine = 1' >/etc/qanat/qanat.toml
-            dpkg -i /mnt/qanat.deb >/dev/null
-            dpkg -r qanat >/dev/null 2>&1
+            dpkg --no-triggers -i /mnt/qanat.deb >/dev/null
+            dpkg --no-triggers -r qanat >/dev/null 2>&1
             ls /etc/qanat /var/lib/qanat -d /usr/sbin/qanatd 2>&1 || true
-            dpkg -P qanat >/dev/null 2>&1
+            dpkg --no-triggers -P qanat >/dev/null 2>&1
             ls /etc/qanat/qanat.toml /etc/qanat/qanat.toml.example /var/lib/qanat 2>&1 || true
             """)
         out = done.stdout
