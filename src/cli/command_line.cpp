@@ -88,6 +88,10 @@ void add_pki(CLI::App& app, CommandLine& line) {
   crl->add_option("--days", p.days, "How long the list is good (default 90)")->check(CLI::Range(1, 36500));
 }
 
+}  // namespace
+
+namespace {
+
 // Everything that can be typed; `line` must outlive `app`.
 void describe(CLI::App& app, CommandLine& line) {
   app.require_subcommand(1);
@@ -178,7 +182,8 @@ void describe(CLI::App& app, CommandLine& line) {
 
 // What stands for a value decides how a shell completes it.
 Completes completes(const std::string& word, bool positional) {
-  if (word == "FILE" || word == "DIR" || word == "CERT" || word == "PATH" || word == "OLD") return Completes::File;
+  if (word.ends_with("FILE") || word == "DIR" || word == "CERT" || word == "PATH" || word == "OLD")
+    return Completes::File;
   return positional && word == "NAME" ? Completes::Tunnel : Completes::Nothing;
 }
 

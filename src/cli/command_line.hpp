@@ -18,6 +18,7 @@ enum class Command : std::uint8_t {
   RouteGet,
   Metrics,
   Bundle,
+  Completion,
   Up,
   Down,
   Rekey,
@@ -26,8 +27,7 @@ enum class Command : std::uint8_t {
   GenPsk,
   Purge,
   Version,
-  Pki,
-  Completion
+  Pki
 };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
@@ -47,7 +47,7 @@ struct PkiLine {
 
 struct CommandLine {
   Command command = Command::Status;
-  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel; completion: of what
+  std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
   std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
   bool diff = false;    // check: what it would change
   std::string old;      // check: against this file instead of the running daemon

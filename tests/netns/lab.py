@@ -71,13 +71,13 @@ class Site:
 
 
 class Lab:
-    def __init__(self, name: str = "qn", sites: str = "ab", nat: str = "", mtu: int = 1500, more: Sequence[str] = ()):
+    def __init__(self, name: str = "qn", sites: str = "ab", nat: str = "", mtu: int = 1500, extras: Sequence[str] = ()):
         """nat: the sites whose gateways stand behind a NAT, which the router in the middle makes. mtu: of the wire.
-        more: namespaces beside these."""
+        extras: further namespaces, empty ones; lab.extras[name] is what the kernel calls them."""
         self.prefix = f"{name}{os.getpid()}"
         self.letters, self.nat, self.mtu = sites, nat, mtu
         self.net = f"{self.prefix}-net"
-        self.more = [f"{self.prefix}-{name}" for name in more]
+        self.extras = {name: f"{self.prefix}-{name}" for name in extras}
         self.daemons: list[Qanatd] = []
         self._undo = contextlib.ExitStack()
 
@@ -90,7 +90,7 @@ class Lab:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="qanat-lab-"))
         self.dir.chmod(0o711)  # the daemon drops its rights, and still has to reach its files
         self.sites = {letter: Site(self.prefix, letter, self.dir) for letter in self.letters}
-        self.names = [self.net, *self.more] + [ns for site in self.sites.values() for ns in (site.gw, site.site)]
+        self.names = [self.net] + [ns for site in self.sites.values() for ns in (site.gw, site.site)] + list(self.extras.values())
         try:
             self._janitor = Janitor(self.names, self.dir)
             self._make()

@@ -27,9 +27,9 @@ NAT: list[dict] = []  # the hub's [[nat]]: [{"sources": ["10.0.0.0/8"], "out_int
 
 class Wan(Lab):
     def __init__(self, sites: str = "abc", double: str = "b", name: str = "qw", **more):
-        super().__init__(name, sites, more=["inet"], **more)
+        super().__init__(name, sites, extras=["inet"], **more)
         self.double = double
-        self.inet = self.more[0]
+        self.inet = self.extras["inet"]
 
     def _make(self) -> None:
         super()._make()
