@@ -14,9 +14,9 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {"status", "watch",   "explain", "posture", "events",  "routes",
-                                                        "route",  "metrics", "debug",   "up",      "down",    "rekey",
-                                                        "check",  "reload",  "genpsk",  "purge",   "version", "pki"};
+constexpr std::array<std::string_view, 18> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
+    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kSummary = "qanat: what the tunnels of qanatd do, and how safe they are";
