@@ -22,7 +22,7 @@ TEST = re.compile(r"^\s*TEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\)", re.M)
 NAMED = re.compile(r"`([A-Z]\w+\.\w+|test_\w+\.py)`")
 LITERAL = re.compile(r'"((?:[^"\\\n]|\\.)*)"')
 LITERALS = re.compile(r'(?:"(?:[^"\\\n]|\\.)*"\s*)+')
-SETTING = re.compile(r'\b([a-z][a-z0-9_]*) = "')
+SETTING = re.compile(r'(?<![\w.])([a-z][a-z0-9_]*) = "')  # not of the API: pq.policy = ...
 # Of the library's own lines: parts of a table in a table.
 NO_SETTINGS = {"remote"}
 
