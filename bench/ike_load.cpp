@@ -229,7 +229,8 @@ class Load {
 };
 
 Status load(const std::string& file, const Order& order) {
-  QANAT_ASSIGN(auto config, daemon::read_config(file));
+  QANAT_ASSIGN(const auto loaded, daemon::read_config(file));
+  const model::Config& config = loaded.config;
   if (!config.gateway.address4) return fail(ErrorKind::LocalPolicy, file, "[gateway] address must be an IPv4 address");
   const IpAddress local = *config.gateway.address4;
   QANAT_ASSIGN(auto ike_fd, io::open_udp_socket({local, io::kIkePort}, 0, io::ReusePort::No));

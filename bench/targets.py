@@ -70,5 +70,9 @@ TARGETS = (
     less("lost under rekeys at 20,000 packets/s each way", row("rekey", "lost"), 0, 0),
     less("duplicated", row("rekey", "duplicated"), 0, 0),
     less("reordered", row("rekey", "reordered"), None, 0),
+    less("cut at health rate mid: silence at 10,000 packets/s", row("wan", "cut at mid, out: silence", key="max"), 1800, 1800, " ms"),
+    less("cut at health rate high: silence at 10,000 packets/s", row("wan", "cut at high, out: silence", key="max"), 1000, 1000, " ms"),
+    less("packets that other tunnels lose by a reload", row("wan", "reload: others lost", key="max"), 0, 0),
+    less("packets in the clear after kill -9 of the daemon", row("wan", "kill -9, hub calls: clear", key="max"), 0, 0),
     less("busy time at 500 Mbit/s vs wireguard-go", ratio("latency", "busy-500M", "wireguard-go"), 0.5, 0.33, "x"),
 )

@@ -193,8 +193,10 @@ int main(int argc, char** argv) {
     World warm{4, credentials};  // what the libraries allocate once
     warm.settle();
   }
+  const Memory empty = memory_now();
   World world{tunnels, credentials};
   const Memory before = memory_now();
+  print("configured", empty, before, tunnels);
   const double begun = bench::cpu_seconds();
   world.settle();
   world.pass(std::chrono::seconds{5});

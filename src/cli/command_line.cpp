@@ -8,16 +8,18 @@
 #include <CLI/CLI.hpp>
 
 #include "base/text.hpp"
+#include "cli/completion.hpp"
 
 namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 18> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route", "metrics", "debug",
-    "up",     "down",  "rekey",   "check",   "reload", "genpsk", "purge", "version", "pki"};
+constexpr std::array<std::string_view, 23> kCommands = {
+    "status", "watch", "explain", "posture", "events", "routes", "route",   "policy", "ping",  "metrics", "debug", "up",
+    "down",   "rekey", "check",   "reload",  "genpsk", "purge",  "version", "pki",    "token", "export",  "import"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
+constexpr const char* kSummary = "qanat: what the tunnels of qanatd do, and how safe they are";
 constexpr const char* kExitCodes =
     "Exit codes: 0 done, 1 failed, 2 wrong command line, 3 the daemon cannot be reached.\n"
     "A tunnel's page with its handshake: qanat status NAME. For scripts: --json, also with errors.";
@@ -75,6 +77,7 @@ void add_pki(CLI::App& app, CommandLine& line) {
       ->add_option("--id", p.ids,
                    "Who it is for: fqdn:berlin.example.com, an address, rfc822:..., dn:...; may be repeated")
       ->required();
+  issue->add_flag("--tls", p.tls, "For the API's listener, [gateway] api_certificate, instead of IKE");
   issue->add_option("--out", p.out, "The folder for its files")->capture_default_str()->type_name("DIR");
   key_and_days(issue, "365");
   verb("show", "What certificates, revocation lists and keys say, and whether they are quantum-safe", PkiVerb::Show)
@@ -86,11 +89,35 @@ void add_pki(CLI::App& app, CommandLine& line) {
   crl->add_option("--days", p.days, "How long the list is good (default 90)")->check(CLI::Range(1, 36500));
 }
 
-}  // namespace
+void add_token(CLI::App& app, CommandLine& line) {
+  CLI::App* token = app.add_subcommand("token", "Who may use the API over HTTPS: create, list, delete");
+  token->require_subcommand(1);
+  TokenLine& t = line.token;
+  const auto verb = [&](const char* name, const char* does, TokenVerb which) {
+    CLI::App* sub = token->add_subcommand(name, does);
+    sub->callback([&line, which] {
+      line.command = Command::Token;
+      line.token.verb = which;
+    });
+    return sub;
+  };
+  CLI::App* create = verb("create", "Make a token, and show it this once", TokenVerb::Create);
+  create->add_option("NAME", t.name, "Who will use it, like terraform: the audit log names it")->required();
+  create->add_option("--scope", t.scopes, "What it may: read, write, capture; several with commas")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"read", "write", "capture"}))
+      ->capture_default_str();
+  create->add_option("--account", t.account, "The only account, a [[vrf]], that it may speak of (default: all)");
+  create->add_option("--days", t.days, "How long it is good (default: until it is deleted)")
+      ->check(CLI::Range(1, 3650));
+  verb("list", "Every token, without its secret", TokenVerb::List);
+  verb("delete", "Take a token back: it is refused from the next request on", TokenVerb::Delete)
+      ->add_option("ID", t.name, "As qanat token list shows it")
+      ->required();
+}
 
-std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
-  CommandLine line;
-  CLI::App app{"qanat: what the tunnels of qanatd do, and how safe they are", "qanat"};
+// Everything that can be typed; `line` must outlive `app`.
+void describe(CLI::App& app, CommandLine& line) {
   app.require_subcommand(1);
   app.fallthrough();
   app.add_option("--socket", line.socket, "The daemon's control socket")
@@ -118,6 +145,10 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   CLI::App* posture = command("posture", "How safe the keys are, why not where they are not, and what can be harvested",
                               Command::Posture);
   posture->add_flag("--csv", line.csv, "Print comma-separated values");
+  CLI::App* forget = posture->add_subcommand("forget", "A pinned peer may come back with classical keys (pq = pin)");
+  forget->add_option("NAME", line.name, "The tunnel")->required();
+  forget->add_option("--confirm", line.confirm, "The tunnel's name again")->type_name("NAME");
+  posture->callback([&line, forget] { line.command = *forget ? Command::PostureForget : Command::Posture; });
   command("events", "The last events of the gateway; with NAME, those of one tunnel", Command::Events)
       ->add_option("NAME", line.name, "A tunnel");
   command("routes", "Every route, and what the state of its tunnel adds to its priority", Command::Routes);
@@ -127,6 +158,10 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   get->callback([&line] { line.command = Command::RouteGet; });
   get->add_option("ADDRESS", line.address, "The destination")->required();
   get->add_option("--from", line.from, "The source: it decides where tunnels share the load")->type_name("ADDRESS");
+  command("policy", "The rules of the packet policy, and what fitted them", Command::Policy);
+  CLI::App* ping = command("ping", "Echo requests to the peer, inside the tunnel: loss and round trip", Command::Ping);
+  ping->add_option("NAME", line.name, "The tunnel")->required();
+  ping->add_option("-c,--count", line.count, "How many, one a second (default 4)")->check(CLI::Range(1U, 1000U));
   command("metrics", "Everything that is counted, in Prometheus' text format", Command::Metrics);
   CLI::App* debug = app.add_subcommand("debug", "For a report of trouble: debug bundle");
   debug->require_subcommand(1);
@@ -163,12 +198,72 @@ std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args
   command("genpsk", "Make a pre-shared key of 256 random bits", Command::GenPsk)
       ->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
       ->type_name("FILE");
+  CLI::App* exported = command("export", "Everything, file and API together, as a configuration file", Command::Export);
+  exported->add_option("-o,--output", line.file, "Write it to this new file (mode 0600) instead of the screen")
+      ->type_name("FILE");
+  exported
+      ->add_option("--with-secrets", line.key_file,
+                   "With all keys, as a bundle encrypted with the key in this file, made by qanat genpsk; root only")
+      ->type_name("KEYFILE")
+      ->needs("--output");
+  CLI::App* imported =
+      command("import", "Tunnels, routes and rules of a file become objects of the API", Command::Import);
+  imported->add_option("FILE", line.file, "A configuration file, or a bundle of qanat export")->required();
+  imported->add_option("--key", line.key_file, "The key of the bundle")->type_name("KEYFILE");
   command("purge", "Remove the routes and rules that keep plaintext in when the daemon is down", Command::Purge);
   add_pki(app, line);
+  add_token(app, line);
   command("version", "Versions of this command and of the daemon", Command::Version);
+  CLI::App* completion =
+      command("completion", "For the shells: bash, zsh, or the names of tunnels", Command::Completion);
+  completion->add_option("WHAT", line.name, "bash, zsh or tunnels")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "tunnels"}));
+  completion->group("");  // hidden: the package calls it
 
   for (CLI::App* sub : app.get_subcommands({})) sub->footer("Also: --json, --socket PATH (see: qanat --help).");
   app.footer(kExitCodes);
+}
+
+// What stands for a value decides how a shell completes it.
+Completes completes(const std::string& word, bool positional) {
+  if (word.ends_with("FILE") || word == "DIR" || word == "CERT" || word == "PATH" || word == "OLD")
+    return Completes::File;
+  return positional && word == "NAME" ? Completes::Tunnel : Completes::Nothing;
+}
+
+CommandNode node_of(const CLI::App& app) {
+  CommandNode node{app.get_name(), app.get_description(), {}, Completes::Nothing, {}};
+  for (const CLI::Option* option : app.get_options({})) {
+    if (option->get_positional()) {
+      node.positional = completes(option->get_name(true), true);
+      continue;
+    }
+    const bool value = option->get_items_expected_max() > 0;
+    for (const std::string& name : option->get_lnames())
+      node.options.push_back(
+          {"--" + name, option->get_description(), value, completes(option->get_type_name(), false)});
+    for (const std::string& name : option->get_snames())
+      node.options.push_back({"-" + name, option->get_description(), value, completes(option->get_type_name(), false)});
+  }
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App* a) { return !a->get_group().empty(); }))
+    node.children.push_back(node_of(*sub));
+  return node;
+}
+
+}  // namespace
+
+CommandNode command_tree() {
+  CommandLine line;
+  CLI::App app{kSummary, "qanat"};
+  describe(app, line);
+  return node_of(app);
+}
+
+std::variant<CommandLine, Stop> parse_command_line(std::vector<std::string> args) {
+  CommandLine line;
+  CLI::App app{kSummary, "qanat"};
+  describe(app, line);
 
   const std::vector<std::string> given = args;
   const bool json = std::find(given.begin(), given.end(), "--json") != given.end();

@@ -13,20 +13,27 @@ enum class Command : std::uint8_t {
   Watch,
   Explain,
   Posture,
+  PostureForget,
   Events,
   Routes,
   RouteGet,
+  Policy,
+  Ping,
   Metrics,
   Bundle,
+  Completion,
   Up,
   Down,
   Rekey,
   Check,
   Reload,
   GenPsk,
+  Export,
+  Import,
   Purge,
   Version,
-  Pki
+  Pki,
+  Token
 };
 
 inline constexpr const char* kDefaultSocket = "/run/qanat/qanat.sock";
@@ -39,27 +46,40 @@ struct PkiLine {
   std::string key = "mldsa65";     // ca, issue
   int days = 0;                    // 0: the default of what is made
   std::string ca;                  // issue, crl: the CA's folder
+  bool tls = false;                // issue: for [gateway] api instead of IKE
   std::string out = ".";           // ca, issue: where files are written
   std::vector<std::string> ids;    // issue
   std::vector<std::string> files;  // show; crl: certificates to revoke
+};
+
+enum class TokenVerb : std::uint8_t { Create, List, Delete };
+struct TokenLine {
+  TokenVerb verb = TokenVerb::List;
+  std::string name;  // create: who will use it; delete: its id
+  std::vector<std::string> scopes = {"read"};
+  std::string account;  // empty: all
+  int days = 0;         // 0: until it is deleted
 };
 
 struct CommandLine {
   Command command = Command::Status;
   std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
   std::string file;     // check: the configuration; genpsk: the new file, empty for standard output; bundle: the folder
-  bool diff = false;     // check: what it would change
+  bool diff = false;    // check: what it would change
   std::string old;      // check: against this file instead of the running daemon
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any
   std::string config = kDefaultConfig;  // debug bundle
   bool csv = false;                     // posture
+  std::string key_file;                 // export, import: the key of an encrypted bundle
+  std::string confirm;                  // posture forget: the name again
   unsigned interval = 1;                // watch: seconds
-  unsigned count = 0;                   // watch: how often; 0: until it is stopped
+  unsigned count = 0;                   // watch, ping: how often; 0: watch until it is stopped, ping 4 times
   enum class Rekey : std::uint8_t { Child, Ike, Reauth } rekey = Rekey::Child;
   std::string socket = kDefaultSocket;
   bool json = false;
   PkiLine pki;
+  TokenLine token;
 };
 
 // Exit codes, the same for every command.

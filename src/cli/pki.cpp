@@ -102,6 +102,24 @@ Result<std::string> make_ca(const PkiLine& pki, Shell& shell, json& out) {
       pki.out);
 }
 
+// For the listener of the API.
+Result<std::string> write_tls(const PkiLine& pki, Shell& shell, const pki::Issued& made, const wire::Identity& id,
+                              json& out) {
+  QANAT_TRY(shell.make_folder(pki.out));
+  const std::string base = path_in(pki.out, file_name_of(id));
+  QANAT_TRY(write_pair(shell, made, base + ".crt", base + ".key"));
+  const bool quantum_safe = crypto::is_quantum_safe(made.key.kind());
+  out = {{"certificate", base + ".crt"}, {"key", base + ".key"}, {"quantum_safe", quantum_safe}};
+  return fmt::format(
+      "wrote {}.crt and {}.key ({}, until {})\n"
+      "In [gateway]:\n  api             = \"127.0.0.1:8443\"\n  api_certificate = \"{}.crt\"\n"
+      "  api_key         = \"{}.key\"\n"
+      "Clients trust {}: curl --cacert, NODE_EXTRA_CA_CERTS, SSL_CERT_FILE.\n{}",
+      base, base, made.key.public_key().describe(), pki::date_text(made.certificate.not_after()), base, base,
+      path_in(pki.ca, "ca.crt"),
+      quantum_safe ? "Browsers do not know such keys yet: take --key ecdsa-p256 for them, of the CA too.\n" : "");
+}
+
 Result<std::string> issue(const PkiLine& pki, Shell& shell, json& out) {
   QANAT_ASSIGN(const pki::KeyChoice key, pki::parse_key_choice(pki.key));
   std::vector<wire::Identity> ids;
@@ -110,8 +128,9 @@ Result<std::string> issue(const PkiLine& pki, Shell& shell, json& out) {
     ids.push_back(std::move(id));
   }
   QANAT_ASSIGN(const pki::Authority ca, load_authority(shell, pki.ca));
-  QANAT_ASSIGN(const pki::Issued made,
-               pki::issue(ca, ids, key, shell.now(), pki.days == 0 ? pki::kLeafDays : pki.days, *shell.rng));
+  QANAT_ASSIGN(const pki::Issued made, pki::issue(ca, ids, key, shell.now(), pki.days == 0 ? pki::kLeafDays : pki.days,
+                                                  *shell.rng, pki.tls ? pki::Use::TlsServer : pki::Use::Ike));
+  if (pki.tls) return write_tls(pki, shell, made, ids.front(), out);
   // What a peer will say of it, before it is handed out.
   QANAT_ASSIGN(const pki::TrustStore trust, pki::TrustStore::create(std::vector<Bytes>{ca.certificate.der()}, {}));
   QANAT_ASSIGN(const pki::Verified verified,
@@ -156,7 +175,7 @@ Result<std::string> make_crl(const PkiLine& pki, Shell& shell, json& out) {
   out = {{"crl", path}, {"revoked", made.revoked()}, {"next_update", pki::date_text(until)}};
   return fmt::format(
       "wrote {}: {} revoked, good until {}\n"
-      "  copy it to every gateway: crl_files = [\"ca.crl\"], and restart qanatd there\n"
+      "  copy it to every gateway: crl_files = [\"ca.crl\"], then there: qanat reload\n"
       "  make a new one before that day (qanat pki crl --ca {}): with an expired list no peer is believed\n",
       path, plural(made.revoked(), "certificate"), pki::date_text(until), pki.ca);
 }

@@ -29,6 +29,12 @@ namespace qanat::cli {
 [[nodiscard]] std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour colour);
 [[nodiscard]] std::string route_text(const control::RouteAnswer& answer, Colour colour);
 
+// `qanat policy`.
+[[nodiscard]] std::string policy_table(const std::vector<control::PolicyStatus>& rules, Colour colour);
+// `qanat ping NAME`: a line for each, numbered from 1, then loss and round trips.
+[[nodiscard]] std::string ping_line(const control::PingStatus& ping, std::size_t number);
+[[nodiscard]] std::string ping_summary(const std::string& tunnel, const std::vector<control::PingStatus>& pings);
+
 // "healthy", "degraded, 2.5 % lost"; "-" when nothing is known.
 [[nodiscard]] std::string health_text(const control::TunnelStatus& tunnel);
 [[nodiscard]] Tone health_tone(const control::TunnelStatus& tunnel);
@@ -49,6 +55,8 @@ namespace qanat::cli {
 // { "file": ..., "ok": ..., "tunnels": 3, "problems": [ { "line", "column", "severity", "message", "hint" } ] }
 [[nodiscard]] std::string check_json(const std::string& file, bool ok, std::size_t tunnels,
                                      std::span<const config::Problem> problems);
+// { "tunnel", "sent", "answered", "pings": [ { "from", "to", "milliseconds" } ] }; null: no answer.
+[[nodiscard]] std::string ping_json(const std::string& tunnel, const std::vector<control::PingStatus>& pings);
 [[nodiscard]] std::string psk_json(const std::string& psk);        // { "psk": ... }
 [[nodiscard]] std::string psk_file_json(const std::string& file);  // { "file": ... }
 // { "version", "daemon": { "version", "crypto" } }; "daemon" is null when none was reached.

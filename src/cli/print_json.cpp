@@ -27,6 +27,17 @@ std::string check_json(const std::string& file, bool ok, std::size_t tunnels,
   return text_of({{"file", file}, {"ok", ok}, {"tunnels", tunnels}, {"problems", std::move(list)}});
 }
 
+std::string ping_json(const std::string& tunnel, const std::vector<control::PingStatus>& pings) {
+  Json list = Json::array();
+  std::size_t answered = 0;
+  for (const control::PingStatus& p : pings) {
+    answered += p.answered ? 1 : 0;
+    list.push_back(
+        {{"from", p.from}, {"to", p.to}, {"milliseconds", p.milliseconds ? Json(*p.milliseconds) : Json(nullptr)}});
+  }
+  return text_of({{"tunnel", tunnel}, {"sent", pings.size()}, {"answered", answered}, {"pings", std::move(list)}});
+}
+
 std::string psk_json(const std::string& psk) {
   return text_of({{"psk", psk}});
 }

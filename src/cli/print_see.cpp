@@ -52,6 +52,29 @@ std::string steps_text(const std::vector<ExchangeStep>& steps, bool we_began, Co
   return table(rows, colour, "  ");
 }
 
+std::string cost(std::uint32_t microseconds) {
+  return microseconds == 0 ? "-" : fmt::format("{} us", microseconds);
+}
+
+// What the arithmetic cost, where the daemon has measured it.
+std::string costs_text(const std::vector<ExchangeStep>& steps, bool we_began, Colour colour) {
+  if (std::none_of(steps.begin(), steps.end(),
+                   [](const ExchangeStep& s) { return s.own_us != 0 || s.peer_us != 0 || s.prf_us != 0; }))
+    return "";
+  std::vector<std::vector<Cell>> rows = {head({"EXCHANGE", "OUR PART", "WITH THE PEER'S", "KEYS DERIVED", "WHICH IS"})};
+  std::uint64_t sum = 0;
+  for (const ExchangeStep& s : steps) {
+    const bool auth = s.exchange.starts_with("IKE_AUTH");
+    const bool kem = s.exchange.find("mlkem") != std::string::npos;
+    const char* what = auth  ? "our proof; the peer's judged"
+                       : kem ? (we_began ? "a key pair; decapsulation" : "encapsulation")
+                             : (we_began ? "a key pair; the shared secret" : "a key pair and the shared secret");
+    sum += s.own_us + s.peer_us + s.prf_us;
+    rows.push_back({{clean(s.exchange)}, {cost(s.own_us)}, {cost(s.peer_us)}, {cost(s.prf_us)}, {what, Tone::Faint}});
+  }
+  return fmt::format("\nWhat the keys cost us: {} us together\n{}", sum, table(rows, colour, "  "));
+}
+
 std::string field(std::string_view word, const std::string& text) {
   return text.empty() ? "" : fmt::format("  {}: {}\n", word, text);
 }
@@ -119,8 +142,10 @@ std::string explain_page(const TunnelStatus& t, Colour colour) {
     out += fmt::format("\nThe handshake, {} ago; {} began it\n", human_time(t.ike->seconds_up),
                        we_began ? "we" : "the peer");
     out += steps_text(t.ike->handshake, we_began, colour);
+    out += costs_text(t.ike->handshake, we_began, colour);
     out += "\nWhy these algorithms\n";
     out += field(we_began ? "we offered" : "the peer offered", clean(t.ike->offered));
+    out += field("we accept", clean(t.ike->accepts));
     out += field("chosen", fmt::format("{}, {}", clean(t.ike->suite),
                                        clean(fmt::format("{}", fmt::join(t.ike->key_exchanges, " + ")))));
     out +=
@@ -215,13 +240,14 @@ std::string events_text(const std::vector<control::EventLine>& events, Colour co
 
 std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour colour) {
   if (routes.empty()) return "There is no route.\n";
-  std::vector<std::vector<Cell>> rows = {head({"PREFIX", "TUNNEL", "PRIORITY", "WEIGHT", "KEYS", "STATE"})};
+  std::vector<std::vector<Cell>> rows = {head({"PREFIX", "TUNNEL", "PRIORITY", "WEIGHT", "KEYS", "FROM", "STATE"})};
   for (const control::RouteStatus& r : routes) {
     rows.push_back({{clean(r.prefix), Tone::Strong},
                     {clean(r.tunnel)},
                     {r.penalty == 0 ? std::to_string(r.priority) : fmt::format("{} + {}", r.priority, r.penalty)},
                     {std::to_string(r.weight)},
                     {clean(r.pq)},
+                    {clean(r.source)},
                     {r.refused        ? "refused: its keys are not hybrid"
                      : r.penalty == 0 ? "good"
                                       : "put back",

@@ -148,6 +148,9 @@ void add_drops(Page& page, const NamedCounters& drops) {
 std::string daemon_line(const control::Snapshot& snapshot) {
   std::string line = fmt::format("qanatd {}, up {}", clean(snapshot.version), human_time(snapshot.seconds_up));
   if (!snapshot.crypto.empty()) line += ", " + clean(snapshot.crypto);
+  if (const auto& api = snapshot.api)
+    line += fmt::format("\nAPI at {}, TLS handshakes: {} X25519MLKEM768 (hybrid), {} X25519 (classical)",
+                        clean(api->listen), api->hybrid, api->classical);
   return line;
 }
 
@@ -202,7 +205,7 @@ std::string state_text(const TunnelStatus& tunnel) {
 
 std::string status_table(const control::Snapshot& snapshot, Colour colour) {
   if (snapshot.tunnels.empty()) {
-    return fmt::format("No tunnel is configured: add a [[tunnel]] to the configuration and restart qanatd.\n{}\n",
+    return fmt::format("No tunnel is configured: add a [[tunnel]] to the configuration, then: qanat reload\n{}\n",
                        daemon_line(snapshot));
   }
   std::vector<std::vector<Cell>> rows(1);

@@ -1,14 +1,18 @@
 #include "cli/run.hpp"
 
+#include <algorithm>
 #include <array>
 #include <optional>
 
 #include <fmt/format.h>
 
 #include "cli/bundle.hpp"
+#include "cli/completion.hpp"
 #include "cli/pki.hpp"
 #include "cli/print.hpp"
 #include "cli/print_reload.hpp"
+#include "cli/token.hpp"
+#include "cli/transfer.hpp"
 #include "config/diff.hpp"
 #include "control/reload_json.hpp"
 #include "control/status_json.hpp"
@@ -73,8 +77,8 @@ Unreachable explain(const ClientError& error, const std::string& socket, const S
 
 // A reply with a status of 200 to 299; anything else has been reported and gives the exit code.
 std::expected<Reply, int> ask(const CommandLine& line, Shell& shell, const std::string& method,
-                              const std::string& target, std::chrono::seconds timeout) {
-  auto reply = shell.exchange(line.socket, {method, target, ""}, timeout);
+                              const std::string& target, std::chrono::seconds timeout, const std::string& body = {}) {
+  auto reply = shell.exchange(line.socket, {method, target, body}, timeout);
   if (!reply) {
     const Unreachable why = explain(reply.error(), line.socket, shell);
     return std::unexpected(report(shell, line.json, kUnreachable, "unreachable", why.message, why.hint));
@@ -163,6 +167,19 @@ int posture(const CommandLine& line, Shell& shell) {
   });
 }
 
+int send_command(const CommandLine& line, Shell& shell, const std::string& target);
+
+int posture_forget(const CommandLine& line, Shell& shell) {
+  if (line.confirm != line.name) {
+    return report(
+        shell, line.json, kUsage, "confirm",
+        fmt::format("this lets the peer of {} come back with keys that a quantum computer will recover", line.name),
+        fmt::format("when that is meant: qanat posture forget {} --confirm {}", line.name, line.name));
+  }
+  const std::string name = control::percent_encoded(line.name);
+  return send_command(line, shell, fmt::format("/v1/posture/{}/forget?confirm={}", name, name));
+}
+
 int events(const CommandLine& line, Shell& shell) {
   const std::string filter = line.name.empty() ? "" : "?tunnel=" + control::percent_encoded(line.name);
   return look(line, shell, "/v1/events" + filter, [&](const std::string& body) -> Result<std::string> {
@@ -187,6 +204,33 @@ int route_get(const CommandLine& line, Shell& shell) {
               });
 }
 
+int policy(const CommandLine& line, Shell& shell) {
+  return look(line, shell, "/v1/rules", [&](const std::string& body) -> Result<std::string> {
+    QANAT_ASSIGN(const auto rules, control::policy_from_json(body));
+    return policy_table(rules, shell.colour);
+  });
+}
+
+// One request for each, so that each is shown when it comes, and none holds the daemon.
+int ping(const CommandLine& line, Shell& shell) {
+  constexpr unsigned kDefault = 4;
+  const unsigned count = line.count == 0 ? kDefault : line.count;
+  const std::string target = fmt::format("/v1/tunnels/{}/ping", control::percent_encoded(line.name));
+  std::vector<control::PingStatus> pings;
+  while (pings.size() < count) {
+    if (!pings.empty() && !shell.pause(1s)) break;
+    const auto reply = ask(line, shell, "POST", target, kReadTimeout);
+    if (!reply) return reply.error();
+    auto one = control::ping_from_json(reply->body);
+    if (!one) return bad_reply(line, shell, one.error().detail);
+    pings.push_back(std::move(*one));
+    if (!line.json) shell.out(ping_line(pings.back(), pings.size()));
+  }
+  shell.out(line.json ? ping_json(line.name, pings) : ping_summary(line.name, pings));
+  const bool any = std::any_of(pings.begin(), pings.end(), [](const control::PingStatus& p) { return p.answered; });
+  return any ? kOk : kFailed;
+}
+
 int metrics(const CommandLine& line, Shell& shell) {
   const auto reply = ask(line, shell, "GET", "/v1/metrics", kReadTimeout);
   if (!reply) return reply.error();
@@ -207,6 +251,21 @@ int tunnel_command(const CommandLine& line, Shell& shell, const char* verb) {
   return send_command(line, shell, fmt::format("/v1/tunnels/{}/{}", control::percent_encoded(line.name), verb));
 }
 
+int token(const CommandLine& line, Shell& shell) {
+  const TokenLine& t = line.token;
+  const auto reply = t.verb == TokenVerb::Create
+                         ? ask(line, shell, "POST", "/v1/tokens", kReadTimeout, token_request(t))
+                     : t.verb == TokenVerb::Delete
+                         ? ask(line, shell, "DELETE", "/v1/tokens/" + control::percent_encoded(t.name), kReadTimeout)
+                         : ask(line, shell, "GET", "/v1/tokens", kReadTimeout);
+  if (!reply) return reply.error();
+  const auto text = token_text(t.verb, reply->body);
+  if (!text) return bad_reply(line, shell, text.error().detail);
+  shell.out(line.json ? reply->body + (reply->body.ends_with('\n') ? "" : "\n") : text->text);
+  if (!line.json && !text->note.empty()) shell.err(text->note);
+  return kOk;
+}
+
 int purge(const CommandLine& line, Shell& shell) {
   // Routes are the helper's to remove, and the helper is the daemon's child.
   const int code = send_command(line, shell, "/v1/purge");
@@ -214,6 +273,42 @@ int purge(const CommandLine& line, Shell& shell) {
     shell.err("  Nothing was removed. Without a daemon: sudo qanatd --purge -c /etc/qanat/qanat.toml\n");
   }
   return code;
+}
+
+int export_all(const CommandLine& line, Shell& shell) {
+  std::string request;
+  if (!line.key_file.empty()) {
+    const auto key = read_bundle_key(line.key_file, shell);
+    if (!key) return report(shell, line.json, kFailed, "cannot_read", key.error().detail);
+    request = export_request(*key);
+  }
+  const auto reply = ask(line, shell, request.empty() ? "GET" : "POST", "/v1/export", kReloadTimeout, request);
+  wipe(request.data(), request.size());
+  if (!reply) return reply.error();
+  if (line.file.empty()) {
+    shell.out(reply->body);
+    return kOk;
+  }
+  if (const Status written = shell.write_new_file(line.file, to_bytes(reply->body)); !written)
+    return report(shell, line.json, kFailed, "cannot_write", written.error().detail);
+  if (!line.json) shell.out(fmt::format("wrote {}\n", clean(line.file)));
+  return kOk;
+}
+
+int import_all(const CommandLine& line, Shell& shell) {
+  const auto transfer = read_transfer(line, shell);
+  if (!transfer && !line.json && transfer.error().detail.ends_with('\n')) {  // a file's problems, one a line
+    shell.err(clean_lines(transfer.error().detail));
+    return kFailed;
+  }
+  if (!transfer) return report(shell, line.json, kFailed, "cannot_read", transfer.error().detail);
+  const SecretBytes json = control::transfer_json(*transfer);
+  std::string body{json.expose().begin(), json.expose().end()};
+  const auto reply = ask(line, shell, "POST", "/v1/import", kReloadTimeout, body);
+  wipe(body.data(), body.size());
+  if (!reply) return reply.error();
+  shell.out(line.json ? reply->body + "\n" : import_text(reply->body));
+  return kOk;
 }
 
 // What the daemon says of a reload; anything else has been reported and gives the exit code.
@@ -334,6 +429,22 @@ int version(const CommandLine& line, Shell& shell) {
   return kOk;  // the question was answered, with or without a daemon
 }
 
+// Silent when there is no daemon: a shell asks while somebody types.
+int completion(const CommandLine& line, Shell& shell) {
+  if (line.name == "bash") {
+    shell.out(bash_completion(command_tree()));
+  } else if (line.name == "zsh") {
+    shell.out(zsh_completion(command_tree()));
+  } else {
+    const auto reply = shell.exchange(line.socket, {"GET", "/v1/status", ""}, 2s);
+    if (!reply) return kUnreachable;
+    const auto snapshot = control::snapshot_from_json(reply->body);
+    if (!snapshot) return kFailed;
+    for (const control::TunnelStatus& tunnel : snapshot->tunnels) shell.out(clean(tunnel.name) + "\n");
+  }
+  return kOk;
+}
+
 }  // namespace
 
 int run(const CommandLine& line, Shell& shell) {
@@ -346,12 +457,18 @@ int run(const CommandLine& line, Shell& shell) {
       return explain_tunnel(line, shell);
     case Command::Posture:
       return posture(line, shell);
+    case Command::PostureForget:
+      return posture_forget(line, shell);
     case Command::Events:
       return events(line, shell);
     case Command::Routes:
       return routes(line, shell);
     case Command::RouteGet:
       return route_get(line, shell);
+    case Command::Policy:
+      return policy(line, shell);
+    case Command::Ping:
+      return ping(line, shell);
     case Command::Metrics:
       return metrics(line, shell);
     case Command::Bundle:
@@ -369,14 +486,22 @@ int run(const CommandLine& line, Shell& shell) {
       return check(line, shell);
     case Command::Reload:
       return reload(line, shell);
+    case Command::Export:
+      return export_all(line, shell);
+    case Command::Import:
+      return import_all(line, shell);
     case Command::GenPsk:
       return generate_psk(line, shell);
     case Command::Purge:
       return purge(line, shell);
     case Command::Pki:
       return pki_command(line, shell);
+    case Command::Token:
+      return token(line, shell);
     case Command::Version:
       return version(line, shell);
+    case Command::Completion:
+      return completion(line, shell);
   }
   return kUsage;
 }

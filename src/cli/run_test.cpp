@@ -138,7 +138,7 @@ TEST_F(Run, EventsAndRoutes) {
   EXPECT_EQ(go({"events", "berlin"}), kOk);
   EXPECT_THAT(out_, Not(HasSubstr("purge")));
   EXPECT_EQ(go({"routes"}), kOk);
-  EXPECT_THAT(out_, AllOf(HasSubstr("10.1.0.0/16"), HasSubstr("100 + 5"), HasSubstr("refused")));
+  EXPECT_THAT(out_, AllOf(HasSubstr("10.1.0.0/16"), HasSubstr("100 + 5"), HasSubstr("kernel"), HasSubstr("refused")));
   EXPECT_EQ(go({"route", "get", "10.1.2.3"}), kOk);
   EXPECT_THAT(out_, AllOf(HasSubstr("through berlin"), HasSubstr("by 10.1.0.0/16")));
   EXPECT_EQ(go({"route", "get", "192.0.2.1"}), kOk);
@@ -148,6 +148,45 @@ TEST_F(Run, EventsAndRoutes) {
   EXPECT_EQ(go({"route"}), kUsage);
   EXPECT_EQ(go({"metrics"}), kOk);
   EXPECT_THAT(out_, HasSubstr("# TYPE qanat_tunnel_up gauge\n"));
+}
+
+TEST_F(Run, Policy) {
+  EXPECT_EQ(go({"policy"}), kOk);
+  EXPECT_THAT(out_,
+              AllOf(HasSubstr("RULE"), HasSubstr("no-telnet"), HasSubstr("drop"), HasSubstr("12"), HasSubstr("960 B")));
+  EXPECT_EQ(go({"policy", "--json"}), kOk);
+  EXPECT_EQ(out_, control::policy_to_json(control::testing::full_snapshot().policy));
+}
+
+TEST_F(Run, Ping) {
+  result_ = {true, "", control::PingStatus{"berlin", "10.255.0.0", "10.255.0.1", true, 1.25}};
+  EXPECT_EQ(go({"ping", "berlin", "-c", "2"}), kOk);
+  EXPECT_EQ(out_,
+            "1: from 10.255.0.1 to 10.255.0.0: 1.25 ms\n2: from 10.255.0.1 to 10.255.0.0: 1.25 ms\n"
+            "berlin: 2 sent, 2 answered, 0 % lost; round trip least 1.25, mean 1.25, most 1.25 ms\n");
+  EXPECT_EQ(pauses_, 1) << "one a second";
+  result_ = {true, "", control::PingStatus{"berlin", "10.255.0.0", "10.255.0.1", false, std::nullopt}};
+  EXPECT_EQ(go({"ping", "berlin", "-c", "1"}), kFailed);
+  EXPECT_THAT(out_, AllOf(HasSubstr("no answer from 10.255.0.1"), HasSubstr("1 sent, 0 answered, 100 % lost\n")));
+  EXPECT_EQ(go({"ping", "berlin", "-c", "1", "--json"}), kFailed);
+  EXPECT_THAT(out_, AllOf(HasSubstr("\"answered\": 0"), HasSubstr("\"milliseconds\": null")));
+  result_ = {false, "berlin is not up: waits for the peer", {}};
+  EXPECT_EQ(go({"ping", "berlin"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("berlin is not up"));
+  EXPECT_EQ(go({"ping"}), kUsage);
+  EXPECT_EQ(go({"ping", "berlin", "-c", "0"}), kUsage);
+}
+
+TEST_F(Run, APinIsForgottenOnlyByWhoSaysTheNameTwice) {
+  result_ = {true, "it is forgotten"};
+  EXPECT_EQ(go({"posture", "forget", "berlin"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("qanat posture forget berlin --confirm berlin"));
+  EXPECT_EQ(go({"posture", "forget", "berlin", "--confirm", "oslo"}), kUsage);
+  EXPECT_EQ(go({"posture", "forget", "berlin", "--confirm", "berlin"}), kOk);
+  EXPECT_EQ(out_, "it is forgotten\n");
+  EXPECT_EQ(go({"posture", "forget", "nobody", "--confirm", "nobody"}), kFailed);
+  EXPECT_EQ(go({"posture", "forget"}), kUsage);
+  EXPECT_EQ(go({"posture"}), kOk) << "it is still a table without it";
 }
 
 constexpr const char* kSecret = "qpsk1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -360,6 +399,17 @@ TEST_F(Run, CheckDiffOfTwoFiles) {
   EXPECT_THAT(err_, HasSubstr("did you mean 'routes'"));
   EXPECT_EQ(go({"check", "--diff", "new.toml", "--old", "gone.toml"}), kFailed);
   EXPECT_THAT(err_, HasSubstr("gone.toml is not there"));
+}
+
+TEST_F(Run, CompletionNamesTunnels) {
+  EXPECT_EQ(go({"completion", "tunnels"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("berlin\n"));
+  fault_ = ClientFault::NoSocket;
+  EXPECT_EQ(go({"completion", "tunnels"}), kUnreachable);
+  EXPECT_THAT(out_ + err_, IsEmpty()) << "nobody wants an error while typing";
+  EXPECT_EQ(go({"completion", "bash"}), kOk);
+  EXPECT_THAT(out_, HasSubstr("complete -F _qanat qanat\n"));
+  EXPECT_EQ(go({"completion", "fish"}), kUsage);
 }
 
 }  // namespace

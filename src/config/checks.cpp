@@ -196,7 +196,7 @@ void check_expiry(WallTime now, const std::vector<ParsedTunnel>& tunnels, Proble
     const auto warning = first ? pki::expiry_warning(*first, now) : std::nullopt;
     if (warning)
       problems.warn(parsed.cert_at, fmt::format("{}: cert_file: {}", title(parsed), *warning),
-                    "make another with qanat pki issue, put it and its key in their places, and restart qanatd");
+                    "make another with qanat pki issue, put it and its key in their places, then: qanat reload");
   }
 }
 

@@ -1,5 +1,6 @@
 // Checks over all sections of the WAN: routes, VRFs, rules, and what follows from a tunnel's routes.
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <tuple>
 
@@ -83,6 +84,13 @@ void check_vrfs(const model::Gateway& gateway, const std::vector<ParsedVrf>& vrf
   std::map<std::string, std::string> tuns{{gateway.tun_name, "[gateway]"}};
   std::map<std::uint64_t, std::string> tables{{gateway.route_table, "[gateway]"},
                                               {std::uint64_t{gateway.route_table} + 1, "[gateway]"}};
+  if (!vrfs.empty() && gateway.fwmark > std::numeric_limits<std::uint32_t>::max() - vrfs.size()) {
+    problems.error(vrfs.front().header,
+                   fmt::format("[gateway] fwmark = {:#x}: the numbers after it mark the packets of VRFs, and there are "
+                               "not enough",
+                               gateway.fwmark),
+                   "take a lower one, or leave fwmark out");
+  }
   for (const ParsedVrf& parsed : vrfs) {
     const model::Vrf& vrf = parsed.vrf;
     const std::string title = vrf.name.empty() ? "[[vrf]]" : "[[vrf]] " + vrf.name;
@@ -101,6 +109,14 @@ void check_vrfs(const model::Gateway& gateway, const std::vector<ParsedVrf>& vrf
         problems.error(parsed.tun_at,
                        fmt::format("{}: tun = {}: is the interface of {}", title, quoted(vrf.tun_name), it->second),
                        "every VRF has an interface of its own: tun = \"qanat1\"");
+      }
+    }
+    for (const auto& name : parsed.interfaces) {
+      const auto [it, fresh] = tuns.try_emplace(name.value, title);
+      if (!fresh) {
+        problems.error(name.at,
+                       fmt::format("{}: interfaces: {} is an interface of {}", title, quoted(name.value), it->second),
+                       "an interface belongs to one VRF; leave out those that several of them share");
       }
     }
     if (vrf.route_table == 0) continue;  // reported already

@@ -7,6 +7,7 @@
 
 #include <expected>
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -38,6 +39,7 @@ struct Problem {
 struct LoadedConfig {
   model::Config config;
   std::vector<Problem> warnings;
+  std::map<std::string, unsigned> lines = {};  // of "tunnel berlin", "route 10.1.0.0/16 via berlin", "policy x"
 };
 
 // Gives the octets of the files that a configuration names: secrets (psk_file, key_file), whose mode the caller

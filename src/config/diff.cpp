@@ -75,11 +75,12 @@ void compare_safety(const Tunnel& old, const Tunnel& now, Keys& keys) {
   using model::PpkPolicy;
   using model::PqPolicy;
   if (old.pq != now.pq) {
-    // From and to "off" the proposals change; "require" is the only rule that a live SA can break.
-    if (old.pq == PqPolicy::Off || now.pq == PqPolicy::Off) keys.add(Effect::NewIkeSa, "pq");
-    if (now.pq == PqPolicy::Require) keys.add(Effect::Enforced, "pq");
-    if (old.pq != PqPolicy::Off && now.pq != PqPolicy::Off && now.pq != PqPolicy::Require)
-      keys.add(Effect::InPlace, "pq");
+    // From and to "off" the proposals change; classical SAs break "require", and "pin" when the peer has been hybrid.
+    const bool tighter = now.pq == PqPolicy::Require || (now.pq == PqPolicy::Pin && old.pq != PqPolicy::Require);
+    const bool other_offer = old.pq == PqPolicy::Off || now.pq == PqPolicy::Off;
+    if (other_offer) keys.add(Effect::NewIkeSa, "pq");
+    if (tighter) keys.add(Effect::Enforced, "pq");
+    if (!other_offer && !tighter) keys.add(Effect::InPlace, "pq");
   }
   if (old.pq_auth != now.pq_auth)
     keys.add(now.pq_auth == model::PqAuthPolicy::Require ? Effect::Enforced : Effect::InPlace, "pq_auth");
@@ -163,10 +164,15 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   restart(&Gateway::state_dir, "state_dir");
   restart(&Gateway::user, "user");
   restart(&Gateway::metrics, "metrics");
+  restart(&Gateway::api, "api");
+  // While there is no listener there is nothing to show it on.
+  const Effect shown = old.api ? Effect::InPlace : Effect::Restart;
+  keys.compare(old, now, &Gateway::api_credentials, shown, "api_certificate");
   restart(&Gateway::half_open_limit, "half_open_limit");
   restart(&Gateway::cookie_threshold, "cookie_threshold");
   restart(&Gateway::prefix_limit, "prefix_limit");
   restart(&Gateway::puzzle_difficulty, "puzzle_difficulty");
+  restart(&Gateway::ike_threads, "ike_threads");
   restart(&Gateway::log_level, "log.level");
   restart(&Gateway::log_json, "log.json");
   keys.take(Change::Kind::Gateway, "", out);
@@ -315,9 +321,10 @@ std::vector<Change> diff(const Config& old, const Config& now) {
 
 Config without_restart(const Config& old, const Config& now) {
   Config out = now;
-  const std::uint16_t outer_mtu = now.gateway.outer_mtu;
   out.gateway = old.gateway;
-  out.gateway.outer_mtu = outer_mtu;
+  out.gateway.outer_mtu = now.gateway.outer_mtu;
+  // The listener stays; with what it shows. Taken out of the file, it goes on as it was until the restart.
+  if (old.gateway.api && now.gateway.api) out.gateway.api_credentials = now.gateway.api_credentials;
   out.vrfs = old.vrfs;
   return out;
 }

@@ -79,7 +79,9 @@ INSTANTIATE_TEST_SUITE_P(
             "tunnel berlin enforced: selectors"},
         // loosened
         Row{"pq = \"require\"", "pq = \"prefer\"", "tunnel berlin in place: pq"},
-        Row{"", "pq = \"pin\"", "tunnel berlin in place: pq"},
+        Row{"", "pq = \"pin\"", "tunnel berlin enforced: pq"},
+        Row{"pq = \"require\"", "pq = \"pin\"", "tunnel berlin in place: pq"},
+        Row{"pq = \"pin\"", "pq = \"prefer\"", "tunnel berlin in place: pq"},
         Row{"selectors = [{ local = \"10.2.0.0/16\", remote = \"10.1.0.0/16\" }]", "",
             "tunnel berlin new ike sa: selectors"},
         // several at once

@@ -124,23 +124,6 @@ bool is_loopback(const IpAddress& address) {
   return address.is_v4() ? address.bytes()[0] == 127 : address == *IpAddress::parse("::1");
 }
 
-// "127.0.0.1:9469" or "[::1]:9469".
-std::optional<Endpoint> parse_listener(std::string_view text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
-  std::string_view host = text.substr(0, colon);
-  const bool bracketed = host.starts_with('[') && host.ends_with(']');
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  const auto address = IpAddress::parse(host);
-  const std::string_view digits = text.substr(colon + 1);
-  std::uint16_t port = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (!address || address->is_v6() != bracketed || address->is_multicast() || error != std::errc{} ||
-      end != digits.data() + digits.size() || port == 0)
-    return std::nullopt;
-  return Endpoint{*address, port};
-}
-
 void read_metrics(Section& section, model::Gateway& gateway) {
   const auto text = section.text("metrics", "an address and a port in double quotes, like \"127.0.0.1:9469\"");
   if (!text) return;
@@ -173,6 +156,22 @@ void read_puzzles(Section& section, model::Gateway& gateway) {
 
 }  // namespace
 
+std::optional<Endpoint> parse_listener(std::string_view text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return std::nullopt;
+  std::string_view host = text.substr(0, colon);
+  const bool bracketed = host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  const auto address = IpAddress::parse(host);
+  const std::string_view digits = text.substr(colon + 1);
+  std::uint16_t port = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (!address || address->is_v6() != bracketed || address->is_multicast() || error != std::errc{} ||
+      end != digits.data() + digits.size() || port == 0)
+    return std::nullopt;
+  return Endpoint{*address, port};
+}
+
 bool is_interface_name(std::string_view name) {
   if (name.empty() || name.size() > kInterfaceNameSize || name == "." || name == ".." || name == "all" ||
       name == "default")
@@ -182,7 +181,7 @@ bool is_interface_name(std::string_view name) {
   });
 }
 
-void read_gateway(Section& section, model::Gateway& gateway) {
+void read_gateway(Section& section, model::Gateway& gateway, const FileReader& read_file) {
   read_address(section, gateway);
   read_routing(section, gateway);
   read_path(section, "control_socket", kSocketPathSize, gateway.control_socket);
@@ -194,8 +193,11 @@ void read_gateway(Section& section, model::Gateway& gateway) {
     gateway.cookie_threshold = static_cast<std::uint32_t>(limit->value);
   if (const auto limit = section.integer("prefix_limit", 1, 1'000'000))
     gateway.prefix_limit = static_cast<std::uint32_t>(limit->value);
+  if (const auto threads = section.integer("ike_threads", 0, 64))
+    gateway.ike_threads = static_cast<std::uint32_t>(threads->value);
   read_puzzles(section, gateway);
   read_metrics(section, gateway);
+  read_api(section, gateway, read_file);
   if (gateway.cookie_threshold > gateway.half_open_limit) {
     section.problems().warn(
         section.place("cookie_threshold"),

@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kMaxTunnels = 100'000;
 
-constexpr std::size_t kMaxVrfs = 4096;
+constexpr std::size_t kMaxVrfs = 255;  // each has routing rules of its own, which the kernel reads in a row
+constexpr std::size_t kMaxNatRules = 1024;
 constexpr std::size_t kMaxRouteSections = 200'000;
 constexpr std::size_t kMaxRules = 10'000;
 
@@ -27,7 +28,7 @@ constexpr Kind kTunnels{"tunnel", "tunnels", "name", kMaxTunnels};
 constexpr Kind kVrfs{"vrf", "VRFs", "name", kMaxVrfs};
 constexpr Kind kRoutes{"route", "routes", "prefix", kMaxRouteSections};
 constexpr Kind kPolicy{"policy", "policy rules", "name", kMaxRules};
-constexpr Kind kNat{"nat", "NAT rules", "out_interface", kMaxRules};
+constexpr Kind kNat{"nat", "NAT rules", "out_interface", kMaxNatRules};
 
 // "[[tunnel]] berlin", or by its place among its kind while it has no usable name.
 std::string title_of(const Kind& kind, const Table& table, std::size_t number) {
@@ -66,7 +67,8 @@ void for_each_section(Section& top, const Kind& kind, const std::function<void(S
   }
 }
 
-void load_gateway(const Entry* entry, model::Gateway& gateway, Problems& problems) {
+void load_gateway(const Entry* entry, model::Gateway& gateway, const FileReader& read_file,
+                  const std::optional<WallTime>& now, Problems& problems) {
   if (!entry) {
     problems.error({1, 1}, "[gateway] is missing",
                    "add [gateway] and, below it, address = \"203.0.113.1\": what peers reach this gateway by");
@@ -74,7 +76,8 @@ void load_gateway(const Entry* entry, model::Gateway& gateway, Problems& problem
   }
   if (const auto* table = std::get_if<Table>(&entry->value.data)) {
     Section section{*table, entry->value.at, "[gateway]", "[gateway]", problems};
-    read_gateway(section, gateway);
+    read_gateway(section, gateway, read_file);
+    if (now) check_api_expiry(*now, gateway, section.place("api_certificate"), problems);
   } else {
     problems.error(entry->at, fmt::format("gateway is {}: must be one section", shown(entry->value)),
                    "write [gateway] with single brackets");
@@ -112,13 +115,15 @@ std::vector<ParsedRoute> load_routes(Section& top, const Names& names, std::vect
   return routes;
 }
 
-void load_rules(Section& top, const Names& names, model::Config& config) {
+void load_rules(Section& top, const Names& names, LoadedConfig& loaded) {
+  model::Config& config = loaded.config;
   std::vector<std::pair<std::string, Position>> rule_names;
   for_each_section(top, kPolicy, [&](Section& section) {
     config.policy.push_back(read_policy_rule(section, names));
     rule_names.emplace_back(config.policy.back().name, section.place("name"));
   });
   check_rule_names(rule_names, top.problems());
+  for (const auto& [name, at] : rule_names) loaded.lines["policy " + name] = at.line;
   for_each_section(top, kNat, [&](Section& section) { config.nat.push_back(read_nat_rule(section, names.vrfs())); });
 }
 
@@ -138,7 +143,7 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   if (!root) return std::unexpected(std::move(problems).take());
 
   Section top{*root, {1, 1}, "the file", "the file", problems};
-  load_gateway(top.find("gateway"), loaded.config.gateway, problems);
+  load_gateway(top.find("gateway"), loaded.config.gateway, read_file, now, problems);
   load_log(top.find("log"), loaded.config.gateway, problems);
   std::vector<ParsedVrf> vrfs;
   for_each_section(top, kVrfs, [&](Section& section) {
@@ -152,7 +157,7 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   }
   const Names names{vrfs, tunnels};
   const std::vector<ParsedRoute> routes = load_routes(top, names, tunnels);
-  load_rules(top, names, loaded.config);
+  load_rules(top, names, loaded);
   top.finish();
   check_together(loaded.config.gateway, tunnels, problems);
   check_vrfs(loaded.config.gateway, vrfs, problems);
@@ -160,8 +165,14 @@ std::expected<LoadedConfig, std::vector<Problem>> load(std::string_view text, co
   check_steering(tunnels, problems);
   if (now) check_expiry(*now, tunnels, problems);
 
-  for (const ParsedTunnel& parsed : tunnels) loaded.config.tunnels.push_back(parsed.tunnel);
-  for (const ParsedRoute& parsed : routes) loaded.config.routes.push_back(parsed.route);
+  for (const ParsedTunnel& parsed : tunnels) {
+    loaded.config.tunnels.push_back(parsed.tunnel);
+    loaded.lines["tunnel " + parsed.tunnel.name] = parsed.header.line;
+  }
+  for (const ParsedRoute& parsed : routes) {
+    loaded.config.routes.push_back(parsed.route);
+    loaded.lines[fmt::format("route {} via {}", parsed.route.prefix.to_string(), parsed.route.tunnel)] = parsed.at.line;
+  }
   for (const ParsedVrf& parsed : vrfs) loaded.config.vrfs.push_back(parsed.vrf);
   const bool failed = problems.failed();
   loaded.warnings = std::move(problems).take();

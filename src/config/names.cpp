@@ -67,7 +67,7 @@ std::optional<Placed<VrfId>> read_vrf_name(Section& section, const std::vector<P
 }
 
 bool is_object_name(std::string_view name) {
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
   if (name.empty() || name.size() > kMaxName || !plain(name[0])) return false;
   return std::all_of(name.begin(), name.end(), [&](char c) { return plain(c) || c == '-' || c == '_'; });
 }

@@ -57,7 +57,7 @@ std::string quoted(std::string_view text) {
 }
 
 std::string line_of(Position at) {
-  return fmt::format("line {}", at.line);
+  return at.line == kNoLine ? "the API" : fmt::format("line {}", at.line);
 }
 
 std::string render_problems(std::span<const Problem> problems) {

@@ -41,6 +41,8 @@ class Problems {
 
 // Text of the file for a message: quoted, escaped, cut.
 [[nodiscard]] std::string quoted(std::string_view text);
-[[nodiscard]] std::string line_of(Position at);  // "line 12"
+// The line of what no file has: it stands behind all lines.
+inline constexpr unsigned kNoLine = 4294967295U;
+[[nodiscard]] std::string line_of(Position at);  // "line 12"; "the API" for what no file has
 
 }  // namespace qanat::config

@@ -13,7 +13,11 @@
 
 namespace qanat::config {
 
-void read_gateway(Section& section, model::Gateway& gateway);
+void read_gateway(Section& section, model::Gateway& gateway, const FileReader& read_file);
+// The listener for HTTPS; part of read_gateway.
+void read_api(Section& section, model::Gateway& gateway, const FileReader& read_file);
+// "127.0.0.1:9469" or "[::1]:9469".
+[[nodiscard]] std::optional<Endpoint> parse_listener(std::string_view text);
 void read_log(Section& section, model::Gateway& gateway);
 
 // One route, and how messages name where it was written: "[[tunnel]] berlin: routes" or "[[route]] 10.1.0.0/16".
@@ -29,6 +33,7 @@ struct ParsedVrf {
   Position name_at;
   Position tun_at;
   Position table_at;
+  std::vector<Placed<std::string>> interfaces;  // as in the VRF
 };
 
 // A tunnel and the places that cross checks point at.
@@ -95,10 +100,10 @@ void read_steering(Section& section, ParsedTunnel& parsed);
 [[nodiscard]] std::optional<Placed<VrfId>> read_vrf_name(Section& section, const std::vector<ParsedVrf>& vrfs);
 [[nodiscard]] std::optional<Prefix> read_prefix(Section& section, std::string_view key,
                                                 const Placed<std::string>& text);
-// 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit: of tunnels, VRFs, rules.
+// 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit: of tunnels, VRFs, rules.
 [[nodiscard]] bool is_object_name(std::string_view name);
 inline constexpr std::string_view kObjectNameRule =
-    "must be 1 to 63 lower-case letters, digits, '-' and '_', beginning with a letter or digit";
+    "must be 1 to 63 letters, digits, '-' and '_', beginning with a letter or digit";
 [[nodiscard]] bool is_interface_name(std::string_view name);
 
 // What no section can see alone: names, twins, interfaces, address families.
@@ -109,6 +114,8 @@ void check_vrfs(const model::Gateway& gateway, const std::vector<ParsedVrf>& vrf
 void check_routes(const std::vector<ParsedRoute>& routes, Problems& problems);
 void check_steering(const std::vector<ParsedTunnel>& tunnels, Problems& problems);
 void check_rule_names(const std::vector<std::pair<std::string, Position>>& names, Problems& problems);
+// The certificate of the listener for HTTPS has expired, or will soon.
+void check_api_expiry(WallTime now, const model::Gateway& gateway, Position at, Problems& problems);
 // Certificates of our own that have expired, or will soon.
 void check_expiry(WallTime now, const std::vector<ParsedTunnel>& tunnels, Problems& problems);
 

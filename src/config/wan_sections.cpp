@@ -43,6 +43,7 @@ constexpr std::uint8_t kIcmpv6 = 58;
 constexpr std::int64_t kMaxPenalty = 1'000'000'000;
 constexpr std::int64_t kMaxTable = 4294967294;  // the one after it is ours as well
 constexpr std::size_t kMaxPrefixes = 10'000;
+constexpr std::size_t kMaxInterfaces = 64;  // of a VRF
 constexpr const char* kPortForms = "a port or a range in double quotes, like \"443\" or \"1000-2000\"";
 
 void read_health(Section& health, ParsedTunnel& parsed) {
@@ -217,6 +218,22 @@ ParsedVrf read_vrf(Section& section, VrfId id) {
   if (const auto table = section.integer("route_table", 256, kMaxTable))
     parsed.vrf.route_table = static_cast<std::uint32_t>(table->value);
   missing("route_table", "every VRF has two routing tables of its own, this and the next: route_table = 5210");
+  const auto names =
+      section.text_or_texts("interfaces", "the name of a network interface in double quotes, or an array");
+  if (names.size() > kMaxInterfaces) {
+    section.problems().error(section.place("interfaces"), fmt::format("{}: interfaces has {} names, and at most {} are "
+                                                                      "allowed",
+                                                                      section.title(), names.size(), kMaxInterfaces));
+  } else {
+    for (const auto& name : names) {
+      if (is_interface_name(name.value)) {
+        parsed.vrf.interfaces.push_back(name.value);
+        parsed.interfaces.push_back(name);
+      } else {
+        section.refuse_text("interfaces", name, "must be an interface name: 1 to 15 letters, digits, '-', '_' and '.'");
+      }
+    }
+  }
   section.finish();
   return parsed;
 }

@@ -148,6 +148,13 @@ TEST(WanConfig, Nat) {
                           model::NatRule{VrfId{1}, {prefix("10.1.0.0/16")}, "eth0", *IpAddress::parse("203.0.113.9")}));
 }
 
+TEST(WanConfig, AVrfHasInterfacesOfItsOwn) {
+  const std::string text = std::string{kBlue} + "interfaces = [\"lan1\", \"eth0.7\"]\n" + with_two("");
+  EXPECT_THAT(config_of(text).vrfs, ElementsAre(model::Vrf{VrfId{1}, "blue", "qanat1", 5210, {"lan1", "eth0.7"}}));
+  EXPECT_THAT(config_of(std::string{kBlue} + "interfaces = \"lan1\"\n" + with_two("")).vrfs.front().interfaces,
+              ElementsAre("lan1"));
+}
+
 TEST(WanConfig, Metrics) {
   const auto metrics = [](std::string_view text) {
     return config_of(fmt::format("[gateway]\naddress = \"203.0.113.1\"\nmetrics = \"{}\"\n", text)).gateway.metrics;
@@ -227,6 +234,13 @@ INSTANTIATE_TEST_SUITE_P(
             "[[vrf]]\nname = \"b\"\ntun = \"q1\"\nroute_table = 600\n[[vrf]]\nname = \"b\"\ntun = \"q2\"\nroute_table "
             "= 610",
             "18:1", "the VRF at line 14 has this name already", ""},
+        Wrong{"[[vrf]]\nname = \"b\"\ntun = \"q1\"\nroute_table = 600\ninterfaces = [\"a b\"]", "17:15",
+              "interfaces = \"a b\": must be an interface name", ""},
+        Wrong{"[[vrf]]\nname = \"b\"\ntun = \"q1\"\nroute_table = 600\ninterfaces = \"qanat0\"", "17:14",
+              "interfaces: \"qanat0\" is an interface of [gateway]", "an interface belongs to one VRF"},
+        Wrong{"[[vrf]]\nname = \"b\"\ntun = \"q1\"\nroute_table = 600\ninterfaces = \"lan\"\n[[vrf]]\nname = "
+              "\"c\"\ntun = \"q2\"\nroute_table = 610\ninterfaces = \"lan\"",
+              "22:14", "is an interface of [[vrf]] b", ""},
         Wrong{"[[policy]]\naction = \"drop\"", "13:1", "[[policy]] number 1: name is missing", ""},
         Wrong{"[[policy]]\nname = \"a\"", "13:1", "action is missing", "write action"},
         Wrong{"[[policy]]\nname = \"a\"\naction = \"deny\"", "15:10", "must be \"allow\" or \"drop\" or \"log\"", ""},

@@ -9,15 +9,16 @@
 
 #include "base/text.hpp"
 #include "control/metrics.hpp"
+#include "control/openapi.hpp"
 #include "control/posture.hpp"
 #include "control/route_choice.hpp"
 #include "control/status_json.hpp"
+#include "control/target.hpp"
 
 namespace qanat::control {
 
 namespace {
 
-using Answer = std::variant<Reply, GatewayCommand>;
 using Verb = GatewayCommand::Verb;
 
 Reply json_reply(int status, std::string body) {
@@ -39,45 +40,12 @@ const char* word(Verb verb) {
     case Verb::Reload:
     case Verb::CheckReload:
       return "reload";
+    case Verb::ForgetPin:
+      return "forget";
+    case Verb::Ping:
+      return "ping";
   }
   return "unknown";
-}
-
-struct Target {
-  std::vector<std::string> path;  // decoded segments
-  std::vector<std::pair<std::string, std::string>> query;
-};
-
-std::vector<std::string_view> split(std::string_view text, char at) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const std::size_t next = text.find(at);
-    parts.push_back(text.substr(0, next));
-    if (next == std::string_view::npos) return parts;
-    text.remove_prefix(next + 1);
-  }
-}
-
-// Splits first and decodes then, so that an encoded '/' or '&' stays part of a name.
-std::optional<Target> parse_target(std::string_view text) {
-  if (!text.starts_with('/')) return std::nullopt;
-  Target target;
-  const std::size_t mark = text.find('?');
-  for (const std::string_view part : split(text.substr(1, mark == std::string_view::npos ? mark : mark - 1), '/')) {
-    auto decoded = percent_decoded(part);
-    if (!decoded) return std::nullopt;
-    target.path.push_back(std::move(*decoded));
-  }
-  if (target.path.back().empty()) target.path.pop_back();  // "/v1/status/" is "/v1/status"
-  if (mark == std::string_view::npos || mark + 1 == text.size()) return target;
-  for (const std::string_view part : split(text.substr(mark + 1), '&')) {
-    const std::size_t equals = part.find('=');
-    auto name = percent_decoded(part.substr(0, equals));
-    auto value = percent_decoded(equals == std::string_view::npos ? std::string_view{} : part.substr(equals + 1));
-    if (!name || !value) return std::nullopt;
-    target.query.emplace_back(std::move(*name), std::move(*value));
-  }
-  return target;
 }
 
 // What a path needs to be answered.
@@ -86,6 +54,7 @@ struct Context {
   const Target& target;
   const Snapshot& snapshot;
   const Query& query;
+  const Request& request;
 };
 
 struct Route {
@@ -115,8 +84,9 @@ const TunnelStatus* find_tunnel(const Snapshot& snapshot, std::string_view name)
 // The parameters of a query, checked.
 struct Query {
   bool wait = true;
-  std::uint64_t since = 0;
+  std::optional<std::uint64_t> since;
   std::string tunnel;
+  std::string confirm;
   std::optional<IpAddress> from;
 };
 
@@ -141,12 +111,14 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
         return bad_value(name, value, "0 (answer at once) or 1 (answer when it is done)");
       out.wait = value == "1";
     } else if (name == "since") {
-      const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since);
+      const auto [end, fault] = std::from_chars(value.data(), value.data() + value.size(), out.since.emplace());
       if (fault != std::errc{} || end != value.data() + value.size()) return bad_value(name, value, "a number");
     } else if (name == "from") {
       const auto address = IpAddress::parse(value);
       if (!address) return bad_value(name, value, "an IP address");
       out.from = *address;
+    } else if (name == "confirm") {
+      out.confirm = value;
     } else {
       out.tunnel = value;
     }
@@ -162,13 +134,26 @@ Answer tunnel_command(const Context& context, Verb verb) {
 
 Answer answer_events(const Context& c) {
   Events out;
-  std::uint64_t last = c.query.since;
+  const std::uint64_t since = c.query.since.value_or(0);
+  std::uint64_t last = since;
   for (const auto& event : c.snapshot.events) {
     last = std::max(last, event->number);
-    if (event->number <= c.query.since) continue;
+    if (event->number <= since) continue;
     if (c.query.tunnel.empty() || tunnel_of(*event) == c.query.tunnel) out.push_back(event);
   }
   return json_reply(200, events_to_json(out, last));
+}
+
+Answer answer_event_stream(const Context& c) {
+  EventStreamWish wish;
+  wish.tunnel = c.query.tunnel;
+  if (c.query.since) wish.after = EventPlace{{}, *c.query.since};
+  for (const auto& [name, value] : c.request.headers) {
+    if (name != "last-event-id") continue;
+    wish.after = parse_event_id(value);
+    if (!wish.after) return bad_value("Last-Event-ID", value, "an id that this stream has given");
+  }
+  return wish;
 }
 
 Answer answer_route(const Context& c) {
@@ -179,6 +164,18 @@ Answer answer_route(const Context& c) {
   return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from)));
 }
 
+// It opens the way for classical keys: whoever asks says the name twice.
+Answer forget_pin(const Context& c) {
+  const std::string& name = c.target.path[2];
+  if (!find_tunnel(c.snapshot, name)) return no_such_tunnel(name, c.snapshot);
+  if (c.query.confirm != name)
+    return error_reply(400, "confirm",
+                       fmt::format("say it twice: ?confirm={} lets that tunnel's peer come back with "
+                                   "classical keys",
+                                   percent_encoded(name)));
+  return GatewayCommand{Verb::ForgetPin, name, true};
+}
+
 Answer answer_metrics(const Context& c) {
   return metrics_reply(c.snapshot);
 }
@@ -187,6 +184,11 @@ Answer answer_paths(const Context&);
 
 constexpr auto kRoutes = std::to_array<Route>({
     {"GET", "/", "what there is", answer_paths},
+    {"GET", "/v1", "what there is", answer_paths},
+    {"GET", "/v1/openapi.json", "every path, its parameters and its answers, as OpenAPI 3.1",
+     [](const Context& c) -> Answer { return json_reply(200, openapi_document(c.snapshot.version)); }},
+    {"GET", "/v1/health", "that the daemon answers; needs no token",
+     [](const Context&) -> Answer { return json_reply(200, "{\"status\":\"ok\"}\n"); }},
     {"GET", "/v1/status", "every configured tunnel, wanted and actual",
      [](const Context& c) -> Answer { return json_reply(200, to_json(c.snapshot)); }},
     {"GET", "/v1/status/{name}", "one tunnel",
@@ -200,12 +202,18 @@ constexpr auto kRoutes = std::to_array<Route>({
      }},
     {"GET", "/v1/events", "the last 1,000 events; ?since=N for those after number N, ?tunnel=NAME for one tunnel",
      answer_events, "since tunnel"},
+    {"GET", "/v1/events/stream",
+     "events as they happen, as server-sent events; Last-Event-ID or ?since=N goes on after one, ?tunnel=NAME for one "
+     "tunnel",
+     answer_event_stream, "since tunnel"},
     {"GET", "/v1/posture", "how safe the keys of every tunnel are, and what was carried under keys that are not",
      [](const Context& c) -> Answer { return json_reply(200, to_json(posture_of(c.snapshot))); }},
     {"GET", "/v1/routes", "every route, and what the state of its tunnel adds to its priority",
      [](const Context& c) -> Answer { return json_reply(200, routes_to_json(c.snapshot.routes)); }},
     {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS", answer_route,
      "from"},
+    {"GET", "/v1/rules", "every rule of the packet policy, in order, and what fitted it",
+     [](const Context& c) -> Answer { return json_reply(200, policy_to_json(c.snapshot.policy)); }},
     {"GET", "/v1/metrics", "everything that is counted, in Prometheus' text format", answer_metrics},
     {"POST", "/v1/tunnels/{name}/up", "bring a tunnel up; ?wait=0 answers at once",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }, "wait"},
@@ -217,6 +225,10 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }, "wait"},
     {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
      [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }, "wait"},
+    {"POST", "/v1/tunnels/{name}/ping", "one echo request to the peer's interface address, inside the tunnel",
+     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Ping); }},
+    {"POST", "/v1/posture/{name}/forget",
+     "forget that a tunnel's peer has ever had hybrid keys (pq = \"pin\"); ?confirm=NAME", forget_pin, "confirm"},
     {"POST", "/v1/reload", "read the configuration again and apply what has changed",
      [](const Context&) -> Answer { return GatewayCommand{Verb::Reload, "", true}; }},
     {"POST", "/v1/reload/check", "what a reload would change, and what that does to live SAs",
@@ -268,15 +280,16 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
   for (const Route& route : kRoutes) {
     if (!matches(route, target->path)) continue;
     if (request.method != route.method) {
-      allowed = route.method;
+      allowed = std::string_view{route.method} == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
       continue;
     }
     if (!request.body.empty() && request.body != "{}")
       return error_reply(400, "bad_request", "this path takes no body");
     const auto query = read_query(*target, route.parameters);
     if (const Reply* refusal = std::get_if<Reply>(&query)) return *refusal;
-    return route.answer({*target, snapshot, std::get<Query>(query)});
+    return route.answer({*target, snapshot, std::get<Query>(query), request});
   }
+  if (!allowed.empty() && request.method == "OPTIONS") return Reply{204, {{"Allow", allowed}}, ""};
   if (!allowed.empty()) {
     Reply reply =
         error_reply(405, "method_not_allowed",
@@ -288,47 +301,20 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
                      fmt::format("there is no path '{}'; GET / lists them", printable(request.target, 128)));
 }
 
+std::vector<Endpoint> endpoints() {
+  std::vector<Endpoint> out;
+  for (const Route& route : kRoutes) out.push_back({route.method, route.pattern, route.does, route.parameters});
+  return out;
+}
+
 Reply reply_for(const GatewayCommand& command, const CommandResult& result) {
   if (!result.ok) return error_reply(409, fmt::format("{}_failed", word(command.verb)), result.message);
+  if (result.ping) return json_reply(200, to_json(*result.ping));
   return json_reply(command.wait ? 200 : 202, to_json(Outcome{word(command.verb), command.tunnel, result.message}));
 }
 
 Reply error_reply(int status, std::string code, std::string message) {
   return json_reply(status, to_json(ApiError{std::move(code), std::move(message)}));
-}
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  const auto digit = [](char c) -> int {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-  };
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      out.push_back(text[i]);
-      continue;
-    }
-    if (text.size() - i < 3 || digit(text[i + 1]) < 0 || digit(text[i + 2]) < 0) return std::nullopt;
-    out.push_back(static_cast<char>(digit(text[i + 1]) * 16 + digit(text[i + 2])));
-    i += 2;
-  }
-  return out;
-}
-
-std::string percent_encoded(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-' ||
-                       c == '_' || c == '.' || c == '~';
-    if (plain) {
-      out.push_back(c);
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
 }
 
 }  // namespace qanat::control

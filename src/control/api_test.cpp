@@ -51,6 +51,38 @@ TEST(Api, Status) {
   EXPECT_EQ(reply("GET", "/v1/status/%62erlin").body, to_json(testing::berlin()));
 }
 
+TEST(Api, APinIsForgottenOnlyByWhoSaysTheNameTwice) {
+  expect_error(reply("POST", "/v1/posture/berlin/forget"), 400, "confirm", "?confirm=berlin");
+  expect_error(reply("POST", "/v1/posture/berlin/forget?confirm=oslo"), 400, "confirm", "twice");
+  expect_error(reply("POST", "/v1/posture/nobody/forget?confirm=nobody"), 404, "not_found", "no tunnel");
+  const GatewayCommand forget = command("/v1/posture/berlin/forget?confirm=berlin");
+  EXPECT_EQ(forget.verb, Verb::ForgetPin);
+  EXPECT_EQ(forget.tunnel, "berlin");
+  expect_error(reply_for(forget, {false, "nothing to forget"}), 409, "forget_failed", "nothing");
+}
+
+TEST(Api, Ping) {
+  const GatewayCommand ping = command("/v1/tunnels/berlin/ping");
+  EXPECT_EQ(ping.verb, Verb::Ping);
+  const PingStatus status{"berlin", "10.255.0.0", "10.255.0.1", true, 1.5};
+  const Reply answered = reply_for(ping, {true, "", status});
+  EXPECT_EQ(answered.status, 200);
+  const auto read = ping_from_json(answered.body);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->milliseconds, 1.5);
+  EXPECT_EQ(read->to, "10.255.0.1");
+  EXPECT_TRUE(read->answered);
+  expect_error(reply_for(ping, {false, "it is not up"}), 409, "ping_failed", "not up");
+}
+
+TEST(Api, Policy) {
+  const auto rules = policy_from_json(reply("GET", "/v1/rules").body);
+  ASSERT_TRUE(rules);
+  ASSERT_EQ(rules->size(), 2U);
+  EXPECT_EQ(rules->at(0).rule, "no-telnet");
+  EXPECT_EQ(rules->at(0).packets, 12U);
+}
+
 TEST(Api, Events) {
   const auto all = events_from_json(reply("GET", "/v1/events").body);
   ASSERT_TRUE(all.has_value());
@@ -167,10 +199,10 @@ TEST(Api, WhatIsNotThere) {
 TEST(Api, WrongMethod) {
   const Reply post = reply("POST", "/v1/status");
   expect_error(post, 405, "method_not_allowed", "use GET");
-  EXPECT_THAT(post.headers, Contains(Pair("Allow", "GET")));
+  EXPECT_THAT(post.headers, Contains(Pair("Allow", "GET, HEAD, OPTIONS")));
   const Reply get = reply("GET", "/v1/tunnels/berlin/up");
   expect_error(get, 405, "method_not_allowed", "use POST");
-  EXPECT_THAT(get.headers, Contains(Pair("Allow", "POST")));
+  EXPECT_THAT(get.headers, Contains(Pair("Allow", "POST, OPTIONS")));
   expect_error(reply("", "/"), 405, "method_not_allowed", "use GET");
 }
 

@@ -102,9 +102,11 @@ inline Snapshot full_snapshot() {
   s.tunnels = {berlin(), paris(), oslo()};
   s.drops = {{"no_route", 7}};
   s.ike_counters = {{"malformed", 2}};
+  s.api = ApiStatus{"127.0.0.1:8443", 2, 30, 4, 1, 200, 5, 6, 7, "2027-03-01"};
   s.routes = {{0, "10.1.0.0/16", "berlin", 100, 1, "any", 0, false},
-              {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false},
+              {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false, "kernel"},
               {0, "10.2.0.0/16", "oslo", 100, 1, "require", 5, true}};
+  s.policy = {{0, "no-telnet", "drop", 12, 960}, {0, "web", "allow", 0, 0}};
   EventRing ring;
   ring.add({1'790'000'000}, EventLevel::Info, "tunnel-up", {{"tunnel", "berlin"}, {"detail", "hybrid"}});
   ring.add({1'790'000'001}, EventLevel::Warning, "purge", {{"detail", "routes are being removed"}});

@@ -24,6 +24,7 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("attempt-failed", Warning, "an attempt that we began ended without a tunnel; `reason` says why and what to change") \
   X("peer-answered", Warning, "an unauthenticated answer that may explain why an attempt does not progress")          \
   X("peer-refused", Warning, "we turned a peer away; `reason` says what it offered, what is accepted, and the setting") \
+  X("peer-restarted", Info, "the peer was restarted and has shown it (RFC 6290): the tunnel begins anew at once")     \
   X("peer-moved", Info, "a peer's address or port changed, authenticated")                                           \
   X("selectors-refused", Warning, "the peer says that it drops packets of ours (INVALID_SELECTORS); at most once a minute for each IKE SA") \
   X("ike-up", Debug, "the peer has authenticated")                                                                   \
@@ -31,18 +32,25 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("new-keys", Debug, "a further Child SA carries: the successor of one whose keys were used up, or one with other selectors") \
   X("renew", Debug, "new keys are being made before the old ones end")                                               \
   X("sa-replaced", Debug, "an IKE SA ended while another of the same tunnel carries on")                             \
+  X("health-changed", Info, "probes judge the tunnel anew: `from`, `to`, a `code` and the figures behind it (warning when it got worse, debug when the tunnel itself came or went)") \
   /* How safe its keys are */                                                                                        \
   X("fell-to-classical", Warning, "a peer that once came up with hybrid keys came up with classical ones; `code` and `reason` say why") \
+  X("pin-refused", Warning, "a peer that has come up hybrid before offers classical keys, and `pq = \"pin\"` refuses them; `reason` names the line to change") \
+  X("pin-forgotten", Warning, "an operator let it be forgotten that a peer was ever hybrid (`qanat posture forget`)") \
   X("weakened", Warning, "the peer rekeyed the IKE SA without ML-KEM: its keys are hybrid only by those before")      \
   X("key-log-on", Warning, "`--keylog` writes every key to disk")                                                    \
   X("key-log-failed", Error, "a key could not be written to the `--keylog` folder")                                   \
   X("posture-not-kept", Warning, "the harvest ledger cannot be kept in `state_dir`: its figures begin anew at the next start") \
+  X("crash-secret-missing", Warning, "the key of crash tokens (RFC 6290) cannot be kept in `state_dir`: after a crash peers notice by their liveness checks") \
   /* The host */                                                                                                     \
   X("ready", Info, "the routes and the filter against plaintext stand; tunnels begin")                               \
   X("host-refused", Error, "the helper could not change routes, rules or the filter")                                \
   X("purge", Warning, "routes and rules that keep protected traffic inside are being removed")                       \
   X("behind-nat", Info, "no interface has the configured address")                                                   \
   X("addresses-unknown", Error, "the host's addresses could not be read")                                            \
+  X("kernel-routes", Info, "routes of the host's kernel to peers' interface addresses have come or gone; `added` and `removed` count them") \
+  X("routes-unknown", Error, "the kernel's routes could not be read")                                                \
+  X("icmp-unavailable", Warning, "no raw ICMP socket could be opened: unidirectional health checks are not measurable") \
   X("tun-unavailable", Error, "the TUN device could not be prepared")                                                \
   /* The daemon */                                                                                                   \
   X("started", Info, "sockets are open, the sandbox is entered")                                                     \
@@ -53,6 +61,8 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("reload-refused", Error, "the configuration cannot be used, and nothing was changed; one for each problem, with its place") \
   X("reload-warning", Warning, "what `qanat check` warns about") \
   X("reload-needs-restart", Warning, "`what` and `keys` were changed in the file and stay as they were until `qanatd` is restarted") \
+  X("objects-not-kept", Warning, "what the API would make cannot be kept in `state_dir`: the API refuses to make anything") \
+  X("objects-refused", Error, "the file and what the API has made do not fit together; one for each problem") \
   X("tunnel-removed", Info, "a reload has taken a tunnel away: its peer is told, then its routes and its barrier go") \
   X("config-reader-gone", Error, "`qanat-conf`, which reads the configuration for reloads, has ended: a reload needs a restart now") \
   X("config-reader-rights-not-dropped", Error, "`qanat-conf` ends: it could not give up what it does not need") \

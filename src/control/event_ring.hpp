@@ -40,6 +40,12 @@ class EventRing {
     events_.push_back(std::make_shared<const Event>(Event{++last_, at, level, std::move(name), std::move(fields)}));
   }
   [[nodiscard]] Events recent() const { return {events_.begin(), events_.end()}; }
+  [[nodiscard]] std::uint64_t last() const { return last_; }                        // 0: there was none yet
+  [[nodiscard]] std::uint64_t first() const { return last_ + 1 - events_.size(); }  // that is still known
+  // null: not yet, or no longer.
+  [[nodiscard]] std::shared_ptr<const Event> at(std::uint64_t number) const {
+    return number < first() || number > last_ ? nullptr : events_[static_cast<std::size_t>(number - first())];
+  }
 
  private:
   std::deque<std::shared_ptr<const Event>> events_;

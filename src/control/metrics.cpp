@@ -144,6 +144,19 @@ void add_reasons(std::string& out, Metric metric, const Table& table, Name name_
   for (const auto& [name, count] : values) family.add({name}, count);
 }
 
+void add_api(std::string& out, const ApiStatus& api) {
+  Family{out, Metric::ApiConnections}.add({}, api.connections);
+  Family handshakes{out, Metric::ApiHandshakes};
+  handshakes.add({"X25519MLKEM768"}, api.hybrid);
+  handshakes.add({"X25519"}, api.classical);
+  handshakes.add({"failed"}, api.failed_tls);
+  Family{out, Metric::ApiRequests}.add({}, api.requests);
+  Family refused{out, Metric::ApiRefused};
+  refused.add({"token"}, api.refused);
+  refused.add({"rate"}, api.rate_limited);
+  Family{out, Metric::ApiClosed}.add({}, api.closed_idle);
+}
+
 }  // namespace
 
 std::string metrics_text(const Snapshot& snapshot) {
@@ -170,9 +183,15 @@ std::string metrics_text(const Snapshot& snapshot) {
   add_health(out, snapshot);
   add_safety(out, snapshot);
   add_reasons(out, Metric::Drops, esp::kDropTexts, [](const esp::DropText& t) { return t.name; }, snapshot.drops);
+  Family policy_packets{out, Metric::PolicyPackets};
+  for (const PolicyStatus& p : snapshot.policy)
+    policy_packets.add({p.rule, std::to_string(p.vrf), p.action}, p.packets);
+  Family policy_bytes{out, Metric::PolicyBytes};
+  for (const PolicyStatus& p : snapshot.policy) policy_bytes.add({p.rule, std::to_string(p.vrf), p.action}, p.bytes);
   add_reasons(
       out, Metric::IkeMessages, ike::kCounterInfo, [](const ike::CounterInfo& t) { return t.name; },
       snapshot.ike_counters);
+  if (snapshot.api) add_api(out, *snapshot.api);
   return out;
 }
 

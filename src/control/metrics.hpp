@@ -44,7 +44,14 @@ namespace qanat::control {
   X(Handshakes, "qanat_handshakes_total", "counter", "keys kem", "IKE SAs that came up, by verdict and by ML-KEM; rekeys are not counted") \
   X(HandshakeTimes, "qanat_handshake_exchange_duration_seconds", "histogram", "exchange", "from our request to the answer, of exchanges that we began") \
   X(Drops, "qanat_dropped_packets_total", "counter", "reason", "packets of the whole gateway that were not delivered, by reason") \
-  X(IkeMessages, "qanat_ike_messages_total", "counter", "reason", "IKE messages that were not simply acted upon, by reason")
+  X(PolicyPackets, "qanat_policy_packets_total", "counter", "rule vrf action", "packets that a rule of the packet policy was the first to fit, and those that it logged") \
+  X(PolicyBytes, "qanat_policy_bytes_total", "counter", "rule vrf action", "octets of the same")                       \
+  X(IkeMessages, "qanat_ike_messages_total", "counter", "reason", "IKE messages that were not simply acted upon, by reason") \
+  X(ApiConnections, "qanat_api_connections", "gauge", "", "connections to the listener for HTTPS; absent without one, as the next four") \
+  X(ApiHandshakes, "qanat_api_tls_handshakes_total", "counter", "group", "TLS handshakes by key exchange; failed: those that came to none") \
+  X(ApiRequests, "qanat_api_requests_total", "counter", "", "requests over HTTPS") \
+  X(ApiRefused, "qanat_api_refused_requests_total", "counter", "reason", "reason: token (none, unknown, or without the scope) or rate") \
+  X(ApiClosed, "qanat_api_closed_connections_total", "counter", "", "connections that made room for others, or did not finish what they began")
 // clang-format on
 
 struct MetricInfo {

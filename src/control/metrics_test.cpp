@@ -62,6 +62,8 @@ TEST(Metrics, Samples) {
         "qanat_handshake_exchange_duration_seconds_count{exchange=\"IKE_SA_INIT\"} 3\n",
         "qanat_dropped_packets_total{reason=\"no_route\"} 7\n",
         "qanat_dropped_packets_total{reason=\"replay\"} 0\n",
+        "qanat_policy_packets_total{rule=\"no-telnet\",vrf=\"0\",action=\"drop\"} 12\n",
+        "qanat_policy_bytes_total{rule=\"no-telnet\",vrf=\"0\",action=\"drop\"} 960\n",
         "qanat_ike_messages_total{reason=\"malformed\"} 2\n"})
     EXPECT_THAT(text, HasSubstr(line));
   EXPECT_THAT(text, Not(HasSubstr("qanat_tunnel_health{tunnel=\"oslo\"}"))) << "it is not measured";

@@ -47,7 +47,7 @@ std::string_view remedy(std::string_view code) {
     return "the peer uses numbers from before the standard: switch it to ML-KEM (35, 36 or 37), which is FIPS 203";
   }
   if (code == "fragments_lost") {
-    return "let UDP 500 and 4500 and their fragments pass on the whole path, or lower fragment_size at both ends";
+    return "let UDP 500 and 4500 and their fragments pass on the whole path, or lower ike_fragment_size at both ends";
   }
   if (code == "local_policy") return "set pq = \"prefer\" or \"require\" here, and list an ML-KEM that the peer has";
   return "";

@@ -41,7 +41,7 @@ TEST(ReferencePages, Metrics) {
 // stands in braces are fields.
 std::set<std::string> names_in(const std::string& source) {
   static const std::regex kCall{
-      R"(\blog\(([^;{]*EventLevel::[^;{]*)|\b(?:log|log_)\.(?:debug|info|warning|error)\(([^;{]*))"};
+      R"(\blog\(((?:[^;{]*EventLevel::|level,)[^;{]*)|\b(?:log|log_)\.(?:debug|info|warning|error)\(([^;{]*))"};
   static const std::regex kName{R"re("([a-z0-9]+(?:-[a-z0-9]+)*)")re"};
   std::set<std::string> out;
   for (std::sregex_iterator call{source.begin(), source.end(), kCall}, end; call != end; ++call) {
@@ -56,6 +56,8 @@ TEST(Events, TheScannerSeesThem) {
   EXPECT_THAT(
       names_in("log(first ? EventLevel::Info : EventLevel::Debug, first ? \"a-b\" : \"c\",\n {{\"x\", name}});"),
       ::testing::UnorderedElementsAre("a-b", "c"));
+  EXPECT_THAT(names_in("log(level, \"as-it-is\",\n {{\"tunnel\", name}});"),
+              ::testing::UnorderedElementsAre("as-it-is"));
   EXPECT_THAT(
       names_in("log_.error(\"gone\", {{\"detail\", \"x\"}}); other(\"no\");\n log(\n EventLevel::Error, \"d\");"),
       ::testing::UnorderedElementsAre("gone", "d"));

@@ -25,6 +25,10 @@ struct ExchangeStep {
   std::uint32_t response_fragments = 1;
   std::uint32_t retransmissions = 0;
   double milliseconds = 0;  // from our first send (or first receive) to the answer
+  // What the key operations cost us, in microseconds; 0: not measured, or there was none.
+  std::uint32_t own_us = 0;   // our key pair, or our proof
+  std::uint32_t peer_us = 0;  // the secret out of the peer's value, or its proof judged
+  std::uint32_t prf_us = 0;   // the keys out of that
 };
 
 // How safe keys are (rules.md "How safe an SA is").
@@ -88,6 +92,7 @@ struct IkeStatus {
   double seconds_to_rekey = 0;
   std::vector<ExchangeStep> handshake;
   std::string offered;  // proposals: as initiator ours, as responder the peer's
+  std::string accepts;  // those that this side accepts, as responder; empty as initiator
 };
 
 // How a tunnel fares by its health checks (rules.md "Health").
@@ -147,9 +152,24 @@ struct RouteStatus {
   std::string tunnel;
   std::uint32_t priority = 0;  // as configured
   std::uint32_t weight = 1;
-  std::string pq;             // "any" | "require"
-  std::uint32_t penalty = 0;  // added to the priority now: health, classical keys
-  bool refused = false;       // pq = "require", and the tunnel's keys are classical, or there are none
+  std::string pq;                 // "any" | "require"
+  std::uint32_t penalty = 0;      // added to the priority now: health, classical keys
+  bool refused = false;           // pq = "require", and the tunnel's keys are classical, or there are none
+  std::string source = "config";  // "config" | "kernel": a route of the host's kernel to the peer's interface address
+};
+
+// The listener for HTTPS, since the daemon's start.
+struct ApiStatus {
+  std::string listen;             // "127.0.0.1:8443"
+  std::uint64_t connections = 0;  // now
+  std::uint64_t hybrid = 0;       // TLS handshakes with X25519MLKEM768
+  std::uint64_t classical = 0;    // with X25519
+  std::uint64_t failed_tls = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t refused = 0;  // without a token that is known, or without the scope
+  std::uint64_t rate_limited = 0;
+  std::uint64_t closed_idle = 0;  // connections that made room for others, or did not finish what they began
+  std::string certificate_until;  // "2027-03-01"
 };
 
 // How long exchanges took, for those that we began. Counts are not cumulative; the last is for what took longer.
@@ -172,14 +192,15 @@ struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;     // every configured tunnel, in the order of the config
+  std::vector<TunnelStatus> tunnels;      // every configured tunnel, in the order of the config
   std::vector<PolicyStatus> policy = {};  // in the order of the rules
-  NamedCounters drops;                   // of packets, by reason
-  NamedCounters ike_counters;            // of IKE messages, by reason
-  std::vector<RouteStatus> routes = {};  // of /v1/routes only
+  NamedCounters drops;                    // of packets, by reason
+  NamedCounters ike_counters;             // of IKE messages, by reason
+  std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
-  Events events = {};  // of /v1/events; not part of /v1/status
+  std::optional<ApiStatus> api = {};  // nullopt: there is none
+  Events events = {};                 // of /v1/events; not part of /v1/status
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.
@@ -193,14 +214,25 @@ struct GatewayCommand {
     Reauthenticate,
     Purge,
     Reload,
-    CheckReload
+    CheckReload,
+    ForgetPin,
+    Ping
   } verb = Verb::Up;
   std::string tunnel;  // empty where the verb is about the gateway
   bool wait = true;    // answer when the tunnel is up (or has failed), not when the attempt has begun
 };
+// One echo request inside a tunnel, from our interface address to the peer's.
+struct PingStatus {
+  std::string tunnel;
+  std::string from;
+  std::string to;
+  bool answered = false;  // within 2 s
+  std::optional<double> milliseconds;
+};
 struct CommandResult {
   bool ok = false;
   std::string message;  // one line: what happened, or what is wrong and what to do
+  std::optional<PingStatus> ping = {};
 };
 
 }  // namespace qanat::control

@@ -5,19 +5,11 @@
 
 #include <fmt/format.h>
 
-#include <nlohmann/json.hpp>
+#include "control/json_text.hpp"
 
 namespace qanat::control {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
-
-constexpr int kIndent = 2;
-
-std::string text_of(const Json& json) {
-  return json.dump(kIndent, ' ', false, Json::error_handler_t::replace) + "\n";
-}
 
 template <typename T, typename Struct>
 concept Of = std::same_as<std::remove_const_t<T>, Struct>;
@@ -103,6 +95,9 @@ void describe(auto& io, T& step) {
   io("response_fragments", step.response_fragments);
   io("retransmissions", step.retransmissions);
   io("milliseconds", step.milliseconds);
+  io("own_us", step.own_us);
+  io("peer_us", step.peer_us);
+  io("prf_us", step.prf_us);
 }
 
 template <Of<Verdict> T>
@@ -147,6 +142,7 @@ void describe(auto& io, T& route) {
   io("pq", route.pq);
   io("penalty", route.penalty);
   io("refused", route.refused);
+  io("source", route.source);
 }
 
 template <Of<HandshakeTimes> T>
@@ -207,6 +203,7 @@ void describe(auto& io, T& ike) {
   io("seconds_to_rekey", ike.seconds_to_rekey);
   io("handshake", ike.handshake);
   io("offered", ike.offered);
+  io("accepts", ike.accepts);
 }
 
 template <Of<TunnelStatus> T>
@@ -237,6 +234,20 @@ void describe(auto& io, T& tunnel) {
   io("classical_penalty", tunnel.classical_penalty);
 }
 
+template <Of<ApiStatus> T>
+void describe(auto& io, T& api) {
+  io("listen", api.listen);
+  io("connections", api.connections);
+  io("hybrid", api.hybrid);
+  io("classical", api.classical);
+  io("failed_tls", api.failed_tls);
+  io("requests", api.requests);
+  io("refused", api.refused);
+  io("rate_limited", api.rate_limited);
+  io("closed_idle", api.closed_idle);
+  io("certificate_until", api.certificate_until);
+}
+
 template <Of<Snapshot> T>
 void describe(auto& io, T& snapshot) {
   io("version", snapshot.version);
@@ -247,6 +258,25 @@ void describe(auto& io, T& snapshot) {
   io("ike_counters", snapshot.ike_counters);
   io("handshake_times", snapshot.handshake_times);
   io("handshakes", snapshot.handshakes);
+  io("api", snapshot.api);
+}
+
+template <Of<PolicyStatus> T>
+void describe(auto& io, T& rule) {
+  io("vrf", rule.vrf);
+  io("rule", rule.rule);
+  io("action", rule.action);
+  io("packets", rule.packets);
+  io("bytes", rule.bytes);
+}
+
+template <Of<PingStatus> T>
+void describe(auto& io, T& ping) {
+  io("tunnel", ping.tunnel);
+  io("from", ping.from);
+  io("to", ping.to);
+  io("answered", ping.answered);
+  io("milliseconds", ping.milliseconds);
 }
 
 template <Of<RouteAnswer> T>
@@ -294,6 +324,14 @@ void describe(auto& io, T& list) {
   io("routes", list.routes);
 }
 
+struct RuleList {
+  std::vector<PolicyStatus> rules;
+};
+template <Of<RuleList> T>
+void describe(auto& io, T& list) {
+  io("rules", list.rules);
+}
+
 template <typename T>
 concept Described = std::is_class_v<T> && !std::same_as<T, std::string>;
 
@@ -330,17 +368,6 @@ Result<T> from_json(std::string_view text) {
   }
 }
 
-std::string text_member(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string{};
-}
-
-// The reply as an object; null when it is none.
-Json parse_object(std::string_view text) {
-  Json json = Json::parse(text, nullptr, false);
-  return json.is_object() ? json : Json(nullptr);
-}
-
 }  // namespace
 
 std::string to_json(const Snapshot& snapshot) {
@@ -369,85 +396,24 @@ Result<std::vector<RouteStatus>> routes_from_json(std::string_view text) {
   QANAT_ASSIGN(RouteList list, from_json<RouteList>(text));
   return std::move(list.routes);
 }
+std::string policy_to_json(const std::vector<PolicyStatus>& rules) {
+  return text_of(Writer::write(RuleList{rules}));
+}
+Result<std::vector<PolicyStatus>> policy_from_json(std::string_view text) {
+  QANAT_ASSIGN(RuleList list, from_json<RuleList>(text));
+  return std::move(list.rules);
+}
+std::string to_json(const PingStatus& ping) {
+  return text_of(Writer::write(ping));
+}
+Result<PingStatus> ping_from_json(std::string_view text) {
+  return from_json<PingStatus>(text);
+}
 std::string to_json(const RouteAnswer& answer) {
   return text_of(Writer::write(answer));
 }
 Result<RouteAnswer> route_answer_from_json(std::string_view text) {
   return from_json<RouteAnswer>(text);
-}
-
-std::string events_to_json(const Events& events, std::uint64_t last) {
-  Json list = Json::array();
-  for (const auto& event : events) {
-    Json fields = Json::object();
-    for (const auto& [key, value] : event->fields) fields[key] = value;
-    list.push_back({{"number", event->number},
-                    {"time", date_text(event->at)},
-                    {"level", to_string(event->level)},
-                    {"event", event->name},
-                    {"fields", std::move(fields)}});
-  }
-  return text_of({{"events", std::move(list)}, {"last", last}});
-}
-
-Result<std::vector<EventLine>> events_from_json(std::string_view text) {
-  try {
-    std::vector<EventLine> out;
-    const Json document = Json::parse(text);  // lives longer than the loop
-    for (const Json& event : document.at("events")) {
-      EventLine& line = out.emplace_back();
-      line.number = event.at("number").get<std::uint64_t>();
-      line.time = event.at("time").get<std::string>();
-      line.level = event.at("level").get<std::string>();
-      line.name = event.at("event").get<std::string>();
-      for (const auto& [key, value] : event.at("fields").items())
-        line.fields.emplace_back(key, value.get<std::string>());
-    }
-    return out;
-  } catch (const Json::exception& e) {
-    return fail(ErrorKind::Malformed, "JSON reply", e.what());
-  }
-}
-
-std::string to_json(const ApiError& error) {
-  return text_of({{"error", {{"code", error.code}, {"message", error.message}}}});
-}
-
-std::optional<ApiError> error_from_json(std::string_view text) {
-  const Json json = parse_object(text);
-  const auto it = json.find("error");
-  if (it == json.end() || !it->is_object()) return std::nullopt;
-  return ApiError{text_member(*it, "code"), text_member(*it, "message")};
-}
-
-std::string to_json(const Outcome& outcome) {
-  Json json = {{"ok", true}, {"command", outcome.command}};
-  if (!outcome.tunnel.empty()) json["tunnel"] = outcome.tunnel;
-  json["message"] = outcome.message;
-  return text_of(json);
-}
-
-std::optional<Outcome> outcome_from_json(std::string_view text) {
-  const Json json = parse_object(text);
-  if (json.is_null() || !json.contains("message")) return std::nullopt;
-  return Outcome{text_member(json, "command"), text_member(json, "tunnel"), text_member(json, "message")};
-}
-
-std::string to_json(const Version& version) {
-  return text_of({{"version", version.version}, {"crypto", version.crypto}});
-}
-
-std::optional<Version> version_from_json(std::string_view text) {
-  const Json json = parse_object(text);
-  if (json.is_null() || !json.contains("version")) return std::nullopt;
-  return Version{text_member(json, "version"), text_member(json, "crypto")};
-}
-
-std::string to_json(const std::vector<PathHelp>& paths) {
-  Json list = Json::array();
-  for (const PathHelp& path : paths)
-    list.push_back({{"method", path.method}, {"path", path.path}, {"does", path.does}});
-  return text_of({{"paths", std::move(list)}});
 }
 
 }  // namespace qanat::control

@@ -1,5 +1,5 @@
 // Snapshot as JSON, and back: what GET /v1/status answers and what `qanat` reads. nlohmann's header is seen only by
-// status_json.cpp.
+// status_json.cpp and answers_json.cpp (json_text.hpp).
 //
 // The names of the fields are those of the structs in snapshot.hpp, in their order; they are part of the API and do
 // not change. Beyond that:
@@ -37,12 +37,18 @@ namespace qanat::control {
 // { "routes": [ ... ] }: the fields of RouteStatus.
 [[nodiscard]] std::string routes_to_json(const std::vector<RouteStatus>& routes);
 [[nodiscard]] Result<std::vector<RouteStatus>> routes_from_json(std::string_view text);
+// { "rules": [ ... ] }: the fields of PolicyStatus.
+[[nodiscard]] std::string policy_to_json(const std::vector<PolicyStatus>& rules);
+[[nodiscard]] Result<std::vector<PolicyStatus>> policy_from_json(std::string_view text);
+[[nodiscard]] std::string to_json(const PingStatus& ping);
+[[nodiscard]] Result<PingStatus> ping_from_json(std::string_view text);
 [[nodiscard]] std::string to_json(const RouteAnswer& answer);
 [[nodiscard]] Result<RouteAnswer> route_answer_from_json(std::string_view text);
 
 // { "events": [ { "number", "time", "level", "event", "fields": { "tunnel": "berlin", ... } } ], "last": 17 }; `last`
 // is what to give as ?since= the next time.
 [[nodiscard]] std::string events_to_json(const Events& events, std::uint64_t last);
+[[nodiscard]] std::string to_json(const Event& event);  // one of them, in one line
 struct EventLine {
   std::uint64_t number = 0;
   std::string time;

@@ -70,10 +70,15 @@ void AuthWorkers::ask(AuthQuestion question) {
 }
 
 AuthAnswer AuthWorkers::answer(const Task& task, gateway::ChainCache& chains) {
-  if (const auto* sign = std::get_if<ike::SignQuestion>(&task.question))
-    return task.credentials ? task.credentials->answer(*sign) : gateway::no_credentials(*sign);
-  const auto& verify = std::get<ike::VerifyQuestion>(task.question);
-  return task.credentials ? task.credentials->answer(verify, io::wall_now(), chains) : gateway::no_credentials(verify);
+  auto [answer, microseconds] = measured(&io::stopwatch(), [&]() -> AuthAnswer {
+    if (const auto* sign = std::get_if<ike::SignQuestion>(&task.question))
+      return task.credentials ? task.credentials->answer(*sign) : gateway::no_credentials(*sign);
+    const auto& verify = std::get<ike::VerifyQuestion>(task.question);
+    return task.credentials ? task.credentials->answer(verify, io::wall_now(), chains)
+                            : gateway::no_credentials(verify);
+  });
+  std::visit([took = microseconds](auto& a) { a.microseconds = took; }, answer);
+  return std::move(answer);
 }
 
 }  // namespace qanat::daemon

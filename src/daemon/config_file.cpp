@@ -63,7 +63,7 @@ Result<SecretBytes> copy(const Result<SecretBytes>& octets) {
 
 }  // namespace
 
-Result<model::Config> read_config(const std::string& file) {
+Result<config::LoadedConfig> read_config(const std::string& file) {
   auto text = read_file(file, config::kMaxConfigSize);
   if (!text)
     return fail(ErrorKind::LocalPolicy, text.error().where,
@@ -72,7 +72,7 @@ Result<model::Config> read_config(const std::string& file) {
   const auto& problems = loaded ? loaded->warnings : loaded.error();
   if (!problems.empty()) std::fputs(config::render_problems(problems).c_str(), stderr);
   if (!loaded) return fail(ErrorKind::LocalPolicy, file, "is not usable: nothing was started or changed");
-  return std::move(loaded->config);
+  return std::move(*loaded);
 }
 
 ConfigFiles ConfigFiles::read(const std::string& file) {

@@ -12,7 +12,7 @@ namespace qanat::daemon {
 
 // Prints every problem to standard error. Error{LocalPolicy} when the file cannot be used. A psk_file or
 // key_file that others may read is refused.
-[[nodiscard]] Result<model::Config> read_config(const std::string& file);
+[[nodiscard]] Result<config::LoadedConfig> read_config(const std::string& file);
 
 // A configuration and all files that it names, as they were at one moment: for a reload, where one process may read
 // (daemon/config_reader.hpp) and another one judges.

@@ -9,6 +9,7 @@ DataWorker::DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events,
     : sockets_(std::move(sockets)), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
   wan::PacketPathConfig config;
   config.capabilities.native_esp = !sockets_.esp.empty();
+  config.hears_outside = !sockets_.icmp.empty();
   path_ = std::make_unique<wan::PacketPath>(config, *rng_);
   sink_ = std::make_unique<WorkerSink>(sockets_);
 }
@@ -23,9 +24,13 @@ DataWorker::~DataWorker() {
 Status DataWorker::start() {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->add(inbox_.fd(), [this] { on_commands(); }));
-  QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(); }));
+  QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(VrfId{}, sockets_.tun); }));
+  for (DataSockets::AccountTun& a : sockets_.accounts) {
+    QANAT_TRY(loop_->add(a.tun.fd(), [this, &a] { on_tun(a.vrf, a.tun); }));
+  }
   for (io::UdpSocket& s : sockets_.udp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_udp(s); }));
   for (io::EspSocket& s : sockets_.esp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_esp(s); }));
+  for (io::EspSocket& s : sockets_.icmp) QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_icmp(s); }));
   for (io::UdpSocket& s : sockets_.udp) {
     s.use_segmentation();
     QANAT_TRY(s.watch_path_errors());
@@ -61,8 +66,8 @@ void DataWorker::on_commands() {
   end_of_turn();
 }
 
-void DataWorker::on_tun() {
-  path_->handle_tun(io::boot_now(), VrfId{}, sockets_.tun.receive(), *sink_);
+void DataWorker::on_tun(VrfId vrf, io::TunDevice& tun) {
+  path_->handle_tun(io::boot_now(), vrf, tun.receive(), *sink_);
   end_of_turn();
 }
 
@@ -92,6 +97,13 @@ void DataWorker::on_esp(io::EspSocket& socket) {
     const ipsec::OuterPath arrived{{d.local, 0}, {d.remote.address, 0}, ipsec::Encapsulation::Native};
     path_->handle_esp(now, arrived, d.tos, {&d.data, 1}, *sink_);
   }
+  end_of_turn();
+}
+
+void DataWorker::on_icmp(io::EspSocket& socket) {
+  const Instant now = io::boot_now();
+  for (const io::ReceivedDatagram& d : socket.receive())
+    path_->handle_outside(now, d.local, d.remote.address, d.data, *sink_);
   end_of_turn();
 }
 

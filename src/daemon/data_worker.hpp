@@ -1,4 +1,4 @@
-// DataWorker: the thread that moves packets. It owns the packet path, the TUN, its socket of port 4500 and the raw ESP
+// DataWorker: the thread that moves packets. It owns the packet path, the TUNs, its socket of port 4500 and the raw ESP
 // sockets; it hears commands and tells events through mailboxes, and shares nothing.
 #pragma once
 
@@ -44,9 +44,10 @@ class DataWorker {
  private:
   void run();
   void on_commands();
-  void on_tun();
+  void on_tun(VrfId vrf, io::TunDevice& tun);
   void on_udp(io::UdpSocket& socket);
   void on_esp(io::EspSocket& socket);
+  void on_icmp(io::EspSocket& socket);
   void on_path_error(Instant now, const io::PathError& error);
   void hear_path_errors();
   void end_of_turn();

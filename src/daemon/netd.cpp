@@ -20,7 +20,7 @@ namespace qanat::daemon {
 
 namespace {
 
-constexpr std::size_t kTunsInStore = 4;
+constexpr std::size_t kTunsInStore = 256;  // one for every VRF that there can be
 constexpr const char* kHelperUser = "qanat";
 
 // Carries commands out. Descriptors leave through `Outcome::fd`.
@@ -58,6 +58,8 @@ class Netd {
   Outcome run(const io::OpenTun& c) { return hand_over(open_tun(c)); }
   static Outcome run(const gateway::SetProtection& c) { return {apply_protection(c, TunState::Required), {}}; }
   static Outcome run(const gateway::PurgeProtection&) { return {purge_protection(), {}}; }
+  static Outcome run(const gateway::ChangeBarriers& c) { return {apply_barriers(c), {}}; }
+  static Outcome run(const gateway::SetNat& c) { return {apply_nat(c), {}}; }
 
   Result<io::UniqueFd> open_tun(const io::OpenTun& c) {
     auto control = io::open_tun_control();

@@ -48,6 +48,12 @@ std::uint32_t u32_of(const nlattr* attribute, std::uint32_t absent) {
   return mnl_attr_get_u32(attribute);
 }
 
+std::string text_of(const nlattr* attribute) {
+  if (attribute == nullptr) return {};
+  const char* text = mnl_attr_get_str(attribute);
+  return {text, ::strnlen(text, mnl_attr_get_payload_len(attribute))};
+}
+
 Prefix prefix_of(const nlattr* destination, std::uint8_t length, bool v6) {
   const IpAddress any = v6 ? IpAddress::from_bytes(Bytes(16, 0)) : IpAddress{};
   if (destination == nullptr || mnl_attr_get_payload_len(destination) != any.size()) return Prefix::masked(any, 0);
@@ -55,13 +61,14 @@ Prefix prefix_of(const nlattr* destination, std::uint8_t length, bool v6) {
   return Prefix::masked(IpAddress::from_bytes(ByteView{octets, any.size()}), std::min<unsigned>(length, any.bits()));
 }
 
-std::optional<HostRoute> parse_route(const nlmsghdr* message) {
+std::optional<HostRoute> parse_route(const nlmsghdr* message, std::uint8_t protocol) {
   if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_LENGTH(sizeof(rtmsg))) return std::nullopt;
   const auto* route = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
-  if (route->rtm_protocol != kOurProtocol || (route->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
+  if (route->rtm_protocol != protocol || (route->rtm_flags & RTM_F_CLONED) != 0) return std::nullopt;
   if (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) return std::nullopt;
   const Attributes attributes = parse_attributes(message, sizeof(rtmsg), RTA_MAX);
   HostRoute out;
+  out.protocol = protocol;
   out.table = u32_of(attributes[RTA_TABLE], route->rtm_table);
   out.prefix = prefix_of(attributes[RTA_DST], route->rtm_dst_len, route->rtm_family == AF_INET6);
   out.metric = u32_of(attributes[RTA_PRIORITY], 0);
@@ -93,7 +100,10 @@ std::optional<HostRule> parse_rule(const nlmsghdr* message) {
   out.v6 = rule->family == AF_INET6;
   out.preference = u32_of(attributes[FRA_PRIORITY], 0);
   out.table = rule->action == FR_ACT_UNREACHABLE ? 0 : u32_of(attributes[FRA_TABLE], rule->table);
-  if (attributes[FRA_FWMARK] != nullptr) out.not_mark = u32_of(attributes[FRA_FWMARK], 0);
+  if (attributes[FRA_FWMARK] != nullptr)
+    ((rule->flags & FIB_RULE_INVERT) != 0 ? out.not_mark : out.mark) = u32_of(attributes[FRA_FWMARK], 0);
+  out.in = text_of(attributes[FRA_IIFNAME]);
+  out.out = text_of(attributes[FRA_OIFNAME]);
   out.without_default = u32_of(attributes[FRA_SUPPRESS_PREFIXLEN], 0xffffffffU) == 0;
   return out;
 }
@@ -103,7 +113,7 @@ void put_route(nlmsghdr* message, const HostRoute& route) {
   header->rtm_family = family_of(!route.prefix.is_v4());
   header->rtm_dst_len = static_cast<std::uint8_t>(route.prefix.length());
   header->rtm_table = RT_TABLE_UNSPEC;  // the attribute holds it
-  header->rtm_protocol = kOurProtocol;
+  header->rtm_protocol = route.protocol;
   header->rtm_scope = RT_SCOPE_UNIVERSE;
   switch (route.kind) {
     case HostRoute::Kind::Unreachable:
@@ -132,10 +142,12 @@ void put_rule(nlmsghdr* message, const HostRule& rule) {
   if (rule.table != 0) mnl_attr_put_u32(message, FRA_TABLE, rule.table);
   mnl_attr_put_u32(message, FRA_PRIORITY, rule.preference);
   mnl_attr_put_u8(message, FRA_PROTOCOL, kOurProtocol);
-  if (rule.not_mark) {
-    mnl_attr_put_u32(message, FRA_FWMARK, *rule.not_mark);
+  if (const auto mark = rule.not_mark ? rule.not_mark : rule.mark) {
+    mnl_attr_put_u32(message, FRA_FWMARK, *mark);
     mnl_attr_put_u32(message, FRA_FWMASK, 0xffffffffU);
   }
+  if (!rule.in.empty()) mnl_attr_put_strz(message, FRA_IIFNAME, rule.in.c_str());
+  if (!rule.out.empty()) mnl_attr_put_strz(message, FRA_OIFNAME, rule.out.c_str());
   if (rule.without_default) mnl_attr_put_u32(message, FRA_SUPPRESS_PREFIXLEN, 0);
 }
 
@@ -291,9 +303,7 @@ Result<std::optional<LinkInfo>> RouteSocket::find_link(const std::string& name) 
         attributes[IFLA_LINKINFO],
         [](const nlattr* attribute, void* data) {
           if (mnl_attr_get_type(attribute) == IFLA_INFO_KIND) {
-            const std::string_view kind(mnl_attr_get_str(attribute),
-                                        ::strnlen(mnl_attr_get_str(attribute), mnl_attr_get_payload_len(attribute)));
-            static_cast<LinkInfo*>(data)->is_tun = kind == "tun";
+            static_cast<LinkInfo*>(data)->is_tun = text_of(attribute) == "tun";
           }
           return MNL_CB_OK;
         },
@@ -329,7 +339,7 @@ Status RouteSocket::set_no_auto_address(std::uint32_t index) {
   return batch.flush();
 }
 
-Result<std::vector<HostRoute>> RouteSocket::our_routes() {
+Result<std::vector<HostRoute>> RouteSocket::our_routes(std::uint8_t protocol) {
   std::vector<HostRoute> out;
   for (const bool v6 : {false, true}) {
     std::vector<std::uint8_t> request(kMaxMessage);
@@ -337,9 +347,9 @@ Result<std::vector<HostRoute>> RouteSocket::our_routes() {
     message->nlmsg_type = RTM_GETROUTE;
     auto* header = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(rtmsg)));
     header->rtm_family = family_of(v6);
-    header->rtm_protocol = kOurProtocol;
+    header->rtm_protocol = protocol;
     QANAT_TRY(dump(fd_.get(), request, sequence_++, [&](const nlmsghdr* answer) {
-      auto route = parse_route(answer);
+      auto route = parse_route(answer, protocol);
       if (route && route->prefix.is_v4() != v6) out.push_back(*route);
     }));
   }
@@ -362,10 +372,11 @@ Result<std::vector<HostRule>> RouteSocket::our_rules() {
   return out;
 }
 
-Status RouteSocket::add_routes(const std::vector<HostRoute>& routes) {
+Status RouteSocket::add_routes(const std::vector<HostRoute>& routes, Existing existing) {
   Batch batch(*this);
+  const std::uint16_t flags = NLM_F_CREATE | (existing == Existing::Replace ? NLM_F_REPLACE : NLM_F_EXCL);
   for (const HostRoute& route : routes) {
-    nlmsghdr* message = batch.begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE);
+    nlmsghdr* message = batch.begin(RTM_NEWROUTE, flags);
     put_route(message, route);
     QANAT_TRY(batch.commit(message, name_of(route), already_there));
   }

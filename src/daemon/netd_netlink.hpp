@@ -14,6 +14,7 @@
 namespace qanat::daemon {
 
 inline constexpr std::uint8_t kOurProtocol = 81;                 // 'Q'; rt_protos of iproute2 has no such number
+inline constexpr std::uint8_t kBarrierProtocol = 82;             // barriers beside routes of somebody else's
 inline constexpr std::uint32_t kLowestPreference = 4294967295U;  // the highest metric: after every other route
 
 struct HostRoute {
@@ -23,15 +24,20 @@ struct HostRoute {
   Kind kind = Kind::Unreachable;
   std::uint32_t device = 0;  // interface index, for Device
   std::uint32_t metric = 0;  // 0 for IPv4's best, IPv6 makes 1024 of it
+  std::uint8_t protocol = kOurProtocol;
   friend auto operator<=>(const HostRoute&, const HostRoute&) = default;
 };
 
 struct HostRule {
   bool v6 = false;
   std::uint32_t preference = 0;
-  std::uint32_t table = 0;                // 0: no table, the packet is unreachable here
-  std::optional<std::uint32_t> not_mark;  // "not fwmark M"
-  bool without_default = false;           // suppress_prefixlength 0
+  std::uint32_t table = 0;                     // 0: no table, the packet is unreachable here
+  std::optional<std::uint32_t> not_mark = {};  // "not fwmark M"
+  bool without_default = false;                // suppress_prefixlength 0
+  // Of the packets of an account only; one of them.
+  std::optional<std::uint32_t> mark = {};
+  std::string in = {};   // that come by this interface
+  std::string out = {};  // of sockets that are bound to it
   friend auto operator<=>(const HostRule&, const HostRule&) = default;
 };
 
@@ -50,10 +56,11 @@ class RouteSocket {
   // No automatic IPv6 address: nothing of the kernel's own goes into the tunnel. Fails where IPv6 is off.
   [[nodiscard]] Status set_no_auto_address(std::uint32_t index);
 
-  [[nodiscard]] Result<std::vector<HostRoute>> our_routes();
+  [[nodiscard]] Result<std::vector<HostRoute>> our_routes(std::uint8_t protocol = kOurProtocol);
   [[nodiscard]] Result<std::vector<HostRule>> our_rules();
   // In the given order; stops at the first that fails. Adding what exists and removing what does not is no error.
-  [[nodiscard]] Status add_routes(const std::vector<HostRoute>& routes);
+  enum class Existing : std::uint8_t { Replace, Keep };  // a route of the same prefix, table and metric
+  [[nodiscard]] Status add_routes(const std::vector<HostRoute>& routes, Existing existing = Existing::Replace);
   [[nodiscard]] Status remove_routes(const std::vector<HostRoute>& routes);
   [[nodiscard]] Status add_rules(const std::vector<HostRule>& rules);
   [[nodiscard]] Status remove_rules(const std::vector<HostRule>& rules);

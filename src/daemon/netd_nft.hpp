@@ -1,6 +1,8 @@
-// Our nftables table `inet qanat`: packets that arrive from outside with a source that belongs behind a tunnel are
-// dropped (RFC 4301 5.2), and so are packets that would leave there for a protected prefix. Loaded by `nft -j -f -` as
-// a child without a shell, replaced in one transaction.
+// Our nftables tables, each replaced in one transaction by `nft -j -f -`, a child without a shell.
+//   inet qanat      packets that arrive from outside with a source that belongs behind a tunnel are dropped (RFC 4301
+//                   5.2), and so are packets that would leave there for a protected prefix; accounts (VRFs beside the
+//                   default one) are kept apart.
+//   inet qanat_nat  source NAT; only when there is some.
 #pragma once
 
 #include <string>
@@ -9,8 +11,12 @@
 
 namespace qanat::daemon {
 
-// The whole transaction as nft's JSON.
+// Conntrack zones of accounts are this one and their VrfId.
+inline constexpr std::uint32_t kFirstZone = 0x5100;
+
+// Whole transactions as nft's JSON.
 [[nodiscard]] std::string filter_json(const gateway::SetProtection& protection);
+[[nodiscard]] std::string nat_json(const gateway::SetNat& nat);
 [[nodiscard]] std::string purge_json();
 // Error{Internal} holds nft's first line of complaint.
 [[nodiscard]] Status run_nft(const std::string& json);

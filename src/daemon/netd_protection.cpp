@@ -13,6 +13,7 @@ namespace qanat::daemon {
 namespace {
 
 constexpr std::uint32_t kIpv6Metric = 1024;  // what the kernel makes of 0
+constexpr std::uint32_t kMainTable = 254;
 
 bool kernel_has_ipv6() {
   return ::access("/proc/sys/net/ipv6", F_OK) == 0;
@@ -28,13 +29,64 @@ std::vector<T> without(std::vector<T> from, std::vector<T> other) {
 }
 
 // A barrier must not hide the link's own addresses: IPv6 neighbours could not be reached.
-void add_link_local_bypass(std::vector<HostRoute>& routes, const gateway::SetProtection& protection) {
+void add_link_local_bypass(std::vector<HostRoute>& routes, const std::vector<Prefix>& prefixes, std::uint32_t table) {
   const Prefix link_local = *Prefix::parse("fe80::/10");
-  const bool covered = std::ranges::any_of(protection.prefixes, [&](const Prefix& p) {
+  const bool covered = std::ranges::any_of(prefixes, [&](const Prefix& p) {
     return p.length() > 0 && p.is_v4() == link_local.is_v4() && p.contains(link_local);
   });
-  if (covered) {
-    routes.push_back({protection.route_table, link_local, HostRoute::Kind::Throw, 0, kIpv6Metric});
+  if (covered) routes.push_back({table, link_local, HostRoute::Kind::Throw, 0, kIpv6Metric});
+}
+
+struct Defaults {
+  bool v4 = false;
+  bool v6 = false;
+  [[nodiscard]] bool of(bool family_v6) const { return family_v6 ? v6 : v4; }
+};
+
+// Barriers, and the routes of one TUN.
+Defaults add_world(ProtectionPlan& plan, ProtectionPlan::Tun tun, std::uint32_t first_table,
+                   std::vector<Prefix> prefixes) {
+  add_link_local_bypass(plan.barriers, prefixes, first_table);
+  Defaults defaults;
+  std::ranges::sort(prefixes);
+  prefixes.erase(std::ranges::unique(prefixes).begin(), prefixes.end());
+  for (const Prefix& prefix : prefixes) {
+    const bool is_default = prefix.length() == 0;
+    const std::uint32_t table = first_table + (is_default ? 1 : 0);
+    if (is_default) (prefix.is_v4() ? defaults.v4 : defaults.v6) = true;
+    plan.barriers.push_back({table, prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference});
+    tun.routes.push_back({table, prefix, HostRoute::Kind::Device, 0, prefix.is_v4() ? 0 : kIpv6Metric});
+  }
+  plan.tuns.push_back(std::move(tun));
+  return defaults;
+}
+
+// The packets of an account find their way here, and nowhere else: the rules behind these are of another world.
+void add_account_rules(ProtectionPlan& plan, const gateway::AccountProtection& account, std::uint32_t fwmark,
+                       const Defaults& defaults) {
+  HostRule of_tun{.in = account.tun};
+  HostRule of_answers{.mark = fwmark + account.vrf.value()};
+  HostRule of_sockets{.out = account.tun};
+  std::vector<HostRule> whose = {of_tun, of_answers, of_sockets};
+  for (const std::string& name : account.interfaces) whose.push_back({.in = name});
+  for (const bool v6 : {false, true}) {
+    for (HostRule rule : whose) {
+      rule.v6 = v6;
+      const auto add = [&](std::uint32_t step, std::uint32_t table, bool without_default) {
+        rule.preference = kAccountRule + step;
+        rule.table = table;
+        rule.without_default = without_default;
+        plan.rules.push_back(rule);
+      };
+      add(0, account.route_table, false);
+      if (defaults.of(v6)) {
+        add(1, kMainTable, true);
+        add(2, account.route_table + 1, false);
+      } else {
+        add(3, kMainTable, false);
+      }
+      add(4, 0, false);
+    }
   }
 }
 
@@ -56,6 +108,15 @@ Status let_reverse_path_filter_heed_marks() {
   return write_sysctl("/proc/sys/net/ipv4/conf/all/src_valid_mark", "1\n");
 }
 
+// What the kernel itself says about a packet of an account (ICMP errors, resets) goes back into its world, also about
+// the first packet of a connection, which connection tracking does not know yet. In the default one it could leave in
+// the clear.
+Status let_errors_keep_their_mark() {
+  QANAT_TRY(write_sysctl("/proc/sys/net/ipv4/fwmark_reflect", "1\n"));
+  if (!kernel_has_ipv6()) return {};
+  return write_sysctl("/proc/sys/net/ipv6/fwmark_reflect", "1\n");
+}
+
 // Devices first: what they leave behind runs into the barrier, never past it.
 Status remove_in_order(RouteSocket& kernel, const std::vector<HostRoute>& routes) {
   std::vector<HostRoute> devices;
@@ -71,28 +132,21 @@ Status remove_in_order(RouteSocket& kernel, const std::vector<HostRoute>& routes
 
 ProtectionPlan plan_protection(const gateway::SetProtection& protection) {
   ProtectionPlan plan;
-  add_link_local_bypass(plan.barriers, protection);
-  bool default4 = false;
-  bool default6 = false;
-  std::vector<Prefix> prefixes = protection.prefixes;
-  std::ranges::sort(prefixes);
-  prefixes.erase(std::ranges::unique(prefixes).begin(), prefixes.end());
-  for (const Prefix& prefix : prefixes) {
-    const bool is_default = prefix.length() == 0;
-    const std::uint32_t table = protection.route_table + (is_default ? 1 : 0);
-    if (is_default) (prefix.is_v4() ? default4 : default6) = true;
-    plan.barriers.push_back({table, prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference});
-    plan.tunnels.push_back({table, prefix, HostRoute::Kind::Device, 0, prefix.is_v4() ? 0 : kIpv6Metric});
-  }
+  const Defaults defaults =
+      add_world(plan, {protection.tun, protection.tun_mtu, {}}, protection.route_table, protection.prefixes);
   for (const bool v6 : {false, true}) {
     plan.rules.push_back({v6, kFirstRule, protection.route_table, protection.fwmark, false});
-    if (v6 ? default6 : default4) {
-      constexpr std::uint32_t kMainTable = 254;
+    if (defaults.of(v6)) {
       plan.rules.push_back({v6, kFirstRule + 1, kMainTable, std::nullopt, true});
       plan.rules.push_back({v6, kFirstRule + 2, protection.route_table + 1, protection.fwmark, false});
       // A lookup that names an interface skips IPv6's unreachable route and would go on to the main table's default.
       plan.rules.push_back({v6, kFirstRule + 3, 0, protection.fwmark, false});
     }
+  }
+  for (const gateway::AccountProtection& account : protection.accounts) {
+    const Defaults of_account =
+        add_world(plan, {account.tun, account.tun_mtu, {}}, account.route_table, account.prefixes);
+    add_account_rules(plan, account, protection.fwmark, of_account);
   }
   return plan;
 }
@@ -112,7 +166,7 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
     // Nothing of IPv6 leaves this host, protected or not.
     const auto is_v6 = [](const HostRoute& r) { return !r.prefix.is_v4(); };
     std::erase_if(plan.barriers, is_v6);
-    std::erase_if(plan.tunnels, is_v6);
+    for (ProtectionPlan::Tun& t : plan.tuns) std::erase_if(t.routes, is_v6);
     std::erase_if(plan.rules, [](const HostRule& r) { return r.v6; });
   }
   QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
@@ -124,20 +178,24 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
   QANAT_TRY(kernel.add_rules(without(plan.rules, rules)));
   QANAT_TRY(run_nft(filter_json(protection)));
   QANAT_TRY(let_reverse_path_filter_heed_marks());
+  if (!protection.accounts.empty()) QANAT_TRY(let_errors_keep_their_mark());
 
-  QANAT_ASSIGN(const std::optional<LinkInfo> link, kernel.find_link(protection.tun));
   Status tun_status;
   std::vector<HostRoute> wanted = plan.barriers;
-  if (link) {
-    tun_status = configure_tun(protection.tun, protection.tun_mtu);
-    if (tun_status) {
-      for (HostRoute& route : plan.tunnels) route.device = link->index;
-      tun_status = kernel.add_routes(without(plan.tunnels, routes));
-      wanted.insert(wanted.end(), plan.tunnels.begin(), plan.tunnels.end());
+  for (ProtectionPlan::Tun& t : plan.tuns) {
+    QANAT_ASSIGN(const std::optional<LinkInfo> link, kernel.find_link(t.name));
+    Status status;
+    if (link) {
+      status = configure_tun(t.name, t.mtu);
+      if (status) {
+        for (HostRoute& route : t.routes) route.device = link->index;
+        status = kernel.add_routes(without(t.routes, routes));
+        wanted.insert(wanted.end(), t.routes.begin(), t.routes.end());
+      }
+    } else if (tun == TunState::Required) {
+      status = fail(ErrorKind::Internal, "interface " + t.name, "it does not exist: its prefixes stay unreachable");
     }
-  } else if (tun == TunState::Required) {
-    tun_status =
-        fail(ErrorKind::Internal, "interface " + protection.tun, "it does not exist: its prefixes stay unreachable");
+    if (tun_status) tun_status = std::move(status);
   }
 
   // What an earlier config wanted.
@@ -146,12 +204,35 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
   return tun_status;
 }
 
+// A barrier that a configured prefix has there already is left alone, also when this one goes: the kernel takes the
+// protocol into account.
+Status apply_barriers(const gateway::ChangeBarriers& change) {
+  const bool ipv6 = kernel_has_ipv6();
+  const auto routes_of = [&](const std::vector<gateway::Barrier>& list) {
+    std::vector<HostRoute> out;
+    for (const gateway::Barrier& b : list) {
+      if (!b.prefix.is_v4() && !ipv6) continue;
+      out.push_back({b.table, b.prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference, kBarrierProtocol});
+    }
+    return out;
+  };
+  QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
+  QANAT_TRY(kernel.add_routes(routes_of(change.add), RouteSocket::Existing::Keep));
+  return kernel.remove_routes(routes_of(change.remove));
+}
+
+Status apply_nat(const gateway::SetNat& nat) {
+  return run_nft(nat_json(nat));
+}
+
 Status purge_protection() {
   QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
   QANAT_ASSIGN(const std::vector<HostRule> rules, kernel.our_rules());
   QANAT_ASSIGN(const std::vector<HostRoute> routes, kernel.our_routes());
+  QANAT_ASSIGN(const std::vector<HostRoute> barriers, kernel.our_routes(kBarrierProtocol));
   QANAT_TRY(kernel.remove_rules(rules));
   QANAT_TRY(remove_in_order(kernel, routes));
+  QANAT_TRY(kernel.remove_routes(barriers));
   return run_nft(purge_json());
 }
 

@@ -9,13 +9,19 @@
 
 namespace qanat::daemon {
 
-inline constexpr std::uint32_t kFirstRule = 5200;  // preferences 5200 to 5203
+inline constexpr std::uint32_t kFirstRule = 5200;    // preferences 5200 to 5203
+inline constexpr std::uint32_t kAccountRule = 5180;  // of accounts, 5180 to 5184, for all of them
 inline constexpr std::uint32_t kTunQueueLength = 10'000;
 
-// What SetProtection means. `device` of the TUN's routes is 0: nobody knows it yet.
+// What SetProtection means. `device` of the TUNs' routes is 0: nobody knows it yet.
 struct ProtectionPlan {
+  struct Tun {
+    std::string name;
+    std::uint16_t mtu = 0;
+    std::vector<HostRoute> routes;  // the prefixes of its barriers, through it
+  };
   std::vector<HostRoute> barriers;  // unreachable, one a prefix; and a way around for link-local IPv6
-  std::vector<HostRoute> tunnels;   // the same prefixes through the TUN
+  std::vector<Tun> tuns;            // the default one first
   std::vector<HostRule> rules;
 };
 [[nodiscard]] ProtectionPlan plan_protection(const gateway::SetProtection& protection);
@@ -26,6 +32,8 @@ enum class TunState : std::uint8_t {
 };
 [[nodiscard]] Status apply_protection(const gateway::SetProtection& protection, TunState tun);
 [[nodiscard]] Status purge_protection();
+[[nodiscard]] Status apply_barriers(const gateway::ChangeBarriers& change);
+[[nodiscard]] Status apply_nat(const gateway::SetNat& nat);
 
 // Up, with its MTU and queue, without address and without reverse path filter.
 [[nodiscard]] Status configure_tun(const std::string& name, std::uint16_t mtu);

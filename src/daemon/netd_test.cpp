@@ -98,8 +98,9 @@ TEST(ProtectionPlan, PutsADefaultIntoTheNextTable) {
   ASSERT_EQ(plan.barriers.size(), 4U);                       // one each, and the bypass
   EXPECT_EQ(plan.barriers[0].kind, HostRoute::Kind::Throw);  // before the barrier that would hide it
   EXPECT_EQ(plan.barriers[0].prefix, *Prefix::parse("fe80::/10"));
-  ASSERT_EQ(plan.tunnels.size(), 3U);
-  for (const auto* list : {&plan.barriers, &plan.tunnels}) {
+  ASSERT_EQ(plan.tuns.size(), 1U);
+  ASSERT_EQ(plan.tuns.front().routes.size(), 3U);
+  for (const auto* list : {&plan.barriers, &plan.tuns.front().routes}) {
     for (const HostRoute& r : *list) EXPECT_EQ(r.table, r.prefix.length() == 0 ? kTable + 1 : kTable);
   }
   ASSERT_EQ(plan.rules.size(), 5U);  // four for IPv4, one for IPv6
@@ -272,6 +273,164 @@ TEST_F(Netd, MakesKeepsChangesAndPurgesTheProtection) {
     EXPECT_EQ(shell("nft list tables"), "");
     EXPECT_TRUE(reachable("10.1.2.3"));
     ASSERT_TRUE(purge_once({kTable, kMark}));  // nothing there is no error
+  });
+}
+
+gateway::SetProtection with_accounts() {
+  auto p = protect({"10.1.0.0/16"});
+  p.accounts.push_back(
+      {VrfId{1}, "qntest1", 5210, 1380, {*Prefix::parse("10.1.0.0/16"), *Prefix::parse("0.0.0.0/0")}, {"lan1"}});
+  p.accounts.push_back({VrfId{2}, "qntest2", 5220, 1300, {*Prefix::parse("10.1.0.0/16")}, {}});
+  return p;
+}
+
+// The ways of packets of two accounts and of everybody else's, with the same destination.
+TEST_F(Netd, KeepsAccountsApart) {
+  in_fresh_netns([] {
+    shell(
+        "ip link set lo up; for i in wan lan1; do ip link add $i type veth peer name far-$i; ip link set far-$i up;"
+        "ip link set $i up; done; ip addr add 192.0.2.2/24 dev wan; ip addr add 10.8.0.1/24 dev lan1;"
+        "ip route add default via 192.0.2.1; sysctl -qw net.ipv4.ip_forward=1");
+    auto helper = start_helper(kQuiet).value();
+    io::NetdClient client(std::move(helper.socket));
+    std::vector<io::UniqueFd> tuns;
+    for (const char* name : {"qntest0", "qntest1", "qntest2"}) {
+      auto tun = client.open_tun(name, 1380);
+      ASSERT_TRUE(tun) << tun.error().detail;
+      tuns.push_back(std::move(*tun));
+    }
+    for (int again = 0; again < 2; ++again) {
+      const Status set = ask(client, with_accounts());
+      ASSERT_TRUE(set) << set.error().where << ": " << set.error().detail;
+      const ProtectionPlan plan = plan_protection(with_accounts());
+      auto kernel = RouteSocket::open().value();
+      EXPECT_EQ(kernel.our_rules()->size(), plan.rules.size()) << "each once";
+    }
+    EXPECT_EQ(routes(false, 5210), (Texts{"10.1.0.0/16 dev qntest1", "unreachable 10.1.0.0/16"}));
+    EXPECT_EQ(routes(false, 5211), (Texts{"default dev qntest1", "unreachable default"}));
+    EXPECT_EQ(routes(false, 5220), (Texts{"10.1.0.0/16 dev qntest2", "unreachable 10.1.0.0/16"}));
+    const auto goes = [](const std::string& how, const std::string& device) {
+      EXPECT_NE(way(how).find("dev " + device + " "), std::string::npos) << how << ": " << way(how);
+    };
+    // By interface, by mark, and by a socket that is bound to the TUN.
+    for (const char* whose : {"from 10.8.0.7 iif lan1", "from 10.9.0.7 iif qntest1", "mark 0x5155", "oif qntest1"})
+      goes(std::string("10.1.2.3 ") + whose, "qntest1");
+    for (const char* whose : {"from 10.9.0.7 iif qntest2", "mark 0x5156", "oif qntest2"})
+      goes(std::string("10.1.2.3 ") + whose, "qntest2");
+    goes("10.1.2.3", "qntest0");
+    goes("10.1.2.3 from 192.0.2.1 iif wan", "qntest0");
+    // Beyond its prefixes: what is connected, then the account's default route, and without one the host's.
+    goes("10.8.0.7 from 10.9.0.7 iif qntest1", "lan1");
+    goes("198.51.100.7 from 10.9.0.7 iif qntest1", "qntest1");
+    goes("198.51.100.7 from 10.9.0.7 iif qntest2", "wan");
+    goes("198.51.100.7", "wan");
+
+    // An account's TUN goes: its prefixes are unreachable, and nothing of the others is a way for them.
+    tuns[2].reset();
+    EXPECT_FALSE(reachable("10.1.2.3 mark 0x5156"));
+    goes("10.1.2.3 mark 0x5155", "qntest1");
+    shell("ip route flush table 5220; ip route del default");
+    EXPECT_FALSE(reachable("10.1.2.3 mark 0x5156")) << "not by the table of another one";
+
+    // Without accounts nothing of them is left.
+    ASSERT_TRUE(ask(client, protect({"10.1.0.0/16"})));
+    EXPECT_EQ(RouteSocket::open().value().our_rules()->size(), 2U);
+    EXPECT_EQ(routes(false, 5210), Texts{});
+    EXPECT_EQ(shell("nft list table inet qanat").find("account"), std::string::npos);
+    EXPECT_EQ(shell("ip -6 route show table 5220"), "");
+  });
+}
+
+// Beside routes of somebody else's: they hold when those go with the TUN, and spoil no barrier of the configuration's.
+TEST_F(Netd, BarriersStayWhenTheTunGoes) {
+  in_fresh_netns([] {
+    shell(
+        "ip link set lo up; ip link add wan type veth peer name far; ip link set far up; ip link set wan up;"
+        "ip addr add 192.0.2.2/24 dev wan; ip route add default via 192.0.2.1");
+    auto helper = start_helper(kQuiet).value();
+    io::NetdClient client(std::move(helper.socket));
+    auto tun = client.open_tun("qntest0", 1380);
+    ASSERT_TRUE(tun);
+    auto protection = protect({"10.1.0.0/16", "fd01::/16"});
+    ASSERT_TRUE(ask(client, protection));
+    shell("ip route add 10.9.0.0/16 via 10.255.0.1 dev qntest0 onlink; ip route add 10.9.1.0/24 via 192.0.2.1");
+    const Prefix nine = *Prefix::parse("10.9.0.0/16");
+    const gateway::ChangeBarriers change{{{254, nine},
+                                          {kTable, *Prefix::parse("10.1.0.0/16")},
+                                          {kTable, *Prefix::parse("fd01::/16")},
+                                          {254, *Prefix::parse("fd09::/16")}},
+                                         {}};
+    for (int again = 0; again < 2; ++again) {
+      const Status set = ask(client, change);
+      ASSERT_TRUE(set) << set.error().where << ": " << set.error().detail;
+      ASSERT_TRUE(ask(client, protection)) << "which does not take them away";
+    }
+    EXPECT_NE(way("10.9.2.3").find("dev qntest0"), std::string::npos);
+    auto kernel = RouteSocket::open().value();
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 2U) << "where there is one already it stays";
+    tun->reset();
+    EXPECT_FALSE(reachable("10.9.2.3"));
+    EXPECT_FALSE(reachable("fd09::1"));
+    EXPECT_NE(way("10.9.1.3").find("dev wan"), std::string::npos) << "what is routed elsewhere is not touched";
+    ASSERT_TRUE(ask(client, gateway::ChangeBarriers{{}, change.add}));
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 0U);
+    EXPECT_EQ(routes(false, kTable), Texts{"unreachable 10.1.0.0/16"});
+    EXPECT_EQ(routes(true, kTable), Texts{"unreachable fd01::/16"});
+    EXPECT_NE(way("10.9.2.3").find("dev wan"), std::string::npos);
+    ASSERT_TRUE(ask(client, change));
+    ASSERT_TRUE(purge_once({kTable, kMark}));
+    EXPECT_EQ(kernel.our_routes(kBarrierProtocol)->size(), 0U);
+  });
+}
+
+TEST_F(Netd, TranslatesSourcesInATableOfItsOwn) {
+  in_fresh_netns([] {
+    auto helper = start_helper(kQuiet).value();
+    io::NetdClient client(std::move(helper.socket));
+    ASSERT_TRUE(apply_protection_once(protect({"10.1.0.0/16"})));
+    const std::string filter = shell("nft list table inet qanat");
+    const auto rules = [](const std::string& containing) {
+      std::vector<std::string> out;
+      std::string line;
+      std::istringstream text(shell("nft list table inet qanat_nat"));
+      while (std::getline(text, line)) {
+        if (line.find(containing) == std::string::npos) continue;
+        if (const auto at = line.find(" comment"); at != std::string::npos) line.erase(at);
+        out.push_back(line.substr(line.find_first_not_of('\t')));
+      }
+      return out;
+    };
+    gateway::SetNat nat;
+    nat.rules.push_back({{"qntest0"}, {}, "wan", std::nullopt});
+    nat.rules.push_back({{"qntest1", "lan1"},
+                         {*Prefix::parse("10.0.0.0/8"), *Prefix::parse("10.1.0.0/16"), *Prefix::parse("fd00::/8")},
+                         "",
+                         std::nullopt});
+    nat.rules.push_back({{"qntest1"}, {}, "", *IpAddress::parse("192.0.2.9")});
+    nat.rules.push_back({{"qntest1"}, {*Prefix::parse("::/0")}, "", *IpAddress::parse("2001:db8::9")});
+    for (int again = 0; again < 2; ++again) {
+      const Status set = ask(client, nat);
+      ASSERT_TRUE(set) << set.error().detail;
+      const std::string of_blue = "iifname { \"lan1\", \"qntest1\" } oifname != { \"lo\", \"lan1\", \"qntest1\" } ";
+      const std::string of_tun = "iifname \"qntest1\" oifname != { \"lo\", \"qntest1\" } ";
+      const std::string count = "counter packets 0 bytes 0 ";
+      EXPECT_EQ(rules("masquerade"), (Texts{"iifname \"qntest0\" oifname \"wan\" " + count + "masquerade",
+                                            of_blue + "ip saddr 10.0.0.0/8 " + count + "masquerade",
+                                            of_blue + "ip6 saddr fd00::/8 " + count + "masquerade"}));
+      EXPECT_EQ(rules("snat"), (Texts{of_tun + "meta nfproto ipv4 " + count + "snat ip to 192.0.2.9",
+                                      of_tun + "meta nfproto ipv6 " + count + "snat ip6 to 2001:db8::9"}));
+      EXPECT_EQ(rules("ct state invalid").size(), 5U);
+      EXPECT_EQ(rules("ct state invalid").back(), of_tun + "meta nfproto ipv6 ct state invalid " + count + "drop");
+    }
+    EXPECT_EQ(shell("nft list table inet qanat"), filter) << "each is replaced without the other";
+    nat.rules.resize(1);
+    ASSERT_TRUE(ask(client, nat));
+    EXPECT_EQ(rules("masquerade").size(), 1U);
+    ASSERT_TRUE(ask(client, gateway::SetNat{}));
+    EXPECT_EQ(shell("nft list tables"), "table inet qanat\n") << "without a rule there is no table";
+    ASSERT_TRUE(ask(client, nat));
+    ASSERT_TRUE(ask(client, gateway::PurgeProtection{kTable, kMark}));
+    EXPECT_EQ(shell("nft list tables"), "");
   });
 }
 

@@ -53,6 +53,7 @@ constexpr std::array kAllowed{
     SCMP_SYS(setsockopt),
     SCMP_SYS(getsockopt),
     SCMP_SYS(getsockname),
+    SCMP_SYS(getpeername),
     SCMP_SYS(accept),
     SCMP_SYS(accept4),
     SCMP_SYS(shutdown),

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "control/metrics.hpp"
+#include "daemon/crash_secret.hpp"
 #include "io/clock.hpp"
 #include "io/sqlite_ledger.hpp"
 
@@ -15,11 +15,18 @@ namespace qanat::daemon {
 namespace {
 
 constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
-constexpr Duration kSnapshotPatience = 5s;
-constexpr Duration kSwarm = 100ms;  // what belongs to one change of addresses comes within that time
+constexpr Duration kRouteSwarm = 50ms;    // routes that a routing daemon changes together
+constexpr Duration kRoutesAgain = 200ms;  // after they could not be read
+constexpr Duration kSwarm = 100ms;        // what belongs to one change of addresses comes within that time
 
-ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log) {
+ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log, Rng& rng,
+                                    const io::Log& log) {
   ike::EndpointConfig out;
+  if (auto secret = load_crash_secret(g.state_dir, rng)) {
+    out.crash_secret = std::move(*secret);
+  } else {
+    log.warning("crash-secret-missing", {{"where", secret.error().where}, {"reason", secret.error().detail}});
+  }
   out.ike_port = io::kIkePort;
   out.nat_port = io::kNatPort;
   out.half_open_limit = g.half_open_limit;
@@ -28,6 +35,7 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   out.puzzle_difficulty = g.puzzle_difficulty;
   out.native_esp = native_esp;
   out.key_log = key_log;
+  out.stopwatch = &io::stopwatch();
   return out;
 }
 
@@ -43,23 +51,33 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
   return out;
 }
 
-Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, io::UniqueFd api_listener,
-               io::UniqueFd metrics_listener, io::NetdClient netd, AddressMonitor monitor,
-               std::optional<KeyLogWriter> key_log, ReloadSource source, const io::Log& log)
+Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, Listeners listeners,
+               io::NetdClient netd, AddressMonitor monitor, RouteMonitor routes, std::optional<KeyLogWriter> key_log,
+               ReloadSource source, const io::Log& log)
     : log_(log),
       control_(std::move(control)),
-      api_listener_(std::move(api_listener)),
-      metrics_listener_(std::move(metrics_listener)),
+      listeners_(std::move(listeners)),
       netd_(std::move(netd)),
       monitor_(std::move(monitor)),
       own_addresses_(own_addresses(config)),
+      routes_(std::move(routes)),
       key_log_(std::move(key_log)),
-      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value()), rng_),
+      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value(), rng_, log), rng_,
+               ike_thread_count(config.gateway.ike_threads),
+               [this](const ike::EndpointConfig& shard) { return make_shard(shard); }),
       data_(std::move(data), data_events_, log),
       auth_(auth_answers_, log),
-      source_(std::move(source)) {}
+      source_(std::move(source)),
+      events_(io::wall_now()) {}
 
 Wiring::~Wiring() = default;
+
+std::unique_ptr<gateway::ShardPort> Wiring::make_shard(const ike::EndpointConfig& config) {
+  if (config.shards.count == 1) return std::make_unique<gateway::IkeShard>(config, rng_);
+  auto thread = std::make_unique<IkeThread>(config, ike_said_);
+  ike_threads_.push_back(thread.get());
+  return thread;
+}
 
 Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
@@ -72,6 +90,11 @@ Status Wiring::start(const model::Config& config) {
     QANAT_TRY(s.watch_path_errors());
     QANAT_TRY(loop_->add(s.fd(), [this, &s] { on_ike(s, io::kNatPort); }));
   }
+  QANAT_TRY(loop_->add(ike_said_.fd(), [this] {
+    ike_said_.clear();
+    gateway_.handle_shards(io::boot_now());
+    end_of_turn();
+  }));
   QANAT_TRY(loop_->add(data_events_.fd(), [this] { on_data_events(); }));
   QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
@@ -79,47 +102,27 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
   QANAT_TRY(loop_->add(source_.reader.fd(), [this] { on_config(); }));
   QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
+  QANAT_TRY(loop_->add(routes_.news_fd(), [this] { on_route_news(); }));
+  QANAT_TRY(loop_->add(routes_.answers_fd(), [this] { on_kernel_routes(); }));
   loop_->on_timer([this] {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
     keep_ledger(now, gateway::PostureBook::Write::WhenDue);
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
+    if (read_routes_at_ && now >= *read_routes_at_) read_kernel_routes(now);
     end_of_turn();
   });
+  for (IkeThread* thread : ike_threads_) QANAT_TRY(thread->start());
   QANAT_TRY(data_.start());
   QANAT_TRY(auth_.start());
   open_ledger(config);
   look_at_addresses(io::boot_now());
-  QANAT_TRY(gateway_.apply(io::boot_now(), config));
-  QANAT_TRY(start_http());
+  QANAT_ASSIGN(const model::Config whole, with_objects(config));
+  own_addresses_ = own_addresses(whole);
+  QANAT_TRY(gateway_.apply(io::boot_now(), whole));
+  read_kernel_routes(io::boot_now());
+  QANAT_TRY(start_http(config));
   end_of_turn();
-  return {};
-}
-
-Status Wiring::start_http() {
-  const auto busy = [] { return control::error_reply(503, "busy", "the gateway does not answer: try again"); };
-  QANAT_ASSIGN(http_, io::HttpServer::start(
-                          std::move(api_listener_), [this, busy](control::Request request, const io::HttpServer::Peer&,
-                                                                 io::HttpServer::Reply reply) {
-                            const std::shared_ptr<const control::Snapshot> snapshot = wait_for_snapshot(request);
-                            if (!snapshot) return reply(busy());
-                            auto outcome = control::handle(request, *snapshot);
-                            if (auto* ready = std::get_if<control::Reply>(&outcome)) {
-                              reply(std::move(*ready));
-                            } else {
-                              api_calls_.post({std::get<control::GatewayCommand>(outcome), std::move(reply)});
-                            }
-                          }));
-  if (!metrics_listener_.valid()) return {};
-  QANAT_ASSIGN(metrics_,
-               io::HttpServer::start(std::move(metrics_listener_),
-                                     [this, busy](const control::Request& request, const io::HttpServer::Peer&,
-                                                  const io::HttpServer::Reply& reply) {
-                                       if (!control::is_metrics_request(request))
-                                         return reply(control::only_metrics_reply());
-                                       const auto snapshot = wait_for_snapshot(request);
-                                       reply(snapshot ? control::metrics_reply(*snapshot) : busy());
-                                     }));
   return {};
 }
 
@@ -135,8 +138,10 @@ void Wiring::open_ledger(const model::Config& config) {
     ledger_ = std::move(writer);
     return {};
   };
-  if (const Status begun = begin(); !begun)
+  if (const Status begun = begin(); !begun) {
+    gateway_.posture().trust_nothing();
     log_.warning("posture-not-kept", {{"where", begun.error().where}, {"reason", begun.error().detail}});
+  }
 }
 
 void Wiring::keep_ledger(Instant now, gateway::PostureBook::Write when) {
@@ -157,7 +162,9 @@ int Wiring::run(const model::Config& config) {
   }
   for (auto& wish : snapshot_wishes_.take_all()) wish.answer.set_value(nullptr);
   metrics_.reset();
+  https_.reset();
   http_.reset();
+  objects_.reset();
   keep_ledger(io::boot_now(), gateway::PostureBook::Write::Now);
   ledger_.reset();
   log_.info("stopped");
@@ -267,6 +274,36 @@ void Wiring::look_at_addresses(Instant now) {
   gateway_.handle_addresses(now, host);
 }
 
+void Wiring::on_route_news() {
+  if (routes_.drain() && !read_routes_at_) read_routes_at_ = io::boot_now() + kRouteSwarm;
+  end_of_turn();
+}
+
+void Wiring::read_kernel_routes(Instant now) {
+  if (routes_.reading()) {  // once more, when they are there
+    read_routes_at_ = now + kRouteSwarm;
+    return;
+  }
+  read_routes_at_.reset();
+  if (routes_.paused()) return;  // it says when to read again
+  if (const Status begun = routes_.begin(); !begun) {
+    log_.error("routes-unknown", begun.error());
+    read_routes_at_ = now + kRoutesAgain;
+  }
+}
+
+void Wiring::on_kernel_routes() {
+  if (auto routes = routes_.read()) {
+    const Instant now = io::boot_now();
+    if (*routes && !routes_.paused()) {
+      gateway_.handle_kernel_routes(now, std::move(**routes));
+    } else if (!*routes && !read_routes_at_) {
+      read_routes_at_ = now + kRoutesAgain;
+    }
+  }
+  end_of_turn();
+}
+
 void Wiring::on_signal(int signal) {
   if (signal == SIGHUP) {
     reload_asked_ = true;
@@ -309,26 +346,6 @@ void Wiring::write_log(const gateway::LogEvent& event) {
   if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields);
 }
 
-void Wiring::on_snapshot_wishes() {
-  auto wishes = snapshot_wishes_.take_all();
-  if (wishes.empty()) return;
-  auto made = std::make_shared<control::Snapshot>(gateway_.snapshot(io::boot_now(), io::wall_now()));
-  const auto any = [&](bool SnapshotWish::* what) {
-    return std::any_of(wishes.begin(), wishes.end(), [&](const SnapshotWish& w) { return w.*what; });
-  };
-  if (any(&SnapshotWish::routes)) gateway_.add_routes(*made);
-  if (any(&SnapshotWish::events)) made->events = events_.recent();
-  const std::shared_ptr<const control::Snapshot> snapshot = std::move(made);
-  for (auto& wish : wishes) wish.answer.set_value(snapshot);
-}
-
-std::shared_ptr<const control::Snapshot> Wiring::wait_for_snapshot(const control::Request& request) {
-  SnapshotWish wish{control::wants_routes(request), control::wants_events(request), {}};
-  auto answer = wish.answer.get_future();
-  snapshot_wishes_.post(std::move(wish));
-  return answer.wait_for(kSnapshotPatience) == std::future_status::ready ? answer.get() : nullptr;
-}
-
 void Wiring::end_of_turn() {
   std::vector<gateway::CommandDone> done;
   while (auto out = gateway_.poll()) {
@@ -356,6 +373,7 @@ void Wiring::end_of_turn() {
       if (!written) log_.error("key-log-failed", written.error());
     }
   }
+  if (gateway_.posture().is_urgent()) keep_ledger(io::boot_now(), gateway::PostureBook::Write::WhenDue);
   transmit();
   for (const gateway::CommandDone& d : done) {
     const auto call = open_calls_.find(d.ticket);
@@ -368,6 +386,7 @@ void Wiring::end_of_turn() {
   std::optional<Instant> next = gateway_.next_timeout();
   if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
   if (look_at_ && (!next || *look_at_ < *next)) next = look_at_;
+  if (read_routes_at_ && (!next || *read_routes_at_ < *next)) next = read_routes_at_;
   if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
   if (netd_.wants_write()) netd_.flush();
 }

@@ -1,5 +1,7 @@
 #include "daemon/worker_sink.hpp"
 
+#include <algorithm>
+
 namespace qanat::daemon {
 
 namespace {
@@ -10,10 +12,18 @@ constexpr std::size_t kSlabSize = std::size_t{256} * 1024;
 }  // namespace
 
 WorkerSink::WorkerSink(DataSockets& sockets)
-    : sockets_(sockets),
-      merger_(sockets.tun.takes_udp()),
-      slab_(std::make_unique_for_overwrite<std::uint8_t[]>(kSlabSize)) {
+    : sockets_(sockets), slab_(std::make_unique_for_overwrite<std::uint8_t[]>(kSlabSize)) {
+  exits_.reserve(1 + sockets.accounts.size());
+  exits_.push_back({VrfId{}, sockets.tun, esp::Merger{sockets.tun.takes_udp()}});
+  for (DataSockets::AccountTun& a : sockets.accounts) exits_.push_back({a.vrf, a.tun, esp::Merger{a.tun.takes_udp()}});
   for (Lane& lane : lanes_) lane.runs.reserve(io::kBatch);
+}
+
+// VRFs are numbered from 1 on in the order of the configuration, so the first look finds it.
+WorkerSink::Exit* WorkerSink::exit_of(VrfId vrf) {
+  if (vrf.value() < exits_.size() && exits_[vrf.value()].vrf == vrf) return &exits_[vrf.value()];
+  const auto found = std::ranges::find(exits_, vrf, &Exit::vrf);
+  return found == exits_.end() ? nullptr : &*found;
 }
 
 MutableByteView WorkerSink::reserve(std::size_t size) {
@@ -50,18 +60,26 @@ void WorkerSink::commit(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfB
   lane.open = true;
 }
 
-void WorkerSink::deliver(VrfId, MutableByteView packet, const esp::InnerPacket& p) {
-  merger_.add(packet, p);
+void WorkerSink::deliver(VrfId vrf, MutableByteView packet, const esp::InnerPacket& p) {
+  if (Exit* exit = exit_of(vrf)) exit->merger.add(packet, p);
 }
 
 void WorkerSink::settle() {
-  if (merger_.empty()) return;
-  merger_.drain(
-      [this](const esp::Offload& offload, std::span<const ByteView> pieces) { sockets_.tun.send(offload, pieces); });
+  for (Exit& exit : exits_) {
+    if (exit.merger.empty()) continue;
+    exit.merger.drain(
+        [&](const esp::Offload& offload, std::span<const ByteView> pieces) { exit.tun.send(offload, pieces); });
+  }
 }
 
-void WorkerSink::write_tun(VrfId, ByteView packet) {
-  sockets_.tun.send(packet);
+void WorkerSink::write_tun(VrfId vrf, ByteView packet) {
+  if (Exit* exit = exit_of(vrf)) exit->tun.send(packet);
+}
+
+void WorkerSink::send_outside(const IpAddress& local, const IpAddress& remote, ByteView icmp) {
+  for (io::EspSocket& s : sockets_.icmp) {
+    if ((s.family() == io::Family::V6) == remote.is_v6()) (void)s.send({local, {remote, 0}, 0, io::Df::Clear, icmp});
+  }
 }
 
 void WorkerSink::flush() {

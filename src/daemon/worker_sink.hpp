@@ -19,6 +19,12 @@ struct DataSockets {
   io::TunDevice tun;
   std::vector<io::UdpSocket> udp;  // port 4500, one a family
   std::vector<io::EspSocket> esp;
+  struct AccountTun {
+    VrfId vrf;
+    io::TunDevice tun;
+  };
+  std::vector<AccountTun> accounts = {};  // of the VRFs beside the default one
+  std::vector<io::EspSocket> icmp = {};  // raw too, one a family: unidirectional health checks need them
 };
 
 class WorkerSink final : public wan::PacketSink {
@@ -30,6 +36,7 @@ class WorkerSink final : public wan::PacketSink {
   void deliver(VrfId vrf, MutableByteView packet, const esp::InnerPacket& p) override;
   void settle() override;
   void write_tun(VrfId vrf, ByteView packet) override;
+  void send_outside(const IpAddress& local, const IpAddress& remote, ByteView icmp) override;
 
   // Writes and sends everything.
   void flush();
@@ -46,12 +53,19 @@ class WorkerSink final : public wan::PacketSink {
   };
   enum Index : std::uint8_t { Udp4, Udp6, Esp4, Esp6 };
 
+  // The way to the host in one VRF.
+  struct Exit {
+    VrfId vrf;
+    io::TunDevice& tun;
+    esp::Merger merger;
+  };
+  [[nodiscard]] Exit* exit_of(VrfId vrf);
   void send_all();
   template <typename Socket>
   void send(Socket& socket, Lane& lane);
 
   DataSockets& sockets_;
-  esp::Merger merger_;
+  std::vector<Exit> exits_;  // the default VRF's first
   std::unique_ptr<std::uint8_t[]> slab_;
   std::size_t tail_ = 0;
   std::array<Lane, 4> lanes_;

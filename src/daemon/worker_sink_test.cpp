@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <nlohmann/json.hpp>
+
 #include "esp/packet_test_support.hpp"
 #include "io/netns_testing.hpp"
 
@@ -174,6 +176,43 @@ TEST(WorkerSink, DatagramsForTheHostAreMergedAndArriveApart) {
       }
     }
     EXPECT_EQ(seen, 20U);
+  });
+}
+
+// Two accounts with the same addresses: each packet leaves by the TUN of its own, also when they come in turn.
+TEST(WorkerSink, EveryVrfHasItsTun) {
+  in_fresh_netns([] {
+    std::optional<DataSockets> sockets;
+    const auto open_tun = [](const std::string& name) {
+      auto tun = io::TunDevice::adopt(io::attach_tun(io::open_tun_control().value(), name).value()).value();
+      shell("ip link set " + name + " addrgenmode none; ip link set " + name + " up");
+      return tun;
+    };
+    sockets.emplace(DataSockets{open_tun("qnsink0"), {}, {}});
+    for (const std::uint32_t vrf : {1U, 7U})
+      sockets->accounts.push_back({VrfId{vrf}, open_tun("qnsink" + std::to_string(vrf))});
+    WorkerSink sink{*sockets};
+    std::vector<Bytes> packets;
+    for (std::uint8_t i = 0; i < 12; ++i) {
+      PacketSpec spec{.source = ip("10.9.0.2"), .destination = ip("10.9.0.1")};
+      spec.fill = i;
+      packets.push_back(udp(spec));
+    }
+    const std::array<VrfId, 4> vrfs = {VrfId{}, VrfId{1}, VrfId{7}, VrfId{2}};  // nobody's: dropped
+    for (std::size_t i = 0; i < packets.size(); ++i)
+      sink.deliver(vrfs[i % 4], packets[i], *esp::parse_inner(packets[i]));
+    sink.flush();
+    const auto octets = [](const std::string& name) {
+      const auto links = nlohmann::json::parse(shell("ip -j -s link show " + name));
+      return links.at(0).at("stats64").at("rx").at("bytes").get<std::size_t>();
+    };
+    EXPECT_GT(octets("qnsink0"), 0U);
+    EXPECT_EQ(octets("qnsink1"), octets("qnsink0"));
+    EXPECT_EQ(octets("qnsink7"), octets("qnsink0"));
+    const std::size_t before = octets("qnsink7");
+    sink.write_tun(VrfId{7}, packets[0]);
+    sink.write_tun(VrfId{9}, packets[0]);
+    EXPECT_EQ(octets("qnsink7") - before, packets[0].size());
   });
 }
 

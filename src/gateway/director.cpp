@@ -13,7 +13,7 @@ namespace {
 
 constexpr Duration kCountersInterval = 1s;
 constexpr Duration kMaxBackoff = 60s;
-constexpr Duration kProtectionRetry = 5s;
+constexpr Duration kHostRetry = 5s;
 constexpr Duration kAddressesSettle = 500ms;  // routes follow addresses
 constexpr Duration kUpPatience = 60s;         // how long `qanat up` waits for a result
 
@@ -43,13 +43,15 @@ std::optional<DirectorOutput> Director::poll() {
 Status Director::apply(Instant now, const model::Config& config) {
   started_ = now;
   config_ = config;
-  for (const model::Tunnel& t : config.tunnels) {
-    QANAT_ASSIGN(Tunnel tunnel, make_tunnel(config.gateway, t, TunnelId{next_id_++}));
-    by_id_[tunnel.id] = tunnels_.size();
+  tunnels_.reserve(config_.tunnels.size());
+  for (const model::Tunnel& t : config_.tunnels) {
+    QANAT_ASSIGN(TunnelState state, make_tunnel(config_.gateway, t, TunnelId{next_id_++}));
+    by_id_[state.id] = tunnels_.size();
     by_name_[t.name] = tunnels_.size();
-    tunnels_.push_back(std::move(tunnel));
+    tunnels_.emplace_back(t, std::move(state));
   }
   ask_for_protection();
+  ask_for_nat();
   for (const Tunnel& t : tunnels_) introduce(t);
   const auto find_in = [this](VrfId vrf, std::string_view name) -> std::optional<TunnelId> {
     const Tunnel* t = find(std::string{name});
@@ -61,12 +63,12 @@ Status Director::apply(Instant now, const model::Config& config) {
   return {};
 }
 
-Result<Director::Tunnel> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                               TunnelId id) {
-  Tunnel tunnel;
-  tunnel.config = config;
+Result<Director::TunnelState> Director::make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                                    TunnelId id) const {
+  TunnelState tunnel;
   tunnel.id = id;
-  QANAT_ASSIGN(tunnel.ike, ike_tunnel(gateway, config, id));
+  QANAT_ASSIGN(ike::TunnelRef known, ike_tunnel(gateway, config, id));
+  tunnel.ike = with_pin(std::move(known));
   QANAT_ASSIGN(tunnel.credentials, AuthCredentials::of(config));
   tunnel.certificates_end = pki::first_to_expire(config.credentials.certificates);
   tunnel.wanted = wanted_by(config);
@@ -89,6 +91,13 @@ void Director::ask_for_protection() {
   protection_at_.reset();
   protection_request_ = RequestId{next_request_++};
   outputs_.emplace_back(HostOut{*protection_request_, protection(config_)});
+}
+
+// Also without a rule: an earlier configuration may have had some.
+void Director::ask_for_nat() {
+  nat_at_.reset();
+  nat_request_ = RequestId{next_request_++};
+  outputs_.emplace_back(HostOut{*nat_request_, source_nat(config_)});
 }
 
 void Director::begin(Instant now, Tunnel& t) {
@@ -164,9 +173,14 @@ void Director::command(Instant now, std::uint64_t ticket, const control::Gateway
     return done(true,
                 fmt::format("{} is down; its traffic is blocked until qanat up {}", t->config.name, t->config.name));
   }
+  if (command.verb == control::GatewayCommand::Verb::Ping) return ping(ticket, *t);
+  if (command.verb == control::GatewayCommand::Verb::ForgetPin) {
+    outputs_.emplace_back(CommandDone{ticket, forget_pin(now, *t)});
+    return;
+  }
   if (command.verb != control::GatewayCommand::Verb::Up) {
-    const auto [ok, message] = renew(now, *t, command.verb);
-    return done(ok, message);
+    outputs_.emplace_back(CommandDone{ticket, renew(now, *t, command.verb)});
+    return;
   }
   if (!t->live.empty()) return done(true, fmt::format("{} is up already", t->config.name));
   if (t->wanted == Wanted::Down) outputs_.emplace_back(ToIkeShard{SetIkeTunnel{t->ike}});
@@ -227,7 +241,10 @@ void Director::handle_report(Instant now, const ike::Report& report, std::span<c
   Tunnel* t = find(report.tunnel);
   const std::string name = t != nullptr ? t->config.name : "";
   using What = ike::Report::What;
-  if (t != nullptr) note_keys(now, report, name, sas);
+  if (t != nullptr) {
+    note_keys(now, report, name, sas);
+    renew_pin(*t);
+  }
   switch (report.what) {
     case What::IkeUp:
       log(EventLevel::Debug, "ike-up", {{"tunnel", name}, {"detail", report.detail}});
@@ -287,6 +304,15 @@ void Director::handle_report(Instant now, const ike::Report& report, std::span<c
       log(EventLevel::Warning, "peer-answered", {{"tunnel", name}, {"detail", report.detail}});
       answer_waiting(*t, false, report.detail);
       break;
+    case What::PeerRestarted:
+      log(EventLevel::Info, "peer-restarted", {{"tunnel", name}, {"detail", report.detail}});
+      if (!stopping_ && t->wanted == Wanted::Up && t->live.empty()) begin(now, *t);
+      break;
+    case What::PinRefused:
+      if (t->live.empty()) t->reason = report.detail;
+      log(EventLevel::Warning, "pin-refused", {{"tunnel", name}, {"reason", report.detail}});
+      answer_waiting(*t, false, report.detail);
+      break;
     case What::AttemptFailed:
       ++t->seen.failed_attempts;
       t->seen.last_failure = report.handshake;
@@ -340,8 +366,8 @@ void Director::note_counters(Instant now, const ipsec::Counters& counters) {
     const Tunnel* t = find(id);
     return t == nullptr ? nullptr : &t->config.name;
   });
-  sa_counters_.clear();
-  for (const ipsec::SaCounters& c : counters.sas) sa_counters_[c.child] = c;
+  sa_counters_ = counters.sas;
+  std::ranges::sort(sa_counters_, {}, &ipsec::SaCounters::child);
   for (const ipsec::TunnelCounters& c : counters.tunnels) {
     if (Tunnel* t = find(c.tunnel)) t->counters = c;
   }
@@ -356,6 +382,8 @@ void Director::handle_plane(Instant now, const ipsec::Event& event) {
     note_health(*health);
   } else if (const auto* match = std::get_if<ipsec::PolicyMatch>(&event)) {
     note_match(*match);
+  } else if (const auto* answer = std::get_if<ipsec::Pinged>(&event)) {
+    note_ping(*answer);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     Tunnel* t = find(acquire->tunnel);
     if (t != nullptr && !t->live.empty()) {
@@ -380,7 +408,7 @@ void Director::handle_host(Instant now, const HostResult& result) {
       protected_ = true;
       log(EventLevel::Info, "ready", {{"tunnels", fmt::format("{}", tunnels_.size())}});
     } else {
-      protection_at_ = now + kProtectionRetry;
+      protection_at_ = now + kHostRetry;
     }
     for (Tunnel& t : tunnels_) {
       if (result.status) t.barred = false;
@@ -392,6 +420,11 @@ void Director::handle_host(Instant now, const HostResult& result) {
       if (result.status && t.wanted == Wanted::Up) begin(now, t);
     }
   }
+  if (result.request == nat_request_) {
+    nat_request_.reset();
+    if (!result.status) nat_at_ = now + kHostRetry;
+  }
+  if (barrier_requests_.erase(result.request) != 0 && !result.status) barriers_at_ = now + kHostRetry;
   const auto ticket = host_tickets_.find(result.request);
   if (ticket == host_tickets_.end()) return;
   outputs_.emplace_back(
@@ -413,10 +446,12 @@ void Director::handle_addresses(Instant now) {
 
 std::optional<Instant> Director::next_timeout() const {
   std::optional<Instant> next = counters_at_;
-  if (protection_at_ && (!next || *protection_at_ < *next)) next = protection_at_;
   const auto earlier = [&](const std::optional<Instant>& at) {
     if (at && (!next || *at < *next)) next = at;
   };
+  earlier(protection_at_);
+  earlier(nat_at_);
+  earlier(barriers_at_);
   if (!due_.empty()) earlier(due_.begin()->first);
   earlier(beginnings_.next_timeout());
   return next;
@@ -428,6 +463,12 @@ void Director::handle_timeout(Instant now) {
     outputs_.emplace_back(ipsec::Command{ipsec::ReadCounters{RequestId{next_request_++}}});
   }
   if (protection_at_ && *protection_at_ <= now) ask_for_protection();
+  if (nat_at_ && *nat_at_ <= now) ask_for_nat();
+  if (barriers_at_ && *barriers_at_ <= now) {
+    barriers_at_.reset();
+    barriers_.clear();  // adding what is there is no error
+    keep_barriers();
+  }
   beginnings_.handle_timeout(now);
   begin_next(now);
   while (!due_.empty() && due_.begin()->first <= now) {

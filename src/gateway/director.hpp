@@ -2,7 +2,7 @@
 // down, what the host's routing must look like, and what everybody is told.
 //
 // Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(),
-// handle_timeout(). Output: poll(), until empty after every call.
+// handle_addresses(), handle_kernel_routes(), handle_timeout(). Output: poll(), until empty after every call.
 #pragma once
 
 #include <deque>
@@ -19,6 +19,7 @@
 #include "gateway/auth_service.hpp"
 #include "gateway/beginnings.hpp"
 #include "gateway/host_command.hpp"
+#include "gateway/kernel_routes.hpp"
 #include "gateway/messages.hpp"
 #include "gateway/posture_book.hpp"
 #include "gateway/uptake.hpp"
@@ -54,6 +55,8 @@ using DirectorOutput = std::variant<ToIkeShard, ipsec::Command, HostOut, Command
 class Director {
  public:
   explicit Director(Rng& rng) : rng_(rng) {}
+  Director(const Director&) = delete;  // tunnels refer to its configuration
+  Director& operator=(const Director&) = delete;
 
   // The first configuration: tunnels are made, protection is asked for, and what is to be up begins.
   [[nodiscard]] Status apply(Instant now, const model::Config& config);
@@ -70,6 +73,8 @@ class Director {
   void handle_host(Instant now, const HostResult& result);
   // The host's addresses have changed: what could not begin may be able to now.
   void handle_addresses(Instant now);
+  // All routes of the host's kernel through our TUNs, as they are now.
+  void handle_kernel_routes(std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
   // Every tunnel says Delete; nothing begins again.
   void shut_down(Instant now);
@@ -87,8 +92,7 @@ class Director {
 
  private:
   enum class Wanted : std::uint8_t { Up, OnCall, Down };
-  struct Tunnel {
-    model::Tunnel config;
+  struct TunnelState {
     TunnelId id;
     ike::TunnelRef ike;
     std::shared_ptr<const AuthCredentials> credentials;  // null: it has no certificates
@@ -112,23 +116,38 @@ class Director {
       std::vector<ike::ExchangeRecord> last_failure;
     } seen;
   };
+  // Its configuration stands in config_ and nowhere else: another config_, another Tunnel with the same state.
+  struct Tunnel : TunnelState {
+    Tunnel(const model::Tunnel& of, TunnelState state) : TunnelState(std::move(state)), config(of) {}
+    const model::Tunnel& config;
+  };
 
-  [[nodiscard]] static Result<Tunnel> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
-                                                  TunnelId id);
+  // All but what its configuration says itself.
+  [[nodiscard]] Result<TunnelState> make_tunnel(const model::Gateway& gateway, const model::Tunnel& config,
+                                                TunnelId id) const;
+  // pq = "pin" (director_pin.cpp): what the ledger knows of the peer goes into what IKE knows of the tunnel.
+  [[nodiscard]] ike::TunnelRef with_pin(ike::TunnelRef tunnel) const;
+  void renew_pin(Tunnel& tunnel);
+  [[nodiscard]] control::CommandResult forget_pin(Instant now, Tunnel& tunnel);
   [[nodiscard]] static Wanted wanted_by(const model::Tunnel& config);
   void introduce(const Tunnel& tunnel);
   // Which packet goes where, as the packet path has it.
   struct Steering {
-    std::vector<ipsec::SetRoutes> routes;  // one of a VRF, only `add`
+    std::vector<ipsec::SetRoutes> routes;  // one of a VRF, only `add`, sorted (gateway/kernel_routes.hpp)
     ipsec::SetPolicy policy;
   };
   [[nodiscard]] static Result<Steering> make_steering(const model::Config& config, const wan::FindTunnel& find);
   void steer(Steering steering);
+  // Of all tunnels, as they are now.
+  [[nodiscard]] FindPeer peers() const;
+  void keep_barriers();
   void withdraw(Instant now, Tunnel& tunnel);
-  void change(Instant now, Tunnel& tunnel, Tunnel made, const ike::TunnelChange& change);
+  // `was`: as it was configured.
+  void change(Instant now, Tunnel& tunnel, const model::Tunnel& was, TunnelState made, const ike::TunnelChange& change);
   void note_keys(Instant now, const ike::Report& report, const std::string& name, std::span<const ike::SaInfo> sas);
 
   void ask_for_protection();
+  void ask_for_nat();
   void begin(Instant now, Tunnel& tunnel);
   void begin_next(Instant now);
   void note_begun(Instant now, TunnelId tunnel, Beginnings::End how);
@@ -142,29 +161,43 @@ class Director {
   void note_counters(Instant now, const ipsec::Counters& counters);
   void note_health(const ipsec::HealthChanged& change);
   void note_match(const ipsec::PolicyMatch& match);
+  void ping(std::uint64_t ticket, const Tunnel& tunnel);
+  void note_ping(const ipsec::Pinged& answer);
   [[nodiscard]] control::TunnelStatus tunnel_status(Instant now, const Tunnel& tunnel,
                                                     std::span<const ike::SaInfo* const> sas) const;
 
   Rng& rng_;
   model::Config config_;
   Steering steering_;
-  std::vector<Tunnel> tunnels_;  // in the order of the config
+  std::vector<KernelRoute> kernel_routes_;     // of the host, sorted
+  std::vector<ipsec::SetRoutes> kernel_hops_;  // what is made of them
+  std::vector<Barrier> barriers_;              // likewise, as the helper was asked for them; sorted
+  std::set<RequestId> barrier_requests_;       // not answered yet
+  std::optional<Instant> barriers_at_;         // when to ask for all of them again
+  std::vector<Tunnel> tunnels_;                // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;
   std::uint32_t next_id_ = 1;  // of a tunnel; none is used twice
   std::set<std::pair<Instant, TunnelId>> due_;
   Beginnings beginnings_;
-  std::unordered_map<ChildSaId, ipsec::SaCounters> sa_counters_;
+  std::vector<ipsec::SaCounters> sa_counters_;  // by Child SA
   control::NamedCounters plane_drops_;
   std::vector<ipsec::PolicyCounters> policy_counters_;
   PostureBook posture_;
   Uptake uptake_;
   std::deque<DirectorOutput> outputs_;
   std::map<RequestId, std::uint64_t> host_tickets_;  // purge commands
-  std::uint64_t next_request_ = (kDirectorOrigin << kRequestOriginShift) + 1;
+  struct OpenPing {
+    std::uint64_t ticket = 0;
+    std::string tunnel;
+  };
+  std::map<RequestId, OpenPing> pings_;
+  std::uint64_t next_request_ = (kDirectorOrigin << ike::kShardShift) + 1;
   bool protected_ = false;                       // the barrier stands
   std::optional<RequestId> protection_request_;  // asked for, not answered yet
   std::optional<Instant> protection_at_;         // when to ask again
+  std::optional<RequestId> nat_request_;         // the last that was asked for, not answered yet
+  std::optional<Instant> nat_at_;
   std::optional<Instant> counters_at_;
   std::optional<Instant> started_;
   bool stopping_ = false;

@@ -1,8 +1,6 @@
 // What the Director tells the packet path about the WAN, routes and packet rules, and what it hears of it.
 #include <algorithm>
-#include <set>
-#include <span>
-#include <tuple>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -15,39 +13,67 @@ namespace qanat::gateway {
 Result<Director::Steering> Director::make_steering(const model::Config& config, const wan::FindTunnel& find) {
   Steering out;
   QANAT_ASSIGN(out.routes, plane_routes(config, find));
+  for (ipsec::SetRoutes& routes : out.routes) std::ranges::sort(routes.add, earlier);
   QANAT_ASSIGN(out.policy, plane_policy(config, find));
   return out;
 }
 
 // Routes change as a difference, after the tunnels that they lead to: whatever stays loses nothing.
 void Director::steer(Steering steering) {
-  const auto hops_of = [](const Steering& of, VrfId vrf) -> std::span<const ipsec::RouteHop> {
-    const auto found = std::ranges::find(of.routes, vrf, &ipsec::SetRoutes::vrf);
-    return found == of.routes.end() ? std::span<const ipsec::RouteHop>{} : std::span{found->add};
-  };
-  const auto less = [](const ipsec::RouteHop& a, const ipsec::RouteHop& b) {
-    return std::tie(a.prefix, a.tunnel) < std::tie(b.prefix, b.tunnel);
-  };
-  std::set<VrfId> vrfs;
-  for (const Steering* of : {&steering_, &steering}) {
-    for (const ipsec::SetRoutes& routes : of->routes) vrfs.insert(routes.vrf);
-  }
-  for (const VrfId vrf : vrfs) {
-    const auto before = hops_of(steering_, vrf);
-    const auto now = hops_of(steering, vrf);
-    const std::set<ipsec::RouteHop, decltype(less)> stay(now.begin(), now.end(), less);
-    ipsec::SetRoutes change{.vrf = vrf, .add = {}, .remove = {}};
-    for (const ipsec::RouteHop& hop : before) {
-      if (!stay.contains(hop)) change.remove.push_back(hop);
-    }
-    const std::set<ipsec::RouteHop, decltype(less)> known(before.begin(), before.end(), less);
-    for (const ipsec::RouteHop& hop : now) {
-      if (const auto same = known.find(hop); same == known.end() || !(*same == hop)) change.add.push_back(hop);
-    }
-    if (!change.add.empty() || !change.remove.empty()) outputs_.emplace_back(ipsec::Command{std::move(change)});
+  std::vector<ipsec::SetRoutes> of_kernel = kernel_hops(kernel_routes_, steering.routes, peers());
+  for (ipsec::SetRoutes& change :
+       route_changes(merged(steering_.routes, kernel_hops_), merged(steering.routes, of_kernel))) {
+    outputs_.emplace_back(ipsec::Command{std::move(change)});
   }
   outputs_.emplace_back(ipsec::Command{steering.policy});
   steering_ = std::move(steering);
+  kernel_hops_ = std::move(of_kernel);
+  keep_barriers();
+}
+
+FindPeer Director::peers() const {
+  std::map<std::pair<VrfId, IpAddress>, TunnelId> known;
+  if (!kernel_routes_.empty()) {
+    for (const Tunnel& t : tunnels_) {
+      for (const auto& address : {t.config.peer_interface4, t.config.peer_interface6}) {
+        if (address) known.emplace(std::pair{t.config.vrf, *address}, t.id);
+      }
+    }
+  }
+  return [known = std::move(known)](VrfId vrf, const IpAddress& address) -> std::optional<TunnelId> {
+    const auto found = known.find({vrf, address});
+    return found == known.end() ? std::nullopt : std::optional{found->second};
+  };
+}
+
+void Director::handle_kernel_routes(std::vector<KernelRoute> routes) {
+  std::ranges::sort(routes);
+  if (routes == kernel_routes_) return;
+  kernel_routes_ = std::move(routes);
+  std::vector<ipsec::SetRoutes> hops = kernel_hops(kernel_routes_, steering_.routes, peers());
+  std::size_t added = 0;
+  std::size_t removed = 0;
+  for (ipsec::SetRoutes& change : route_changes(kernel_hops_, hops)) {
+    added += change.add.size();
+    removed += change.remove.size();
+    outputs_.emplace_back(ipsec::Command{std::move(change)});
+  }
+  kernel_hops_ = std::move(hops);
+  keep_barriers();
+  if (added + removed == 0) return;
+  log(EventLevel::Info, "kernel-routes",
+      {{"added", fmt::format("{}", added)}, {"removed", fmt::format("{}", removed)}});
+}
+
+// What an earlier process left stays until its route has come and gone again, or until a purge: nobody knows better.
+void Director::keep_barriers() {
+  std::vector<Barrier> now = kernel_barriers(kernel_routes_, protection(config_), peers());
+  for (ChangeBarriers& change : barrier_changes(barriers_, now)) {
+    const RequestId request{next_request_++};
+    barrier_requests_.insert(request);
+    outputs_.emplace_back(HostOut{request, std::move(change)});
+  }
+  barriers_ = std::move(now);
 }
 
 void Director::note_health(const ipsec::HealthChanged& change) {
@@ -70,6 +96,39 @@ void Director::note_health(const ipsec::HealthChanged& change) {
        {"to", std::string{change.health.state}},
        {"code", std::string{change.health.code}},
        {"detail", change.detail}});
+}
+
+void Director::ping(std::uint64_t ticket, const Tunnel& t) {
+  if (t.live.empty()) {
+    const std::string why = t.wanted == Wanted::Down ? fmt::format("it was taken down; qanat up {}", t.config.name)
+                            : t.reason.empty()       ? "no attempt has ended yet"
+                                                     : t.reason;
+    outputs_.emplace_back(CommandDone{ticket, {false, fmt::format("{} is not up: {}", t.config.name, why), {}}});
+    return;
+  }
+  const RequestId request{next_request_++};
+  pings_[request] = {ticket, t.config.name};
+  outputs_.emplace_back(ipsec::Command{ipsec::Ping{request, t.id}});
+}
+
+void Director::note_ping(const ipsec::Pinged& answer) {
+  const auto found = pings_.find(answer.request);
+  if (found == pings_.end()) return;
+  const OpenPing open = std::move(found->second);
+  pings_.erase(found);
+  control::CommandResult result;
+  result.ok = answer.status.has_value();
+  if (result.ok) {
+    control::PingStatus& ping = result.ping.emplace();
+    ping.tunnel = open.tunnel;
+    ping.from = answer.from.to_string();
+    ping.to = answer.to.to_string();
+    ping.answered = answer.round_trip.has_value();
+    if (answer.round_trip) ping.milliseconds = std::chrono::duration<double, std::milli>(*answer.round_trip).count();
+  } else {
+    result.message = fmt::format("{}: {}", open.tunnel, answer.status.error().detail);
+  }
+  outputs_.emplace_back(CommandDone{open.ticket, std::move(result)});
 }
 
 void Director::note_match(const ipsec::PolicyMatch& match) {

@@ -3,7 +3,7 @@
 // and event queues of ipsec/data_plane.hpp.
 //
 // Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_addresses,
-// handle_path_error, handle_timeout, shut_down. Output:
+// handle_path_error, handle_kernel_routes, handle_timeout, handle_shards, shut_down. Output:
 // poll(), until empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
 #pragma once
 
@@ -14,6 +14,7 @@
 
 #include "gateway/director.hpp"
 #include "gateway/ike_shard.hpp"
+#include "gateway/tunnel_places.hpp"
 
 namespace qanat::gateway {
 
@@ -26,7 +27,10 @@ using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, Crede
 
 class Gateway {
  public:
-  Gateway(const ike::EndpointConfig& ike, Rng& rng);
+  // `shards`: 1 to 64 (ike/shard_map.hpp). Limits of half-open IKE SAs are shared out evenly.
+  Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards = 1);
+  // The same with shards that `make` places elsewhere: handle_shards() takes what they have said.
+  Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards, const ShardMaker& make);
 
   [[nodiscard]] Status apply(Instant now, const model::Config& config);
   // See Director.
@@ -41,7 +45,10 @@ class Gateway {
   // See ike::IkeEndpoint.
   void handle_addresses(Instant now, const ike::HostAddresses& host);
   void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
+  // All of them, as they are now.
+  void handle_kernel_routes(Instant now, std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
+  void handle_shards(Instant now);
   void shut_down(Instant now);
 
   [[nodiscard]] std::optional<Output> poll();
@@ -59,9 +66,19 @@ class Gateway {
 
  private:
   void pump(Instant now);
+  void to_shards(Instant now, ToIkeShard message);
+  void plane_to_shards(Instant now, const ipsec::Event& event);
+  void cross(Instant now, std::uint32_t from, ike::Crossing crossing);
+  void handle_from_shard(Instant now, std::uint32_t shard, FromIkeShard message);
+  [[nodiscard]] std::uint32_t shard_of_datagram(const ike::Path& arrived, ByteView payload) const;
+  // By an id that a shard has made; null: the Director has.
+  [[nodiscard]] ShardPort* shard_of_id(std::uint64_t id) const;
 
   Director director_;
-  std::vector<std::unique_ptr<IkeShard>> shards_;
+  std::uint16_t nat_port_;
+  ike::ShardMap map_;
+  std::vector<std::unique_ptr<ShardPort>> shards_;
+  TunnelPlaces places_;
   std::deque<Output> outputs_;
   std::vector<IpAddress> addresses_;  // of the host
 };

@@ -13,6 +13,8 @@ void IkeShard::handle(Instant now, ToIkeShard message) {
     if (Status begun = endpoint_.initiate(now, initiate->tunnel); !begun) {
       outbox_.emplace_back(CannotInitiate{initiate->tunnel, std::move(begun).error()});
     }
+  } else if (const auto* complete = std::get_if<Complete>(&message)) {
+    if (!endpoint_.complete(now, complete->tunnel)) outbox_.emplace_back(NothingToComplete{complete->tunnel});
   } else if (const auto* rekey = std::get_if<Rekey>(&message)) {
     if (rekey->what == Rekey::What::Ike) {
       endpoint_.rekey(now, rekey->tunnel);
@@ -21,18 +23,25 @@ void IkeShard::handle(Instant now, ToIkeShard message) {
     }
   } else if (const auto* terminate = std::get_if<Terminate>(&message)) {
     endpoint_.terminate(now, terminate->tunnel, terminate->why);
-  } else if (const auto* event = std::get_if<ipsec::Event>(&message)) {
-    endpoint_.handle_plane(now, *event);
   } else if (auto* sign = std::get_if<ike::SignAnswer>(&message)) {
     endpoint_.handle_auth(now, std::move(*sign));
   } else if (auto* verify = std::get_if<ike::VerifyAnswer>(&message)) {
     endpoint_.handle_auth(now, std::move(*verify));
+  } else if (const auto* crossing = std::get_if<ike::Crossing>(&message)) {
+    endpoint_.handle_crossing(now, *crossing);
   }
   drain();
 }
 
 void IkeShard::drain() {
-  while (auto action = endpoint_.poll_action()) outbox_.emplace_back(std::move(*action));
+  while (auto action = endpoint_.poll_action()) {
+    if (auto* report = std::get_if<ike::Report>(&*action)) {
+      const bool up = report->what == ike::Report::What::ChildUp || report->what == ike::Report::What::IkeUp;
+      outbox_.emplace_back(Reported{std::move(*report), up ? sas(report->tunnel) : std::vector<ike::SaInfo>{}});
+    } else {
+      outbox_.emplace_back(std::move(*action));
+    }
+  }
 }
 
 std::optional<FromIkeShard> IkeShard::poll() {

@@ -5,35 +5,41 @@
 #include <deque>
 #include <optional>
 
-#include "gateway/messages.hpp"
+#include "gateway/shard_port.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::gateway {
 
-class IkeShard {
+class IkeShard final : public ShardPort {
  public:
-  IkeShard(ike::EndpointConfig config, Rng& rng) : endpoint_(config, rng) {}
+  IkeShard(const ike::EndpointConfig& config, Rng& rng) : endpoint_(config, rng) {}
 
-  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) {
+  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) override {
     endpoint_.handle_datagram(now, arrived, payload);
     drain();
   }
-  void handle_addresses(Instant now, ike::HostAddresses host) {
-    endpoint_.handle_addresses(now, std::move(host));
+  void handle_plane(Instant now, const ipsec::Event& event) override {
+    endpoint_.handle_plane(now, event);
     drain();
   }
-  void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) {
+  void handle_addresses(Instant now, const ike::HostAddresses& host) override {
+    endpoint_.handle_addresses(now, host);
+    drain();
+  }
+  void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) override {
     endpoint_.handle_path_error(now, local, remote);
     drain();
   }
-  void handle_timeout(Instant now) {
+  void handle_timeout(Instant now) override {
     endpoint_.handle_timeout(now);
     drain();
   }
-  void handle(Instant now, ToIkeShard message);
+  void handle(Instant now, ToIkeShard message) override;
+  void note_lost(std::uint64_t datagrams) { endpoint_.note_lost(datagrams); }
 
-  [[nodiscard]] std::optional<FromIkeShard> poll();
-  [[nodiscard]] std::optional<Instant> next_timeout() const { return endpoint_.next_timeout(); }
+  [[nodiscard]] std::optional<FromIkeShard> poll() override;
+  [[nodiscard]] std::optional<Instant> next_timeout() const override { return endpoint_.next_timeout(); }
+  void inspect(const std::function<void(const IkeShard&)>& look) const override { look(*this); }
   [[nodiscard]] std::vector<ike::SaInfo> sas() const { return endpoint_.sas(); }
   [[nodiscard]] std::vector<ike::SaInfo> sas(TunnelId tunnel) const { return endpoint_.sas(tunnel); }
   [[nodiscard]] const ike::Counters& counters() const { return endpoint_.counters(); }

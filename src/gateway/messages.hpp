@@ -10,6 +10,7 @@
 #include "ike/actions.hpp"
 #include "ike/config.hpp"
 #include "ike/counters.hpp"
+#include "ike/mobike.hpp"
 #include "ike/status.hpp"
 
 namespace qanat::gateway {
@@ -28,6 +29,9 @@ struct RemoveIkeTunnel {
 struct Initiate {
   TunnelId tunnel;
 };
+struct Complete {  // an IKE SA without a Child SA makes one; there is none: NothingToComplete
+  TunnelId tunnel;
+};
 struct Rekey {  // new keys now, inside the IKE SA
   TunnelId tunnel;
   enum class What : std::uint8_t { Children, Ike } what = What::Children;
@@ -36,8 +40,8 @@ struct Terminate {
   TunnelId tunnel;
   std::string why;
 };
-using ToIkeShard = std::variant<SetIkeTunnel, UpdateIkeTunnel, RemoveIkeTunnel, Initiate, Rekey, Terminate,
-                                ipsec::Event, ike::SignAnswer, ike::VerifyAnswer>;
+using ToIkeShard = std::variant<SetIkeTunnel, UpdateIkeTunnel, RemoveIkeTunnel, Initiate, Complete, Rekey, Terminate,
+                                ike::SignAnswer, ike::VerifyAnswer, ike::Crossing>;
 
 // IkeShard -> Director. Everything that the IKE core puts out; commands for the packet path pass through the Director
 // only in the cluster, here they go straight on.
@@ -45,10 +49,17 @@ struct CannotInitiate {
   TunnelId tunnel;
   Error error;
 };
-using FromIkeShard = std::variant<ike::Action, CannotInitiate>;
+struct NothingToComplete {
+  TunnelId tunnel;
+};
+struct Reported {
+  ike::Report report;
+  std::vector<ike::SaInfo> sas;  // of the report's tunnel in that shard; with ChildUp and IkeUp only
+};
+using FromIkeShard = std::variant<ike::Action, Reported, CannotInitiate, NothingToComplete>;
 
-// Who asked the packet path for something is in the high bits of the RequestId: an answer finds its way back.
-inline constexpr unsigned kRequestOriginShift = 56;
-inline constexpr std::uint64_t kDirectorOrigin = 0xff;
+// Who asked the packet path for something is in the high bits of the RequestId, where ike::kShardShift has it: an
+// answer finds its way back.
+inline constexpr std::uint64_t kDirectorOrigin = ike::kMaxShards;
 
 }  // namespace qanat::gateway

@@ -55,7 +55,10 @@ bool PostureBook::child_up(Instant now, const std::string& tunnel, ChildSaId chi
   p.fallen = false;
   if (keys == Keys::Hybrid) {
     p.was_hybrid = true;
-    if (!p.record.first_hybrid_at) p.record.first_hybrid_at = wall;
+    if (!p.record.first_hybrid_at && wall) {
+      p.record.first_hybrid_at = wall;
+      urgent_ = true;
+    }
   }
   return false;
 }
@@ -101,9 +104,26 @@ bool PostureBook::has_fallen(const std::string& tunnel) const {
   return found != pages_.end() && found->second.fallen;
 }
 
+bool PostureBook::was_hybrid(const std::string& tunnel) const {
+  const auto found = pages_.find(tunnel);
+  if (found == pages_.end()) return !readable_;
+  return found->second.was_hybrid || (!readable_ && !found->second.forgotten);
+}
+
+bool PostureBook::forget(const std::string& tunnel) {
+  if (!was_hybrid(tunnel)) return false;
+  Page& p = page(tunnel);
+  p.was_hybrid = p.fallen = false;
+  p.forgotten = true;
+  p.record.first_hybrid_at.reset();
+  p.changed = urgent_ = true;
+  return true;
+}
+
 std::vector<model::PostureRecord> PostureBook::take_changed(Instant now, Write when) {
   std::vector<model::PostureRecord> out;
-  if (when == Write::WhenDue && written_ && now - *written_ < kWriteEvery) return out;
+  if (when == Write::WhenDue && !urgent_ && written_ && now - *written_ < kWriteEvery) return out;
+  urgent_ = false;
   for (auto& [name, p] : pages_) {
     if (std::exchange(p.changed, false)) out.push_back(p.record);
   }

@@ -2,10 +2,11 @@
 // that a quantum computer recovers from a recording. Fed by the counters of the packet path and by what IKE says of
 // each Child SA's keys.
 //
-//   commands   restore(), set_wall()
+//   commands   restore(), trust_nothing(), forget(), set_wall()
 //   inputs     child_up(), child_gone(), count()
-//   output     take_changed(): records to be stored, at most once in kWriteEvery, or all that is new with Now
-//   getters    find()
+//   output     take_changed(): records to be stored, at most once in kWriteEvery, or all that is new with Now, or when
+//              is_urgent(): what a pin rests upon must not be lost with the process
+//   getters    find(), has_fallen(), was_hybrid(), is_urgent()
 //
 // Octets that cannot be given to a Child SA (it ended between two readings of the counters) are booked as classical
 // when any Child SA of the tunnel was classical in that interval: the ledger may say too much, never too little.
@@ -33,6 +34,10 @@ class PostureBook {
   enum class Write : std::uint8_t { WhenDue, Now };
 
   void restore(std::vector<model::PostureRecord> records);
+  // The records could not be read: every peer may have been hybrid before.
+  void trust_nothing() { readable_ = false; }
+  // That its peer has ever been hybrid; the rest of the record stays. False: nothing is known of that tunnel.
+  [[nodiscard]] bool forget(const std::string& tunnel);
   // What the wall clock shows at `now`; until then no date is written.
   void set_wall(Instant now, WallTime wall) { wall_ = {now, wall}; }
 
@@ -50,6 +55,9 @@ class PostureBook {
 
   [[nodiscard]] const model::PostureRecord* find(const std::string& tunnel) const;
   [[nodiscard]] bool has_fallen(const std::string& tunnel) const;
+  // Its peer has come up with hybrid keys, now or in an earlier life of this gateway, or nobody can tell.
+  [[nodiscard]] bool was_hybrid(const std::string& tunnel) const;
+  [[nodiscard]] bool is_urgent() const { return urgent_; }
   [[nodiscard]] std::vector<model::PostureRecord> take_changed(Instant now, Write when = Write::WhenDue);
 
  private:
@@ -64,6 +72,7 @@ class PostureBook {
     Instant since;               // seconds are booked up to here
     bool fallen = false;
     bool changed = false;
+    bool forgotten = false;  // asked for, so that it holds for records that could not be read, too
   };
   struct Child {
     std::string tunnel;
@@ -80,6 +89,8 @@ class PostureBook {
   std::unordered_map<ChildSaId, Child> children_;
   std::optional<std::pair<Instant, WallTime>> wall_;
   std::optional<Instant> written_;
+  bool readable_ = true;
+  bool urgent_ = false;
 };
 
 }  // namespace qanat::gateway

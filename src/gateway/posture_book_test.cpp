@@ -127,5 +127,66 @@ TEST_F(Book, WritesWhatChangedOnceInAWhile) {
   EXPECT_THAT(book_.take_changed(now_), IsEmpty()) << "nothing is new";
 }
 
+TEST_F(Book, ThatAPeerWasHybridIsKnownAtTheNextStart) {
+  EXPECT_FALSE(book_.was_hybrid("berlin"));
+  up(1, Keys::Classical);
+  EXPECT_FALSE(book_.was_hybrid("berlin"));
+  up(2, Keys::Safe);
+  EXPECT_FALSE(book_.was_hybrid("berlin")) << "a PPK alone pins nothing";
+  up(3, Keys::Hybrid);
+  EXPECT_TRUE(book_.was_hybrid("berlin"));
+  PostureBook next;
+  next.restore(book_.take_changed(now_, PostureBook::Write::Now));
+  EXPECT_TRUE(next.was_hybrid("berlin"));
+  EXPECT_FALSE(next.was_hybrid("paris"));
+}
+
+TEST_F(Book, ThatAPeerIsHybridIsWrittenAtOnceAndOnlyOnce) {
+  up(1, Keys::Classical);
+  EXPECT_THAT(book_.take_changed(now_), SizeIs(1));
+  pass(10ms);
+  up(2, Keys::Hybrid);
+  EXPECT_TRUE(book_.is_urgent());
+  EXPECT_THAT(book_.take_changed(now_), SizeIs(1));
+  EXPECT_FALSE(book_.is_urgent());
+  pass(10ms);
+  up(3, Keys::Hybrid);
+  EXPECT_FALSE(book_.is_urgent());
+  EXPECT_THAT(book_.take_changed(now_), IsEmpty());
+}
+
+TEST_F(Book, WhatIsForgottenStaysForgottenUntilThePeerIsHybridAgain) {
+  EXPECT_FALSE(book_.forget("berlin")) << "there is nothing to forget";
+  up(1, Keys::Hybrid);
+  const std::uint64_t kept = 1234;
+  count({{1, kept}}, kept);
+  (void)book_.take_changed(now_, PostureBook::Write::Now);
+  EXPECT_TRUE(book_.forget("berlin"));
+  EXPECT_FALSE(book_.was_hybrid("berlin"));
+  EXPECT_FALSE(book_.forget("berlin"));
+  EXPECT_TRUE(book_.is_urgent());
+  const auto written = book_.take_changed(now_);
+  ASSERT_THAT(written, SizeIs(1));
+  EXPECT_FALSE(written.front().first_hybrid_at.has_value());
+  EXPECT_EQ(written.front().safe_bytes, kept) << "what was recorded stays recorded";
+  PostureBook next;
+  next.restore(written);
+  EXPECT_FALSE(next.was_hybrid("berlin"));
+  EXPECT_FALSE(up(2, Keys::Classical)) << "no fall: it is meant to be so";
+  up(3, Keys::Hybrid);
+  EXPECT_TRUE(book_.was_hybrid("berlin"));
+}
+
+// No loophole: whoever destroys the ledger does not open the way for a downgrade.
+TEST_F(Book, WithoutReadableRecordsEveryPeerMayHaveBeenHybrid) {
+  book_.trust_nothing();
+  EXPECT_TRUE(book_.was_hybrid("berlin"));
+  up(1, Keys::Classical);
+  EXPECT_TRUE(book_.was_hybrid("berlin"));
+  EXPECT_TRUE(book_.forget("berlin"));
+  EXPECT_FALSE(book_.was_hybrid("berlin"));
+  EXPECT_TRUE(book_.was_hybrid("paris"));
+}
+
 }  // namespace
 }  // namespace qanat::gateway

@@ -46,7 +46,8 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
   const model::Config next = config::without_restart(config_, config);
 
   // All that can fail comes first.
-  std::vector<Tunnel> made;  // new, and changed
+  std::vector<TunnelState> made;  // new, and changed
+  std::vector<std::pair<VrfId, std::string_view>> made_names;
   std::uint32_t id = next_id_;
   const auto goes_on = [&](const model::Tunnel& t) {
     Tunnel* known = find(t.name);
@@ -55,20 +56,22 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
   for (const model::Tunnel& t : next.tunnels) {
     const Tunnel* known = goes_on(t);
     if (known != nullptr && known->config == t) continue;
-    QANAT_ASSIGN(Tunnel tunnel, make_tunnel(next.gateway, t, known != nullptr ? known->id : TunnelId{id++}));
-    made.push_back(std::move(tunnel));
+    QANAT_ASSIGN(TunnelState state, make_tunnel(next.gateway, t, known != nullptr ? known->id : TunnelId{id++}));
+    made.push_back(std::move(state));
+    made_names.emplace_back(t.vrf, t.name);
   }
 
   const auto find_in = [&](VrfId vrf, std::string_view name) -> std::optional<TunnelId> {
-    const auto is_it = [&](const Tunnel& t) { return t.config.name == name && t.config.vrf == vrf; };
-    if (const auto found = std::ranges::find_if(made, is_it); found != made.end()) return found->id;
+    const auto found = std::ranges::find(made_names, std::pair{vrf, name});
+    if (found != made_names.end()) return made[static_cast<std::size_t>(found - made_names.begin())].id;
     const Tunnel* known = find(std::string{name});
-    return known != nullptr && is_it(*known) ? std::optional{known->id} : std::nullopt;
+    return known != nullptr && known->config.vrf == vrf ? std::optional{known->id} : std::nullopt;
   };
   QANAT_ASSIGN(Steering steering, make_steering(next, find_in));
 
   const bool barrier_changes = !(protection(config_) == protection(next));
-  const auto plan_of = [](const model::Config& c, const Tunnel& t) { return tunnel_plan(c.gateway, t.config, t.id); };
+  const bool nat_changes = !(source_nat(config_) == source_nat(next));
+  // The tunnels of `old` stay where they are, and `before`, which follows, refers to them until the end of this.
   const model::Config old = std::exchange(config_, next);
   next_id_ = id;
   std::map<std::string_view, std::size_t> kept;  // where it stood
@@ -79,29 +82,33 @@ Result<std::vector<Change>> Director::reload(Instant now, const model::Config& c
     if (const auto found = kept.find(t.config.name); found == kept.end()) withdraw(now, t);
   }
   if (barrier_changes) ask_for_protection();
+  if (nat_changes) ask_for_nat();
 
   const auto how = treatments(changes);
   std::vector<Tunnel> before = std::exchange(tunnels_, {});
+  tunnels_.reserve(config_.tunnels.size());
   by_id_.clear();
   by_name_.clear();
-  auto fresh = made.begin();
+  std::size_t fresh = 0;
   for (const model::Tunnel& t : config_.tunnels) {
     const auto found = kept.find(t.name);
-    const bool has_new = fresh != made.end() && fresh->config.name == t.name;
-    Tunnel tunnel = found == kept.end() ? std::move(*fresh) : std::move(before[found->second]);
-    by_id_[tunnel.id] = by_name_[t.name] = tunnels_.size();
-    tunnels_.push_back(std::move(tunnel));
-    Tunnel& here = tunnels_.back();
+    const bool has_new = fresh < made.size() && made_names[fresh].second == t.name;
+    TunnelState& state = found == kept.end() ? made[fresh] : before[found->second];
+    by_id_[state.id] = by_name_[t.name] = tunnels_.size();
+    Tunnel& here = tunnels_.emplace_back(t, std::move(state));
     if (found == kept.end()) {
       here.barred = barrier_changes;
       introduce(here);
       if (here.wanted == Wanted::Up) begin(now, here);
     } else {
-      const ipsec::TunnelPlan plan = plan_of(old, here);
+      const model::Tunnel& was = before[found->second].config;
       const auto treatment = how.find(t.name);
-      if (has_new)
-        change(now, here, std::move(*fresh), treatment == how.end() ? ike::TunnelChange{} : treatment->second);
-      if (ipsec::TunnelPlan now_plan = plan_of(config_, here); !(now_plan == plan))
+      if (has_new) {
+        change(now, here, was, std::move(made[fresh]),
+               treatment == how.end() ? ike::TunnelChange{} : treatment->second);
+      }
+      const ipsec::TunnelPlan plan = tunnel_plan(old.gateway, was, here.id);
+      if (ipsec::TunnelPlan now_plan = tunnel_plan(config_.gateway, t, here.id); !(now_plan == plan))
         outputs_.emplace_back(ipsec::Command{ipsec::SetTunnel{std::move(now_plan)}});
     }
     if (has_new) ++fresh;
@@ -125,10 +132,10 @@ void Director::withdraw(Instant now, Tunnel& t) {
   log(EventLevel::Info, "tunnel-removed", {{"tunnel", t.config.name}});
 }
 
-void Director::change(Instant now, Tunnel& t, Tunnel made, const ike::TunnelChange& change) {
+void Director::change(Instant now, Tunnel& t, const model::Tunnel& was, TunnelState made,
+                      const ike::TunnelChange& change) {
   // What an operator has asked for holds until the file says something else.
-  const bool other_wish = made.wanted != wanted_by(t.config);
-  t.config = std::move(made.config);
+  const bool other_wish = made.wanted != wanted_by(was);
   t.ike = std::move(made.ike);
   t.credentials = std::move(made.credentials);
   t.certificates_end = made.certificates_end;

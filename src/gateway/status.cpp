@@ -63,6 +63,9 @@ control::ExchangeStep step_of(const ike::ExchangeRecord& r) {
   out.response_fragments = r.response_datagrams;
   out.retransmissions = r.retransmissions;
   out.milliseconds = std::chrono::duration<double, std::milli>(r.took).count();
+  out.own_us = r.times.own;
+  out.peer_us = r.times.peer;
+  out.prf_us = r.times.prf;
   return out;
 }
 
@@ -173,12 +176,13 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
                         : esp::inner_mtu(child.suite, child.encapsulation,
                                          sa.path.remote.address.is_v6() ? esp::OuterFamily::V6 : esp::OuterFamily::V4,
                                          config_.gateway.outer_mtu);
-      if (const auto counters = sa_counters_.find(child.id); counters != sa_counters_.end()) {
-        if (counters->second.inner_mtu != 0) c.inner_mtu = counters->second.inner_mtu;  // as the path has shown
-        c.packets_in = counters->second.packets_in;
-        c.bytes_in = counters->second.bytes_in;
-        c.packets_out = counters->second.packets_out;
-        c.bytes_out = counters->second.bytes_out;
+      const auto counters = std::ranges::lower_bound(sa_counters_, child.id, {}, &ipsec::SaCounters::child);
+      if (counters != sa_counters_.end() && counters->child == child.id) {
+        if (counters->inner_mtu != 0) c.inner_mtu = counters->inner_mtu;  // as the path has shown
+        c.packets_in = counters->packets_in;
+        c.bytes_in = counters->bytes_in;
+        c.packets_out = counters->packets_out;
+        c.bytes_out = counters->bytes_out;
       }
       c.seconds_up = seconds(now - child.since);
       c.seconds_to_rekey = child.renew_at > now ? seconds(child.renew_at - now) : 0;
@@ -188,7 +192,8 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   }
   if (shown != nullptr) {
     out.ike = ike_status(now, *shown);
-    if (shown->initiator) out.ike->offered = printable(ipsec::describe(ipsec::offer_ike(t.ike->ike)), kOfferedText);
+    (shown->initiator ? out.ike->offered : out.ike->accepts) =
+        printable(ipsec::describe(ipsec::offer_ike(t.ike->ike)), kOfferedText);
   }
   const bool up = !out.children.empty();
   if (up) {
@@ -269,13 +274,14 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
   std::vector<wan::TunnelState> states;  // in the order of tunnels_
   for (const control::TunnelStatus& t : snapshot.tunnels) states.push_back(control::tunnel_state(t));
   std::vector<control::RouteStatus> out;
-  const auto add = [&](const model::Route& r) {
+  const auto add = [&](const model::Route& r, const char* source = "config") {
     const auto tunnel = by_name_.find(r.tunnel);
     const wan::TunnelState state =
         tunnel == by_name_.end() || tunnel->second >= states.size() ? wan::TunnelState{} : states[tunnel->second];
     const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
     out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
-                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe});
+                   std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe,
+                   source});
   };
   std::set<std::pair<std::string, Prefix>> listed;
   for (const model::Route& r : config_.routes) {
@@ -286,6 +292,15 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
     for (const Prefix& prefix : t.config.routes) {
       if (!listed.contains({t.config.name, prefix}))
         add({t.config.vrf, prefix, t.config.name, 100, 1, model::RoutePq::Any, ""});
+    }
+  }
+  for (const ipsec::SetRoutes& of_vrf : kernel_hops_) {
+    for (const ipsec::RouteHop& hop : of_vrf.add) {
+      const auto tunnel = by_id_.find(hop.tunnel);
+      if (tunnel == by_id_.end()) continue;
+      add({of_vrf.vrf, hop.prefix, tunnels_[tunnel->second].config.name, hop.priority, hop.weight,
+           hop.hybrid_only ? model::RoutePq::Require : model::RoutePq::Any, ""},
+          "kernel");
     }
   }
   return out;

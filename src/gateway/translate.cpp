@@ -11,14 +11,17 @@ namespace qanat::gateway {
 
 namespace {
 
-// What the host's TUN carries at most: the best case of the default algorithms over IPv4; the packet path tells
+// What the TUN of a VRF carries at most: the best case of the default algorithms over IPv4; the packet path tells
 // senders by ICMP where a tunnel takes less.
-std::uint16_t tun_mtu(const model::Config& config) {
+std::uint16_t tun_mtu(const model::Config& config, VrfId vrf) {
   std::uint16_t mtu = 0;
-  for (const model::Tunnel& t : config.tunnels) mtu = std::max(mtu, t.mtu);
+  bool always_udp = true;
+  for (const model::Tunnel& t : config.tunnels) {
+    if (t.vrf != vrf) continue;
+    mtu = std::max(mtu, t.mtu);
+    always_udp = always_udp && t.encap == model::EncapMode::Force;
+  }
   if (mtu != 0) return mtu;
-  const bool always_udp = std::all_of(config.tunnels.begin(), config.tunnels.end(),
-                                      [](const model::Tunnel& t) { return t.encap == model::EncapMode::Force; });
   return esp::inner_mtu({EncrId::ENCR_AES_GCM_16, 256, IntegId::NONE},
                         always_udp ? ipsec::Encapsulation::Udp : ipsec::Encapsulation::Native, esp::OuterFamily::V4,
                         config.gateway.outer_mtu);
@@ -206,18 +209,47 @@ Result<ipsec::SetPolicy> plane_policy(const model::Config& config, const wan::Fi
 }
 
 SetProtection protection(const model::Config& config) {
+  std::map<VrfId, std::vector<Prefix>> prefixes;
+  for (const model::Tunnel& t : config.tunnels) {
+    if (t.peer_interface4) prefixes[t.vrf].push_back(Prefix::masked(*t.peer_interface4, 32));
+    if (t.peer_interface6) prefixes[t.vrf].push_back(Prefix::masked(*t.peer_interface6, 128));
+  }
+  for (const model::Route& route : routes_of(config)) prefixes[route.vrf].push_back(route.prefix);
+  for (auto& [vrf, list] : prefixes) {
+    std::sort(list.begin(), list.end());
+    list.erase(std::unique(list.begin(), list.end()), list.end());
+  }
   SetProtection out;
   out.tun = config.gateway.tun_name;
   out.route_table = config.gateway.route_table;
   out.fwmark = config.gateway.fwmark;
-  out.tun_mtu = tun_mtu(config);
-  for (const model::Tunnel& t : config.tunnels) {
-    if (t.peer_interface4) out.prefixes.push_back(Prefix::masked(*t.peer_interface4, 32));
-    if (t.peer_interface6) out.prefixes.push_back(Prefix::masked(*t.peer_interface6, 128));
+  out.tun_mtu = tun_mtu(config, VrfId{});
+  out.prefixes = std::move(prefixes[VrfId{}]);
+  for (const model::Vrf& vrf : config.vrfs) {
+    out.accounts.push_back({.vrf = vrf.id,
+                            .tun = vrf.tun_name,
+                            .route_table = vrf.route_table,
+                            .tun_mtu = tun_mtu(config, vrf.id),
+                            .prefixes = std::move(prefixes[vrf.id]),
+                            .interfaces = vrf.interfaces});
   }
-  for (const model::Route& route : routes_of(config)) out.prefixes.push_back(route.prefix);
-  std::sort(out.prefixes.begin(), out.prefixes.end());
-  out.prefixes.erase(std::unique(out.prefixes.begin(), out.prefixes.end()), out.prefixes.end());
+  return out;
+}
+
+SetNat source_nat(const model::Config& config) {
+  SetNat out;
+  for (const model::NatRule& rule : config.nat) {
+    NatRule& made = out.rules.emplace_back();
+    made.in = {config.gateway.tun_name};
+    for (const model::Vrf& vrf : config.vrfs) {
+      if (vrf.id != rule.vrf) continue;
+      made.in = vrf.interfaces;
+      made.in.push_back(vrf.tun_name);
+    }
+    made.sources = rule.sources;
+    made.out_interface = rule.out_interface;
+    made.translate = rule.translate;
+  }
   return out;
 }
 

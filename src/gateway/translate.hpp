@@ -19,5 +19,6 @@ namespace qanat::gateway {
 // See wan::policy_rules().
 [[nodiscard]] Result<ipsec::SetPolicy> plane_policy(const model::Config& config, const wan::FindTunnel& find);
 [[nodiscard]] SetProtection protection(const model::Config& config);
+[[nodiscard]] SetNat source_nat(const model::Config& config);
 
 }  // namespace qanat::gateway

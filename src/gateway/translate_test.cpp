@@ -138,5 +138,39 @@ TEST(Protection, CoversEveryRouteAndThePeersInterfaceAddress) {
   EXPECT_EQ(p.tun_mtu, 1446) << "what a native tunnel with AES-GCM takes";
 }
 
+TEST(Protection, EveryAccountHasItsOwn) {
+  model::Config config;
+  config.gateway = gateway_v4();
+  model::Tunnel blue = tunnel();
+  blue.name = "blue-berlin";
+  blue.vrf = VrfId{1};
+  blue.mtu = 1300;
+  blue.peer_interface4 = *IpAddress::parse("10.255.0.1");
+  config.tunnels = {tunnel(), blue};
+  config.vrfs = {{VrfId{1}, "blue", "qanat1", 5210, {"lan1"}}, {VrfId{2}, "empty", "qanat2", 5220, {}}};
+  const SetProtection p = protection(config);
+  EXPECT_EQ(p.prefixes, std::vector{*Prefix::parse("10.1.0.0/16")});
+  EXPECT_EQ(p.tun_mtu, 1446);
+  ASSERT_EQ(p.accounts.size(), 2U);
+  EXPECT_EQ(
+      p.accounts[0],
+      (AccountProtection{
+          VrfId{1}, "qanat1", 5210, 1300, {*Prefix::parse("10.1.0.0/16"), *Prefix::parse("10.255.0.1/32")}, {"lan1"}}));
+  EXPECT_EQ(p.accounts[1].prefixes, std::vector<Prefix>{});
+}
+
+TEST(SourceNat, IsForWhatComesOutOfTheVrf) {
+  model::Config config;
+  config.gateway = gateway_v4();
+  config.vrfs = {{VrfId{1}, "blue", "qanat1", 5210, {"lan1"}}};
+  EXPECT_EQ(source_nat(config), SetNat{});
+  const auto address = *IpAddress::parse("192.0.2.9");
+  config.nat = {
+      {.vrf = {}, .sources = {}, .out_interface = "wan", .translate = {}},
+      {.vrf = VrfId{1}, .sources = {*Prefix::parse("10.0.0.0/8")}, .out_interface = "", .translate = address}};
+  EXPECT_EQ(source_nat(config), (SetNat{{{{"qanat0"}, {}, "wan", std::nullopt},
+                                         {{"lan1", "qanat1"}, {*Prefix::parse("10.0.0.0/8")}, "", address}}}));
+}
+
 }  // namespace
 }  // namespace qanat::gateway

@@ -11,6 +11,7 @@
 #include "base/secret.hpp"
 #include "base/strong_id.hpp"
 #include "ike/auth_task.hpp"
+#include "ike/crossing.hpp"
 #include "ike/key_schedule.hpp"
 #include "ipsec/data_plane.hpp"
 
@@ -32,17 +33,30 @@ struct PlaneCommand {
   ipsec::Command command;
 };
 
-// One exchange of a handshake, for `qanat status NAME` and `qanat explain NAME`.
+// What the key operations of one exchange cost us, in microseconds; 0: not measured, or there was none.
+struct KeyTimes {
+  std::uint32_t own = 0;   // our key pair, or the proof of who we are
+  std::uint32_t peer = 0;  // the secret out of the peer's value (ECDH, en- or decapsulation), or its proof judged
+  std::uint32_t prf = 0;   // the keys out of that
+};
+
+// One exchange of a handshake, for `qanat status NAME` and `qanat explain NAME`. It is kept for every tunnel.
 struct ExchangeRecord {
   wire::ExchangeType exchange{};
+  std::uint16_t request_datagrams = 0;
+  std::uint16_t response_datagrams = 0;
+  std::uint16_t retransmissions = 0;
   std::string note;  // "x25519", "mlkem768", "PSK"
   std::uint32_t request_octets = 0;
   std::uint32_t response_octets = 0;
-  std::uint32_t request_datagrams = 0;
-  std::uint32_t response_datagrams = 0;
-  std::uint32_t retransmissions = 0;
+  KeyTimes times;
   Duration took{};
 };
+// IKE_SA_INIT, seven additional key exchanges (RFC 9370) and IKE_AUTH; with the text of the proposals that is all that
+// an established IKE SA keeps for `qanat explain`.
+inline constexpr std::size_t kMaxSteps = 9;
+inline constexpr std::size_t kKeptForExplain = 768;  // octets
+static_assert(kMaxSteps * sizeof(ExchangeRecord) + 100 <= kKeptForExplain);
 
 // Something an operator or the Director wants to know. `what` is a stable word; docs/events.md lists them.
 struct Report {
@@ -58,6 +72,8 @@ struct Report {
     PeerMoved,
     IkeRekeyed,        // the IKE SA has new keys; its Child SAs carry on
     Weakened,          // the peer rekeyed with less than before; `detail` says what holds now
+    PeerRestarted,     // it has shown that it lost the IKE SA (RFC 6290), which is gone; follows Down
+    PinRefused,        // classical keys from a peer that has come up hybrid before, and pq = "pin" refuses them
     SelectorsRefused,  // the peer drops packets of ours, which are outside the traffic selectors of their Child SA
   } what{};
   TunnelId tunnel;  // 0 with PeerRefused when no tunnel was found
@@ -85,6 +101,6 @@ struct EspKeyLog {
   SecretBytes keymat;
 };
 
-using Action = std::variant<Transmit, PlaneCommand, Report, SignQuestion, VerifyQuestion, KeyLog, EspKeyLog>;
+using Action = std::variant<Transmit, PlaneCommand, Report, SignQuestion, VerifyQuestion, KeyLog, EspKeyLog, Crossing>;
 
 }  // namespace qanat::ike

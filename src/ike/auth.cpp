@@ -44,14 +44,14 @@ Bytes IkeSa::auth_octets(Signer signer, const wire::IdPayload& id, const SecretB
   const bool of_initiator = signer == Signer::Initiator;
   SignedOctetsInput in;
   in.prf = context_.prf;
-  in.init_message = of_initiator ? init_request_ : init_response_;
-  if (agreed_.full_transcript()) in.peer_init_message = of_initiator ? init_response_ : init_request_;
+  in.init_message = of_initiator ? making().init_request : making().init_response;
+  if (agreed_.full_transcript()) in.peer_init_message = of_initiator ? making().init_response : making().init_request;
   in.peer_nonce = of_initiator ? context_.nonce_r : context_.nonce_i;
   in.sk_p = &sk_p;
   const Bytes id_body = wire::body_of(id);
   in.id_body = id_body;
-  in.int_auth_i = &int_auth_i_;
-  in.int_auth_r = &int_auth_r_;
+  in.int_auth_i = &making().int_auth_i;
+  in.int_auth_r = &making().int_auth_r;
   in.auth_message_id = auth_message_id_;
   return signed_octets(in);
 }
@@ -70,7 +70,7 @@ std::string IkeSa::authentication_text() const {
       "{} authenticated by {}; {}", peer_text(), agreed_.proved_by,
       agreed_.full_transcript() ? "downgrade excluded: both IKE_SA_INIT messages are covered by both proofs"
       : agreed_.transcript_sent ? "downgrade not excluded: the peer lacks full transcript authentication (notify 16447)"
-                                : "downgrade not excluded: downgrade = \"off\" here");
+                                : "downgrade not excluded: downgrade_prevention = \"off\" here");
 }
 
 // ---- our proof -------------------------------------------------------------------------------------------------
@@ -79,18 +79,21 @@ std::string IkeSa::authentication_text() const {
 void IkeSa::begin_auth(Instant now, AwaitAuth next) {
   auth_message_id_ = next_message_id_;
   if (agreed_.ppk()) {
-    agreed_.without_ppk = apply_ppk(context_.prf, tunnel_->ppks.front().key.expose(), keys_);
+    making().without_ppk = apply_ppk(context_.prf, tunnel_->ppks.front().key.expose(), making().keys);
     agreed_.ppk_used = true;
   }
   set_verdict();
   if (tunnel_->local_auth == AuthKind::Certificate) {
-    return ask_signature(now, {{}, std::move(next), {}, {}}, keys_.sk_pi);
+    return ask_signature(now, {{}, std::move(next), {}, {}}, making().keys.sk_pi);
   }
   Bytes without_ppk;
   if (agreed_.ppk_used && tunnel_->ppk_policy == model::PpkPolicy::Prefer) {
-    without_ppk = psk_proof(Signer::Initiator, agreed_.without_ppk.sk_pi).data;
+    without_ppk = psk_proof(Signer::Initiator, making().without_ppk.sk_pi).data;
   }
-  send_auth_request(now, std::move(next), psk_proof(Signer::Initiator, keys_.sk_pi), {}, std::move(without_ppk));
+  auto [ours, microseconds] =
+      measured(env_.config.stopwatch, [&] { return psk_proof(Signer::Initiator, making().keys.sk_pi); });
+  send_auth_request(now, std::move(next), std::move(ours), {}, std::move(without_ppk));
+  note_time(&KeyTimes::own, microseconds);
 }
 
 void IkeSa::ask_signature(Instant now, AwaitSignature state, const SecretBytes& sk_p) {
@@ -113,17 +116,21 @@ void IkeSa::handle_auth(Instant now, SignAnswer answer) {
   if (!answer.status) return on_worker_failed(now, answer.status.error().detail);
   timers_.stop(Timer::Worker);
   AwaitSignature state = std::move(*waiting);
+  if (!initiator_) note_time(&KeyTimes::own, answer.microseconds);  // an initiator's exchange begins with the request
   if (!initiator_) return answer_auth(now, state.message, std::move(answer.auth), std::move(answer.certificates));
   if (state.first) {
     // NO_PPK_AUTH has no room for a method: it is the one of AUTH.
-    return send_auth_request(now, std::move(state.sent), std::move(state.first->auth),
-                             std::move(state.first->certificates), std::move(answer.auth.data));
+    const std::uint32_t both = state.first->microseconds + answer.microseconds;
+    send_auth_request(now, std::move(state.sent), std::move(state.first->auth), std::move(state.first->certificates),
+                      std::move(answer.auth.data));
+    return note_time(&KeyTimes::own, both);
   }
   if (agreed_.ppk_used && tunnel_->ppk_policy == model::PpkPolicy::Prefer) {
     state.first = std::move(answer);
-    return ask_signature(now, std::move(state), agreed_.without_ppk.sk_pi);
+    return ask_signature(now, std::move(state), making().without_ppk.sk_pi);
   }
   send_auth_request(now, std::move(state.sent), std::move(answer.auth), std::move(answer.certificates), {});
+  note_time(&KeyTimes::own, answer.microseconds);
 }
 
 // ---- the peer's proof ------------------------------------------------------------------------------------------
@@ -187,6 +194,7 @@ void IkeSa::handle_auth(Instant now, const VerifyAnswer& answer) {
     return on_worker_failed(now, "the tunnel was changed meanwhile");
   }
   timers_.stop(Timer::Worker);
+  note_time(&KeyTimes::peer, answer.microseconds);
   agreed_.proved_by = answer.described;
   agreed_.quantum_safe = answer.quantum_safe;
   AwaitVerdict state = std::move(*waiting);
@@ -224,7 +232,7 @@ Result<wire::AuthPayload> IkeSa::choose_ppk(const TunnelConfig& tunnel, const wi
   if (identity == nullptr) return refused("has agreed to use a PPK and names none (RFC 8784 3)");
   const Ppk* ppk = tunnel.ppk_policy == model::PpkPolicy::Off ? nullptr : find_ppk(tunnel.ppks, identity->data);
   if (ppk != nullptr) {
-    agreed_.without_ppk = apply_ppk(context_.prf, ppk->key.expose(), keys_);
+    making().without_ppk = apply_ppk(context_.prf, ppk->key.expose(), making().keys);
     agreed_.ppk_used = true;
     return auth;
   }

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "ike/config.hpp"
-#include "ike/key_schedule.hpp"
 #include "wire/payloads.hpp"
 
 namespace qanat::ike {
@@ -57,9 +56,7 @@ struct AuthAgreement {
   bool peer_transcript = false;
   bool peer_ppk = false;
   bool peer_childless = false;
-  // IKE_AUTH: a PPK is in the keys; what they were without it is kept until the peer has proved itself.
-  bool ppk_used = false;
-  KeysWithoutPpk without_ppk;
+  bool ppk_used = false;  // IKE_AUTH: a PPK is in the keys
   std::string proved_by;  // what proved the peer's identity; empty before
   bool quantum_safe = false;
 

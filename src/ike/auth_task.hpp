@@ -30,6 +30,7 @@ struct SignAnswer {
   wire::AuthPayload auth;
   std::vector<wire::CertPayload> certificates;  // leaf first, then what the chain needs; never the anchor
   std::string described;                        // "ML-DSA-65"
+  std::uint32_t microseconds = 0;               // that it took; 0: not measured
 };
 
 // "Does this come from `peer_id`, after the tunnel's trust anchors?"
@@ -47,6 +48,7 @@ struct VerifyAnswer {
   Status status;          // an error: AUTHENTICATION_FAILED for the peer, the reason for our log
   std::string described;  // "ML-DSA-65 certificate CN=berlin, issued by CN=Example CA, until 2027-03-01"
   bool quantum_safe = false;
+  std::uint32_t microseconds = 0;
 };
 
 }  // namespace qanat::ike

@@ -144,7 +144,7 @@ ChildSa& IkeSa::add_child(Instant now, ChildPlan plan, ChildKeys keys, WhoBegan 
 
 void IkeSa::install_child(Instant now, ChildPlan plan, wire::Payloads answer) {
   ensure(tunnel_ && authenticated_, "a Child SA belongs to an authenticated peer");
-  ChildKeys keys = derive_first_child_keys(context_, keys_.sk_d, plan.esp.suite);
+  ChildKeys keys = derive_first_child_keys(context_, sk_d(), plan.esp.suite);
   reserved_spi_ = 0;  // it belongs to the Child SA from here on
   ChildSa& child =
       add_child(now, std::move(plan), std::move(keys), initiator_ ? WhoBegan::Us : WhoBegan::Peer, verdict_);

@@ -7,7 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "base/secret.hpp"
+#include "base/stopwatch.hpp"
 #include "ike/retransmit.hpp"
+#include "ike/shard_map.hpp"
 #include "ipsec/child_sa_params.hpp"
 #include "ipsec/proposal.hpp"
 #include "ipsec/selectors.hpp"
@@ -44,6 +47,7 @@ struct TunnelConfig {
   std::vector<Ppk> ppks;  // the first is the one that we name as initiator
   model::DowngradePolicy downgrade = model::DowngradePolicy::Auto;
   model::PqPolicy pq = model::PqPolicy::Prefer;
+  bool hybrid_known = false;  // for pq = "pin": the peer has come up hybrid before, or nobody can tell
   std::vector<ipsec::IkeProposal> ike;
   std::vector<ipsec::EspProposal> esp;
   std::vector<EsnId> esn;     // accepted, preferred first
@@ -66,8 +70,16 @@ struct TunnelConfig {
   Duration dpd_idle = 10s;
   Duration dpd_timeout = 30s;
   std::size_t fragment_size = 0;  // IP datagram octets; 0: 1,280 for IPv6, 1,400 for IPv4
+
+  // There is no room for classical keys.
+  [[nodiscard]] bool hybrid_only() const {
+    return pq == model::PqPolicy::Require || (pq == model::PqPolicy::Pin && hybrid_known);
+  }
 };
 using TunnelRef = std::shared_ptr<const TunnelConfig>;
+
+// Why pq = "pin" refuses a peer's classical keys, and the line to change.
+[[nodiscard]] std::string pin_text(const TunnelConfig& tunnel);
 
 // What a changed configuration means for the SAs that live under the old one; nothing set: they go on under the new.
 struct TunnelChange {
@@ -81,7 +93,8 @@ struct TunnelChange {
 struct EndpointConfig {
   std::uint16_t ike_port = 500;
   std::uint16_t nat_port = 4500;
-  std::uint32_t shard = 0;             // in the low bits of our SPIs
+  std::uint32_t shard = 0;  // this one of
+  ShardMap shards;
   std::size_t half_open_limit = 2000;  // IKE SAs in the making, whoever asked
   std::size_t cookie_threshold = 100;  // of peers that have not returned a cookie
   std::size_t prefix_limit = 20;       // of them, half open from one source prefix (IPv4 /24, IPv6 /56)
@@ -90,7 +103,9 @@ struct EndpointConfig {
   bool native_esp = true;              // the packet path can send IP protocol 50
   Duration half_open_patience = 30s;   // a responder waits so long for the next message; twice that for later ones
   RetransmitSchedule retransmit;
-  bool key_log = false;  // emit KeyLog actions: for debugging only
+  const Stopwatch* stopwatch = nullptr;             // measures key operations
+  bool key_log = false;                             // emit KeyLog actions: for debugging only
+  std::shared_ptr<const SecretBytes> crash_secret;  // makes crash tokens, and outlives the process; null: none are made
 };
 
 }  // namespace qanat::ike

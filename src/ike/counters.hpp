@@ -40,6 +40,8 @@ namespace qanat::ike {
   X(rival_answer, "attempts begun anew: several IKE_SA_INIT answers, and the one taken was mute")    \
   X(bad_answer, "IKE_SA_INIT responses that do not fit our request")                                 \
   X(error_hint, "unauthenticated error notifications")                                               \
+  X(invalid_spi_sent, "notices to peers whose packets are for SAs that do not exist here")           \
+  X(crash_proved, "IKE SAs that their peer has shown to have lost with a crash (RFC 6290)")          \
   X(path_error, "network errors (ICMP) about the path to a peer")                                    \
   X(not_answered, "messages in the clear left without an answer: too many, or too small")            \
   X(half_open_timeout, "IKE SAs whose peer never finished the handshake")                            \
@@ -60,7 +62,8 @@ namespace qanat::ike {
   X(address_refused, "address updates of MOBIKE that were refused, by either side")                  \
   X(invalid_selectors_sent, "notices to peers whose packets are outside their traffic selectors")    \
   X(invalid_selectors_received, "notices that packets of ours are outside their traffic selectors")  \
-  X(keys_made_ahead, "key pairs made while there was nothing else to do, each for one handshake")
+  X(keys_made_ahead, "key pairs made while there was nothing else to do, each for one handshake")    \
+  X(thread_busy, "datagrams dropped because too many waited for the IKE thread that they were for")
 
 enum class Counter : std::uint8_t {
 #define QANAT_X(name, help) name,
@@ -81,7 +84,7 @@ inline constexpr std::array<CounterInfo, static_cast<std::size_t>(Counter::kCoun
 
 class Counters {
  public:
-  void add(Counter c) { ++values_[static_cast<std::size_t>(c)]; }
+  void add(Counter c, std::uint64_t n = 1) { values_[static_cast<std::size_t>(c)] += n; }
   [[nodiscard]] std::uint64_t operator[](Counter c) const { return values_[static_cast<std::size_t>(c)]; }
   [[nodiscard]] const std::array<std::uint64_t, static_cast<std::size_t>(Counter::kCount)>& all() const {
     return values_;

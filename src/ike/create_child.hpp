@@ -81,8 +81,8 @@ struct PeerIke {  // the peer's
   KeRounds rounds;
   wire::ExchangeType exchange{};  // that is being answered
 };
-using Active = std::variant<std::monostate, task::Liveness, task::DeleteChild, task::InvalidSelectors, OwnChild, OwnIke,
-                            AddressExchange>;
+using Active = std::variant<std::monostate, task::Liveness, task::DeleteChild, task::InvalidSelectors, task::CrashToken,
+                            OwnChild, OwnIke, AddressExchange>;
 struct Parked {  // a negotiation of the peer's that its next IKE_FOLLOWUP_KE carries on
   Bytes link;
   Instant deadline;

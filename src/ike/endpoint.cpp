@@ -11,7 +11,7 @@ using wire::ExchangeType;
 namespace {
 
 constexpr std::size_t kMarkerSize = 4;
-constexpr std::uint64_t kShardMask = 0x3f;
+constexpr std::uint64_t kShardMask = kMaxShards - 1;
 constexpr Duration kIdle = 5ms;  // without a datagram: time to make keys ahead
 
 }  // namespace
@@ -40,6 +40,10 @@ std::string to_string(Report::What what) {
       return "ike-rekeyed";
     case Report::What::Weakened:
       return "weakened";
+    case Report::What::PeerRestarted:
+      return "peer-restarted";
+    case Report::What::PinRefused:
+      return "pin-refused";
     case Report::What::SelectorsRefused:
       return "selectors-refused";
   }
@@ -52,7 +56,11 @@ IkeEndpoint::IkeEndpoint(EndpointConfig config, Rng& rng)
       keys_(rng_),
       env_{config_, *this, rng_, counters_, actions_, keys_},
       cookies_(rng_),
-      half_open_(config_) {}
+      half_open_(config_) {
+  ensure(config_.shard < config_.shards.count && config_.shards.count <= kMaxShards, "an SPI has room for its shard");
+  const std::uint64_t first = (std::uint64_t{config_.shard} << kShardShift) + 1;
+  env_.next_request = env_.next_child = next_sa_ = first;
+}
 
 IkeEndpoint::~IkeEndpoint() = default;
 
@@ -126,6 +134,7 @@ void IkeEndpoint::judge_datagram(Instant now, const Path& arrived, ByteView payl
   if (found == sas_.end() ||
       (found->second.sa->peer_spi() != 0 &&
        found->second.sa->peer_spi() != (header->from_initiator() ? header->spi_i : header->spi_r))) {
+    if (take_invalid_spi(now, arrived, *header, payload)) return;
     handle_unknown_spi(now, arrived, *header);
     return;
   }
@@ -135,8 +144,13 @@ void IkeEndpoint::judge_datagram(Instant now, const Path& arrived, ByteView payl
     return;
   }
   if (found->second.sa->is_established() && is_trouble_notice(*message)) {
-    counters_.add(Counter::error_hint);
-    found->second.sa->hint_of_trouble(now);
+    if (found->second.sa->is_proof_of_crash(message->payloads)) {
+      counters_.add(Counter::crash_proved);
+      found->second.sa->discard_after_crash();
+    } else {
+      counters_.add(Counter::error_hint);
+      found->second.sa->hint_of_trouble(now);
+    }
     touch(now, spi);
     return;
   }
@@ -184,6 +198,8 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
     }
   } else if (const auto* first = std::get_if<ipsec::FirstInbound>(&event)) {
     if (IkeSa* sa = owner_of(first->child)) sa->handle_first_inbound(first->child);
+  } else if (const auto* unknown = std::get_if<ipsec::UnknownSpi>(&event)) {
+    tell_invalid_spi(now, *unknown);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     IkeSa* newest = nullptr;
     for (const std::uint64_t spi : sas_of(acquire->tunnel)) {
@@ -247,7 +263,7 @@ void IkeEndpoint::handle_timeout(Instant now) {
 
 Status IkeEndpoint::initiate(Instant now, TunnelId id) {
   const TunnelRef tunnel = tunnels_.find(id);
-  ensure(tunnel != nullptr, "initiate names a known tunnel");
+  if (tunnel == nullptr) return {};  // it was removed while this was on its way from another shard
   if (!tunnel->peer) {
     return fail(ErrorKind::LocalPolicy, "tunnel " + tunnel->name,
                 "has peer = \"any\": it comes up when the peer calls");
@@ -259,18 +275,23 @@ Status IkeEndpoint::initiate(Instant now, TunnelId id) {
     const IkeSa& sa = *sas_.at(spi).sa;
     if (sa.is_initiator() && !sa.is_established() && !sa.is_ending()) return {};
   }
-  for (const std::uint64_t spi : sas_of(id)) {
-    IkeSa& sa = *sas_.at(spi).sa;
-    if (!sa.is_established() || sa.carrying_child()) continue;
-    sa.create_child(now);
-    touch(now, spi);
-    return {};
-  }
+  if (complete(now, id)) return {};
   const std::uint64_t spi = new_spi();
   QANAT_ASSIGN(std::unique_ptr<IkeSa> sa, IkeSa::initiate(env_, now, IkeSaId{next_sa_++}, spi, tunnel));
   sas_[spi].sa = std::move(sa);
   touch(now, spi);
   return {};
+}
+
+bool IkeEndpoint::complete(Instant now, TunnelId tunnel) {
+  for (const std::uint64_t spi : sas_of(tunnel)) {
+    IkeSa& sa = *sas_.at(spi).sa;
+    if (!sa.is_established() || sa.carrying_child()) continue;
+    sa.create_child(now);
+    touch(now, spi);
+    return true;
+  }
+  return false;
 }
 
 void IkeEndpoint::rekey(Instant now, TunnelId tunnel) {
@@ -295,9 +316,11 @@ void IkeEndpoint::terminate(Instant now, TunnelId tunnel, const std::string& why
 }
 
 std::vector<std::uint64_t> IkeEndpoint::sas_of(TunnelId tunnel) const {
-  const auto found = by_tunnel_.find(tunnel);
-  return found == by_tunnel_.end() ? std::vector<std::uint64_t>{}
-                                   : std::vector<std::uint64_t>{found->second.begin(), found->second.end()};
+  std::vector<std::uint64_t> out;
+  const auto [first, last] = by_tunnel_.equal_range(tunnel);
+  for (auto entry = first; entry != last; ++entry) out.push_back(entry->second);
+  std::sort(out.begin(), out.end());
+  return out;
 }
 
 std::vector<SaInfo> IkeEndpoint::sas() const {
@@ -318,8 +341,8 @@ std::vector<SaInfo> IkeEndpoint::sas(TunnelId tunnel) const {
 std::uint64_t IkeEndpoint::new_spi() {
   std::uint64_t spi = 0;
   do {
-    spi = (rng_.u64() & ~kShardMask) | (config_.shard & kShardMask);
-  } while (spi == 0 || sas_.contains(spi));
+    spi = (rng_.u64() & ~kShardMask) | config_.shard;
+  } while (spi == 0 || config_.shards.of_new(spi) != config_.shard || sas_.contains(spi));
   return spi;
 }
 

@@ -1,8 +1,8 @@
 // IkeEndpoint: all IKE SAs of one shard. Datagrams, commands and the packet path's events go in; actions come out.
 //
 // Getters: sas(), counters(), next_timeout(). Inputs: handle_datagram, handle_plane, handle_auth, handle_addresses,
-// handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output: poll_action, until
-// empty after every call.
+// handle_crossing, handle_timeout. Commands: set_tunnel, update_tunnel, remove_tunnel, initiate, terminate. Output:
+// poll_action, until empty after every call.
 //
 // A datagram is judged in this order, so that nothing costs before it must: header, version, SPI, cookie and limits,
 // addresses, proposal, key exchange.
@@ -34,6 +34,8 @@ class IkeEndpoint final : private TunnelDirectory {
   // `payload` is the UDP payload, with the non-ESP marker when arrived.local is the NAT port.
   void handle_datagram(Instant now, const Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
+  // So many datagrams were dropped on their way here.
+  void note_lost(std::uint64_t datagrams) { counters_.add(Counter::thread_busy, datagrams); }
   // Workers' answers to SignQuestion and VerifyQuestion actions. Late and unknown ones are ignored.
   void handle_auth(Instant now, SignAnswer answer);
   void handle_auth(Instant now, VerifyAnswer answer);
@@ -53,12 +55,16 @@ class IkeEndpoint final : private TunnelDirectory {
   // Begins a handshake, or, when an IKE SA stands without a Child SA, makes one there. Nothing happens when a handshake
   // that we began is under way.
   [[nodiscard]] Status initiate(Instant now, TunnelId tunnel);
+  // The latter alone; false: there is no such IKE SA.
+  [[nodiscard]] bool complete(Instant now, TunnelId tunnel);
   // New keys for the tunnel's IKE SAs, before their time.
   void rekey(Instant now, TunnelId tunnel);
   // The same for every Child SA of the tunnel.
   void rekey_children(Instant now, TunnelId tunnel);
   // Deletes every IKE SA of the tunnel.
   void terminate(Instant now, TunnelId tunnel, const std::string& why);
+  // What another shard says of the IKE SAs that it has of a tunnel.
+  void handle_crossing(Instant now, const Crossing& crossing);
 
   [[nodiscard]] std::optional<Action> poll_action();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
@@ -85,6 +91,7 @@ class IkeEndpoint final : private TunnelDirectory {
     std::optional<Instant> timeout;   // as it stands in timeouts_
     HalfOpenTable::Standing standing;
     bool announced = false;  // its establishment has been acted upon
+    bool carries = false;    // our packets, when it was touched last
     TunnelId tunnel;         // as it stands in by_tunnel_; 0 when not
   };
 
@@ -114,19 +121,33 @@ class IkeEndpoint final : private TunnelDirectory {
     Bytes solved;           // the cookie whose puzzle it has solved
   };
   [[nodiscard]] std::optional<Admission> admit(Instant now, const Path& arrived, const wire::ClearMessage& message);
-  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads);
+  void answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads,
+                       std::size_t more = 0);
   void answer_notify(const Path& arrived, const wire::IkeHeader& request, wire::NotifyType type, Bytes data = {});
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
+  // lost_sas.cpp: ESP for SAs that one side has lost
+  void tell_invalid_spi(Instant now, const ipsec::UnknownSpi& packet);
+  [[nodiscard]] bool take_invalid_spi(Instant now, const Path& arrived, const wire::IkeHeader& header,
+                                      ByteView payload);
   void refuse(Instant now, const Path& arrived, std::string why);
   // Brings the indexes up to date after an IKE SA has been touched, and removes it when it is closed.
   void touch(Instant now, std::uint64_t spi);
   void remove(std::uint64_t spi);
-  void on_established(Instant now, IkeSa& sa);
+  [[nodiscard]] static SaCard card_of(const IkeSa& sa);
+  // `here`: the newcomer, when it is one of ours.
+  void meet(Instant now, const SaCard& fresh, IkeSa* here);
+  void doubt(Instant now, std::uint64_t spi);
+  void replace(Instant now, IkeSa& loser, IkeSa& winner);
+  // Another IKE SA of this shard, of that tunnel and peer, carries our packets.
+  [[nodiscard]] bool is_carried_here(TunnelId tunnel, const wire::Identity& peer, std::uint64_t besides) const;
   // When no IKE SA of the tunnel carries our packets any more, those that waited for the peer's first one do.
   void let_next_carry(TunnelId tunnel);
-  void resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner);
+  void note_carrying(Entry& entry);
   void handle_duplicate(Instant now, std::uint64_t spi);
+  // Who of this shard is better; nullptr: nobody.
+  [[nodiscard]] IkeSa* winner_over(const SaCard& loser);
+  void cross(Crossing crossing);
   void close_outdated(Instant now);
   [[nodiscard]] std::vector<std::uint64_t> sas_of(TunnelId tunnel) const;
   template <typename Answer>
@@ -148,7 +169,7 @@ class IkeEndpoint final : private TunnelDirectory {
   std::map<TunnelId, TunnelMemory> memories_;
   std::unordered_map<std::uint64_t, Entry> sas_;                           // by our SPI
   std::unordered_map<InitKey, std::uint64_t, InitKeyHash> init_requests_;  // -> our SPI
-  std::unordered_map<TunnelId, std::set<std::uint64_t>> by_tunnel_;
+  std::unordered_multimap<TunnelId, std::uint64_t> by_tunnel_;             // -> our SPI
   std::set<std::pair<Instant, std::uint64_t>> timeouts_;
   // IKE SAs that lose against another of their tunnel: whoever began one deletes it; if it does not, we do.
   std::set<std::pair<Instant, std::uint64_t>> duplicates_;

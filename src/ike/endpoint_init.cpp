@@ -5,6 +5,7 @@
 
 #include "crypto/digest.hpp"
 #include "crypto/prf.hpp"
+#include "ike/crash_token.hpp"
 #include "ike/endpoint.hpp"
 
 namespace qanat::ike {
@@ -26,8 +27,10 @@ IkeEndpoint::InitKey IkeEndpoint::init_key(const Path& arrived, ByteView datagra
   return out;
 }
 
-// Without keys, to whoever it may be: never more octets than were asked with, so that nobody gains by a forged source.
-void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads) {
+// Without keys, to whoever it may be: never more octets than were asked with (and `more`, where an answer of another
+// kind would do no good), so that nobody gains by a forged source.
+void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& request, wire::Payloads payloads,
+                                  std::size_t more) {
   wire::IkeHeader header;
   header.spi_i = request.spi_i;
   header.spi_r = request.exchange == ExchangeType::IKE_SA_INIT ? 0 : request.spi_r;  // 0: no IKE SA was made
@@ -35,7 +38,7 @@ void IkeEndpoint::answer_in_clear(const Path& arrived, const wire::IkeHeader& re
   header.flags = static_cast<std::uint8_t>(wire::kFlagResponse | (request.from_initiator() ? 0 : wire::kFlagInitiator));
   header.message_id = request.message_id;
   const Bytes answer = wire::write_clear_message(header, payloads);
-  if (answer.size() > request.length) {
+  if (answer.size() > request.length + more) {
     counters_.add(Counter::not_answered);
     return;
   }
@@ -59,7 +62,12 @@ void IkeEndpoint::handle_unknown_spi(Instant now, const Path& arrived, const wir
     counters_.add(Counter::not_answered);
     return;
   }
-  answer_notify(arrived, header, NotifyType::INVALID_IKE_SPI);
+  // What was sent with AES-GCM and nothing in it is 3 octets shorter than a notification and a token.
+  constexpr std::size_t kTokenMore = 8;
+  wire::Payloads answer{NotifyPayload{wire::ProtocolId::None, {}, NotifyType::INVALID_IKE_SPI, {}}};
+  if (config_.crash_secret && header.spi_i != 0 && header.spi_r != 0)
+    answer.emplace_back(crash_token(*config_.crash_secret, header.spi_i, header.spi_r));
+  answer_in_clear(arrived, header, std::move(answer), kTokenMore);
 }
 
 // The same, received. Nobody vouches for it: it is a hint.
@@ -249,7 +257,8 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
     answer_notify(arrived, header, NotifyType::INVALID_SYNTAX);
     return std::nullopt;
   }
-  auto reply = env_.keys.respond(chosen->ke, ke.data);
+  auto [reply, microseconds] =
+      measured(config_.stopwatch, [&, ke_id = chosen->ke] { return env_.keys.respond(ke_id, ke.data); });
   if (!reply) {
     counters_.add(Counter::bad_key_exchange);  // RFC 6989 2.5: drop; an attacker could have sent it
     return std::nullopt;
@@ -265,6 +274,7 @@ std::optional<InitRequest> IkeEndpoint::judge_init_request(Instant now, const Pa
     if (judged->second) out.candidates.push_back(t);
   }
   out.ke = std::move(*reply);
+  out.ke_microseconds = microseconds;
   out.payloads = std::move(message.payloads);
   return out;
 }

@@ -14,10 +14,10 @@ constexpr Duration kLongestAttempt = 600s;  // no peer of ours begins, and goes 
 
 // Which of two established IKE SAs goes: the one that was there long before the other began, for that is a renewal; of
 // two that may have been under way together the one with the higher SPIi.
-bool loses(const IkeSa& one, const IkeSa& other) {
-  if (other.begun() > one.origin().established + kLongestAttempt) return true;
-  if (one.begun() > other.origin().established + kLongestAttempt) return false;
-  return one.origin().spi_i > other.origin().spi_i;
+bool loses(const SaCard& one, const SaCard& other) {
+  if (other.begun > one.established + kLongestAttempt) return true;
+  if (one.begun > other.established + kLongestAttempt) return false;
+  return one.spi_i > other.spi_i;
 }
 
 }  // namespace
@@ -33,11 +33,19 @@ void IkeEndpoint::remove(std::uint64_t spi) {
   const auto found = sas_.find(spi);
   const Entry& entry = found->second;
   if (entry.init_key) init_requests_.erase(*entry.init_key);
-  if (const auto list = by_tunnel_.find(entry.tunnel); list != by_tunnel_.end()) {
-    list->second.erase(spi);
-    if (list->second.empty()) by_tunnel_.erase(list);
+  const auto [first, last] = by_tunnel_.equal_range(entry.tunnel);
+  const auto place = std::find_if(first, last, [&](const auto& one) { return one.second == spi; });
+  if (place != last) {
+    const TunnelId tunnel = entry.tunnel;
+    by_tunnel_.erase(place);
+    if (!by_tunnel_.contains(tunnel)) cross(Left{tunnel});
   }
   sas_.erase(found);
+}
+
+// One shard alone has nobody to tell.
+void IkeEndpoint::cross(Crossing crossing) {
+  if (config_.shards.count > 1) actions_.emplace_back(std::move(crossing));
 }
 
 // An IKE SA that a rekey made: for the tunnel nothing begins or ends with it.
@@ -70,13 +78,15 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
   IkeSa& sa = *entry.sa;
   if (entry.tunnel == TunnelId{} && sa.tunnel()) {
     entry.tunnel = sa.tunnel()->id;
-    by_tunnel_[entry.tunnel].insert(spi);
+    by_tunnel_.emplace(entry.tunnel, spi);
   }
   if (sa.is_established() && !entry.announced) {
     entry.announced = true;
-    on_established(now, sa);
+    const SaCard card = card_of(sa);
+    meet(now, card, &sa);
+    cross(Met{card});
   }
-  if (!sa.carrying_child() && entry.tunnel != TunnelId{}) let_next_carry(entry.tunnel);
+  note_carrying(entry);
   sa.settle();
   half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
@@ -88,64 +98,108 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
   if (entry.timeout) timeouts_.insert({*entry.timeout, spi});
 }
 
+SaCard IkeEndpoint::card_of(const IkeSa& sa) {
+  const IkeSa::Origin& origin = sa.origin();
+  return {sa.our_spi(),        sa.tunnel(),
+          sa.peer_id(),        sa.begun(),
+          origin.spi_i,        origin.ours,
+          origin.established,  sa.initial_contact_received(),
+          sa.carrying_child(), !sa.carries_our_packets()};
+}
+
 // What a newly established IKE SA means for the tunnel's others.
-void IkeEndpoint::on_established(Instant now, IkeSa& fresh) {
-  for (const std::uint64_t spi : sas_of(fresh.tunnel()->id)) {
+void IkeEndpoint::meet(Instant now, const SaCard& fresh, IkeSa* here) {
+  for (const std::uint64_t spi : sas_of(fresh.tunnel->id)) {
     IkeSa& old = *sas_.at(spi).sa;
     // One whose configuration was replaced goes, too, when the peer has another name by now.
-    const bool outdated = old.tunnel() != fresh.tunnel();
-    if (&old == &fresh || !old.is_established() || (!outdated && !old.peer_id().matches(fresh.peer_id()))) continue;
-    const bool at_once = old.origin().established >= fresh.begun();  // both were under way together
-    if (fresh.initial_contact_received() && !at_once) {
+    const bool outdated = old.tunnel() != fresh.tunnel;
+    if (&old == here || !old.is_established() || (!outdated && !old.peer_id().matches(fresh.peer_id))) continue;
+    const bool at_once = old.origin().established >= fresh.begun;  // both were under way together
+    if (fresh.initial_contact && !at_once) {
       // The peer has authenticated and says that it knows no other SA (RFC 7296 2.4). One that was being made at the
       // same time may have escaped it.
       old.abandon("the peer began anew (INITIAL_CONTACT)");
-    } else if (!fresh.carrying_child()) {
+    } else if (!fresh.carrying) {
       continue;  // it carries nothing, so it replaces nothing
-    } else if (fresh.origin().ours && (outdated || !at_once)) {
-      fresh.take_over_selectors(now, old);
+    } else if (fresh.ours && (outdated || !at_once)) {
+      if (here != nullptr) {
+        here->take_over_selectors(now, old.selectors_in_use());
+      } else {
+        cross(TakeOver{fresh.our_spi, old.selectors_in_use()});
+      }
       old.close(now, "", IkeSa::Ending::Graceful);  // we renewed it: make before break
     } else if (outdated) {
       continue;  // the peer began the new one, and ends the old one, or we do when its time is over
     } else if (at_once) {
-      // Both sides began. Both can see both: the SA with the lower SPIi stays.
-      const bool fresh_loses = old.origin().spi_i < fresh.origin().spi_i;
-      resolve_duplicate(now, fresh_loses ? fresh : old, fresh_loses ? old : fresh);
+      // Both sides began. Both can see both: the SA with the lower SPIi stays, and whoever began the other deletes it;
+      // we only see to it that this happens. A winner that the peer began may not stand there yet: our answer can be
+      // lost. Until it is certain, the loser carries the peer's traffic.
+      const bool fresh_loses = old.origin().spi_i < fresh.spi_i;
+      if (here == nullptr || !fresh.ours || !old.origin().ours) {
+        doubt(now, fresh_loses ? fresh.our_spi : spi);
+      } else {
+        replace(now, fresh_loses ? *here : old, fresh_loses ? old : *here);
+      }
     } else if (old.origin().ours) {
       // The peer renews, and will delete the old one; or it began before it knew that ours was made, and then it
       // counts on us.
-      duplicates_.insert({now + kDuplicatePatience, (loses(fresh, old) ? fresh : old).our_spi()});
+      doubt(now, loses(fresh, card_of(old)) ? fresh.our_spi : spi);
     }
     touch(now, spi);
   }
 }
 
-bool IkeEndpoint::is_carried_beside(const IkeSa& asking) const {
-  const auto sas = sas_of(asking.tunnel()->id);
+void IkeEndpoint::doubt(Instant now, std::uint64_t spi) {
+  if (ShardMap::in_spi(spi) != config_.shard) return cross(Doubted{spi});
+  duplicates_.insert({now + kDuplicatePatience, spi});
+}
+
+void IkeEndpoint::replace(Instant now, IkeSa& loser, IkeSa& winner) {
+  winner.carry_our_packets();
+  loser.close(now, "", IkeSa::Ending::Graceful);
+}
+
+bool IkeEndpoint::is_carried_here(TunnelId tunnel, const wire::Identity& peer, std::uint64_t besides) const {
+  const auto sas = sas_of(tunnel);
   return std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) {
     const IkeSa& other = *sas_.at(spi).sa;
-    return &other != &asking && other.is_established() && other.carries_our_packets() &&
-           other.peer_id().matches(asking.peer_id());
+    return spi != besides && other.is_established() && other.carries_our_packets() && other.peer_id().matches(peer);
   });
 }
 
-void IkeEndpoint::let_next_carry(TunnelId tunnel) {
-  const auto found = by_tunnel_.find(tunnel);
-  if (found == by_tunnel_.end() || found->second.size() < 2) return;
-  const auto carries = [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); };
-  if (std::any_of(found->second.begin(), found->second.end(), carries)) return;
-  for (const std::uint64_t spi : found->second) sas_.at(spi).sa->carry_our_packets();
+// Whether other shards have one is asked with Met; until they have said no (Unopposed), it counts as there.
+bool IkeEndpoint::is_carried_beside(const IkeSa& asking) const {
+  return config_.shards.count > 1 || is_carried_here(asking.tunnel()->id, asking.peer_id(), asking.our_spi());
 }
 
-// Whoever began the loser deletes it; the other side only sees to it that this happens. A winner that the peer began
-// may not stand there yet: our answer can be lost. Until it is certain, the loser carries the peer's traffic.
-void IkeEndpoint::resolve_duplicate(Instant now, IkeSa& loser, IkeSa& winner) {
-  if (!loser.origin().ours || !winner.origin().ours) {
-    duplicates_.insert({now + kDuplicatePatience, loser.our_spi()});
-    return;
+void IkeEndpoint::note_carrying(Entry& entry) {
+  const bool did = std::exchange(entry.carries, entry.sa->carries_our_packets());
+  if (entry.tunnel == TunnelId{} || entry.sa->carrying_child()) return;
+  if (by_tunnel_.count(entry.tunnel) > 1) let_next_carry(entry.tunnel);
+  if (!did || config_.shards.count == 1) return;
+  const auto sas = sas_of(entry.tunnel);
+  if (std::none_of(sas.begin(), sas.end(), [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); }))
+    cross(NobodyCarries{entry.tunnel});
+}
+
+void IkeEndpoint::let_next_carry(TunnelId tunnel) {
+  const auto sas = sas_of(tunnel);
+  const auto carries = [&](std::uint64_t spi) { return sas_.at(spi).sa->carries_our_packets(); };
+  if (std::any_of(sas.begin(), sas.end(), carries)) return;
+  for (const std::uint64_t spi : sas) {
+    sas_.at(spi).sa->carry_our_packets();
+    sas_.at(spi).carries = carries(spi);
   }
-  winner.carry_our_packets();
-  loser.close(now, "", IkeSa::Ending::Graceful);
+}
+
+IkeSa* IkeEndpoint::winner_over(const SaCard& loser) {
+  for (const std::uint64_t spi : sas_of(loser.tunnel->id)) {
+    IkeSa& other = *sas_.at(spi).sa;
+    if (spi != loser.our_spi && other.is_established() && other.carrying_child() && loses(loser, card_of(other)) &&
+        other.peer_id().matches(loser.peer_id))
+      return &other;
+  }
+  return nullptr;
 }
 
 // Patience is over: the loser goes if a better one still stands.
@@ -153,20 +207,57 @@ void IkeEndpoint::handle_duplicate(Instant now, std::uint64_t spi) {
   const auto found = sas_.find(spi);
   if (found == sas_.end() || !found->second.sa->is_established()) return;
   IkeSa& loser = *found->second.sa;
-  for (const std::uint64_t other : sas_of(loser.tunnel()->id)) {
-    IkeSa& winner = *sas_.at(other).sa;
-    if (other == spi || !winner.is_established() || !winner.carrying_child() || !loses(loser, winner) ||
-        !winner.peer_id().matches(loser.peer_id()))
-      continue;
-    winner.carry_our_packets();
-    loser.close(now, "", IkeSa::Ending::Graceful);
+  SaCard card = card_of(loser);
+  if (IkeSa* winner = winner_over(card)) {
+    replace(now, loser, *winner);
     touch(now, spi);
-    return;
+  } else {
+    cross(Outlived{std::move(card)});
+  }
+}
+
+void IkeEndpoint::handle_crossing(Instant now, const Crossing& crossing) {
+  const auto established = [&](std::uint64_t spi) -> IkeSa* {
+    const auto found = sas_.find(spi);
+    return found != sas_.end() && found->second.sa->is_established() ? found->second.sa.get() : nullptr;
+  };
+  if (const auto* met = std::get_if<Met>(&crossing)) {
+    const SaCard& fresh = met->fresh;
+    meet(now, fresh, nullptr);
+    if (fresh.waits && !is_carried_here(fresh.tunnel->id, fresh.peer_id, 0)) cross(Unopposed{fresh.our_spi});
+  } else if (const auto* outlived = std::get_if<Outlived>(&crossing)) {
+    IkeSa* winner = winner_over(outlived->loser);
+    if (winner == nullptr) return;
+    winner->carry_our_packets();
+    touch(now, winner->our_spi());
+    cross(Replaced{outlived->loser.our_spi});
+  } else if (const auto* doubted = std::get_if<Doubted>(&crossing)) {
+    if (established(doubted->spi) != nullptr) doubt(now, doubted->spi);
+  } else if (const auto* replaced = std::get_if<Replaced>(&crossing)) {
+    IkeSa* loser = established(replaced->spi);
+    if (loser == nullptr) return;
+    loser->close(now, "", IkeSa::Ending::Graceful);
+    touch(now, replaced->spi);
+  } else if (const auto* unopposed = std::get_if<Unopposed>(&crossing)) {
+    IkeSa* sa = established(unopposed->spi);
+    if (sa == nullptr || is_carried_here(sa->tunnel()->id, sa->peer_id(), unopposed->spi)) return;
+    sa->carry_our_packets();
+    touch(now, unopposed->spi);
+  } else if (const auto* nobody = std::get_if<NobodyCarries>(&crossing)) {
+    let_next_carry(nobody->tunnel);
+  } else if (const auto* taken = std::get_if<TakeOver>(&crossing)) {
+    IkeSa* heir = established(taken->spi);
+    if (heir == nullptr) return;
+    heir->take_over_selectors(now, taken->selectors);
+    touch(now, taken->spi);
+  } else if (const auto* contacted = std::get_if<Contacted>(&crossing)) {
+    contacted_.insert(contacted->tunnel);
   }
 }
 
 bool IkeEndpoint::claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) {
-  if (contacted_.contains(tunnel.id)) return false;
+  // Only the tunnel's home knows whether the peer has been met before.
+  if (config_.shards.home_of(tunnel.id.value()) != config_.shard || contacted_.contains(tunnel.id)) return false;
   const auto sas = sas_of(tunnel.id);
   if (std::any_of(sas.begin(), sas.end(),
                   [&](std::uint64_t spi) { return sas_.at(spi).sa->id() != asking && !sas_.at(spi).sa->is_ending(); }))

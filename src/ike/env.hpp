@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <string>
 #include <unordered_map>
 
 #include "base/rng.hpp"
@@ -36,6 +37,12 @@ struct Env {
   std::unordered_map<RequestId, std::uint64_t> requests{};
   std::unordered_map<ChildSaId, std::uint64_t> children{};
   HostAddresses host{};
+  // What a peer has offered, as text: peers of one kind offer the same, and many IKE SAs keep it.
+  [[nodiscard]] std::shared_ptr<const std::string> offer(std::string text) {
+    if (!last_offer || *last_offer != text) last_offer = std::make_shared<const std::string>(std::move(text));
+    return last_offer;
+  }
+  std::shared_ptr<const std::string> last_offer{};
 };
 
 // Which tunnels there are; how a responder finds the one that an IKE_AUTH request means.
@@ -71,6 +78,7 @@ struct InitRequest {
   ipsec::ChosenIke chosen;
   std::vector<TunnelRef> candidates;  // tunnels that accept the choice, one of each group (TunnelIndex)
   crypto::KeReply ke;
+  std::uint32_t ke_microseconds = 0;
   bool cookie_verified = false;
   Duration patience = 30s;  // how long the peer may take for its next message; twice that between later ones
 };

@@ -54,17 +54,14 @@ void IkeSa::become_established(Instant now) {
 
 // An established IKE SA may stand for months beside many thousand others: it keeps what it will use.
 void IkeSa::forget_handshake() {
-  give_back(init_request_, init_response_, earlier_init_requests_, other_answers_, context_.nonce_i, context_.nonce_r,
-            auth_solution_, classical_reason_);
-  rivals_ = {};
-  int_auth_i_ = {};
-  int_auth_r_ = {};
+  give_back(context_.nonce_i, context_.nonce_r);
   agreed_ = agreed_.for_heir();
-  // The ciphers have their own; SK_d makes all that is to come.
-  KeySet last;
-  last.sk_d = std::move(keys_.sk_d);
-  keys_ = std::move(last);
+  // The ciphers have their own keys.
+  sk_d_ = std::move(making().keys.sk_d);
+  making_.reset();
   handshake_.shrink_to_fit();
+  const std::size_t room = kKeptForExplain - handshake_.size() * sizeof(ExchangeRecord);
+  if (offered_ && offered_->size() >= room) offered_ = env_.offer(offered_->substr(0, room - 4) + "...");
 }
 
 void IkeSa::start_timers(Instant now) {

@@ -83,12 +83,34 @@ std::string ml_kem_reason(const std::vector<KeId>& key_exchanges, bool ppk) {
   return fmt::format("{} went into the keys", fmt::join(names, " and "));
 }
 
+std::string pin_text(const TunnelConfig& tunnel) {
+  return fmt::format(
+      "pq = \"pin\" refuses that, for it has come up hybrid before (or the ledger that knows it could not be read); if "
+      "the peer may be classical from now on: qanat posture forget {}, or set pq = \"prefer\" in tunnel {}",
+      tunnel.name, tunnel.name);
+}
+
+bool IkeSa::breaks_pin(const TunnelConfig& tunnel) const {
+  return tunnel.pq == model::PqPolicy::Pin && tunnel.hybrid_only() &&
+         std::none_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
+}
+
+bool IkeSa::keeps_ml_kem(const SafetyVerdict& before) const {
+  return tunnel_->hybrid_only() || (tunnel_->pq == model::PqPolicy::Pin && before.hybrid);
+}
+
+bool IkeSa::loses_ml_kem(const ipsec::ChosenEsp& chosen, const ChildSa* old) const {
+  const std::vector<KeId> rounds = chosen.key_exchanges();
+  return !verdict_.hybrid && std::none_of(rounds.begin(), rounds.end(), is_ml_kem) &&
+         keeps_ml_kem(old != nullptr ? old->info.verdict : verdict_);
+}
+
 void IkeSa::set_verdict() {
   verdict_.hybrid = std::any_of(key_exchanges_.begin(), key_exchanges_.end(), is_ml_kem);
   verdict_.ppk = agreed_.ppk_used;
   if (!verdict_.hybrid) {
-    verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : classical_reason_;
-    verdict_.code = verdict_.ppk ? std::string_view{} : classical_code_;
+    verdict_.reason = verdict_.ppk ? "a PPK went into the keys (RFC 8784)" : making().classical_reason;
+    verdict_.code = verdict_.ppk ? std::string_view{} : making().classical_code;
     return;
   }
   verdict_.reason = ml_kem_reason(key_exchanges_, verdict_.ppk);

@@ -44,9 +44,11 @@ Result<std::unique_ptr<IkeSa>> IkeSa::initiate(Env& env, Instant now, IkeSaId id
 }
 
 Status IkeSa::send_init(Instant now, AwaitInit& state, KeId group) {
-  QANAT_ASSIGN(auto ke, env_.keys.create(group));
+  auto [made, microseconds] = measured(env_.config.stopwatch, [&] { return env_.keys.create(group); });
+  QANAT_ASSIGN(auto ke, std::move(made));
   state.attempts.push_back({{}, std::move(ke)});
   resend_init(now, state);
+  note_time(&KeyTimes::own, microseconds);
   return {};
 }
 
@@ -87,10 +89,10 @@ void IkeSa::resend_init(Instant now, AwaitInit& state) {
 }
 
 // An unauthenticated answer that is no good: shown, and the attempt waits a while longer for the true one.
-void IkeSa::take_hint(Instant now, std::string text) {
-  if (text != hint_) {
-    hint_ = std::move(text);
-    report(Report::What::Hint, hint_);
+void IkeSa::take_hint(Instant now, std::string text, Report::What what) {
+  if (text != making().hint) {
+    making().hint = std::move(text);
+    report(what, making().hint);
   }
   const auto limit = timers_.at(Timer::Handshake);
   if (!limit || now + kPatienceAfterHint < *limit) timers_.set(Timer::Handshake, now + kPatienceAfterHint);
@@ -182,15 +184,21 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   const bool intermediate = wire::find_notify(message.payloads, NotifyType::INTERMEDIATE_EXCHANGE_SUPPORTED) != nullptr;
   if (!chosen->rounds().empty() && !intermediate)
     return drop("the peer chose an additional key exchange without supporting IKE_INTERMEDIATE");
-  if (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())
-    return drop("the peer chose classical keys and pq = \"require\" forbids them");
+  if (tunnel_->hybrid_only() && !chosen->has_ml_kem()) {
+    if (tunnel_->pq == model::PqPolicy::Require)
+      return drop("the peer chose classical keys and pq = \"require\" forbids them");
+    env_.counters.add(Counter::bad_answer);
+    return take_hint(now, fmt::format("{} chose classical keys: {}", path_.remote.to_string(), pin_text(*tunnel_)),
+                     Report::What::PinRefused);
+  }
   if (nonce->data.size() * 2 < crypto::prf_size(chosen->prf))
     return drop("the peer's nonce is shorter than half the key of the PRF that it chose (RFC 7296 2.10)");
   const auto lacks = [&](NotifyType type) { return wire::find_notify(message.payloads, type) == nullptr; };
   if (tunnel_->downgrade == model::DowngradePolicy::Require && lacks(NotifyType::IKE_SA_INIT_FULL_TRANSCRIPT_AUTH))
     return drop(
-        "the peer does not authenticate both IKE_SA_INIT messages (notify 16447) and downgrade = \"require\" wants it: "
-        "enable it at the peer, or set downgrade = \"auto\"");
+        "the peer does not authenticate both IKE_SA_INIT messages (notify 16447) and downgrade_prevention = "
+        "\"require\" "
+        "wants it: enable it at the peer, or set downgrade_prevention = \"auto\"");
   if (tunnel_->ppk_policy == model::PpkPolicy::Require && lacks(NotifyType::USE_PPK))
     return drop("the peer uses no PPK (RFC 8784) and ppk = \"require\" wants it: configure the same PPK there");
   // The private part is good for one use, so what can be told by its length alone does not get that far.
@@ -199,21 +207,21 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     return drop(
         fmt::format("the peer's {} value is invalid: it has {} octets", to_string(ke->method), ke->data.size()));
   }
-  auto secret = attempt->ke->finish(ke->data);
+  auto secret = timed(&KeyTimes::peer, [&] { return attempt->ke->finish(ke->data); });
   if (!secret) {
     env_.counters.add(Counter::bad_key_exchange);
     return drop(fmt::format("the peer's {} value is invalid: {}", to_string(ke->method), secret.error().detail));
   }
 
   record_response(now, static_cast<std::uint32_t>(datagram.size()), 1);
-  init_request_ = std::move(attempt->requests.back());
+  making().init_request = std::move(attempt->requests.back());
   attempt->requests.pop_back();
-  earlier_init_requests_ = std::move(attempt->requests);
-  init_response_ = to_bytes(datagram);
+  making().earlier_init_requests = std::move(attempt->requests);
+  making().init_response = to_bytes(datagram);
   outstanding_.reset();
   timers_.stop(Timer::Retransmit);
   timers_.set(Timer::Handshake, since_ + kAttemptLimit);
-  hint_.clear();
+  making().hint.clear();
   last_heard_ = now;
   chosen_ = *chosen;
   if (path_.local.address.is_unspecified()) path_.local.address = arrived.local.address;
@@ -227,14 +235,14 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
   note_auth_puzzle(wire::find_notify(message.payloads, NotifyType::PUZZLE));
   path_.local.address = arrived.local.address;  // the host has chosen it when the tunnel names none
   if (tunnel_->pq == model::PqPolicy::Off) {
-    classical_reason_ = "local policy: pq = \"off\"";
-    classical_code_ = "local_policy";
+    making().classical_reason = "local policy: pq = \"off\"";
+    making().classical_code = "local_policy";
   } else if (!intermediate) {
-    classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
-    classical_code_ = "no_intermediate";
+    making().classical_reason = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+    making().classical_code = "no_intermediate";
   } else {
-    classical_reason_ = "the peer chose a proposal without an additional key exchange";
-    classical_code_ = "no_addke";
+    making().classical_reason = "the peer chose a proposal without an additional key exchange";
+    making().classical_code = "no_addke";
   }
   // Behind a NAT, or when told so, everything moves to the NAT port, from the next message on (RFC 7296 2.23, RFC
   // 9242 3.3).
@@ -243,7 +251,7 @@ void IkeSa::on_init_response(Instant now, const Path& arrived, ByteView datagram
     path_.local.port = env_.config.nat_port;
     path_.remote.port = 4500;
   }
-  install_keys(derive_initial_keys(context_, *secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_initial_keys(context_, *secret); }));
   next_initiator_step(now, 0);
 }
 
@@ -254,15 +262,15 @@ void IkeSa::handle_other_init_response(const wire::ClearMessage& message) {
   env_.counters.add(Counter::unexpected_response);
   note_rival(message);
   const std::uint64_t spi = message.header.spi_r;
-  if (earlier_init_requests_.empty() || spi == 0 || spi == context_.spi_r ||
-      std::find(other_answers_.begin(), other_answers_.end(), spi) != other_answers_.end())
+  if (!making_ || making().earlier_init_requests.empty() || spi == 0 || spi == context_.spi_r ||
+      std::find(making().other_answers.begin(), making().other_answers.end(), spi) != making().other_answers.end())
     return;
   if (wire::find<wire::SaPayload>(message.payloads) == nullptr ||
       wire::find<wire::KePayload>(message.payloads) == nullptr)
     return;
-  other_answers_.push_back(spi);
-  init_request_ = std::move(earlier_init_requests_.back());
-  earlier_init_requests_.pop_back();
+  making().other_answers.push_back(spi);
+  making().init_request = std::move(making().earlier_init_requests.back());
+  making().earlier_init_requests.pop_back();
 }
 
 // After `rounds_done` additional key exchanges: the next round, or IKE_AUTH, which needs an inbound SPI first.
@@ -270,7 +278,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
   const std::vector<KeId> rounds = chosen_->rounds();
   if (rounds_done == rounds.size() && begin_auth_puzzle(now, rounds_done)) return;
   if (rounds_done < rounds.size()) {
-    auto ke = env_.keys.create(rounds[rounds_done]);
+    auto [ke, microseconds] = measured(env_.config.stopwatch, [&] { return env_.keys.create(rounds[rounds_done]); });
     if (!ke) return fail_attempt(ke.error().detail);
     const wire::Payloads payloads{wire::KePayload{rounds[rounds_done], to_bytes((*ke)->public_value())}};
     state_ = AwaitIntermediate{rounds_done, std::move(*ke)};
@@ -280,6 +288,7 @@ void IkeSa::next_initiator_step(Instant now, std::size_t rounds_done) {
       for (const Bytes& d : outstanding_->datagrams) octets += static_cast<std::uint32_t>(d.size());
       record_request(now, ExchangeType::IKE_INTERMEDIATE, to_string(rounds[rounds_done]), octets,
                      static_cast<std::uint32_t>(outstanding_->datagrams.size()));
+      note_time(&KeyTimes::own, microseconds);
     }
     return;
   }
@@ -300,17 +309,17 @@ void IkeSa::on_intermediate_response(Instant now, AwaitIntermediate state, Verif
     return fail_attempt(fmt::format("{} answered {} where {} was agreed", peer_text(), to_string(ke->method),
                                     to_string(state.ke->id())));
   }
-  auto secret = state.ke->finish(ke->data);
+  auto secret = timed(&KeyTimes::peer, [&] { return state.ke->finish(ke->data); });
   if (!secret) {
     // No notification about a bad response (RFC 7296 2.21); the SA is not built.
     env_.counters.add(Counter::bad_key_exchange);
     return fail_attempt(fmt::format("the {} value of {} is invalid: {}", to_string(state.ke->id()), peer_text(),
                                     secret.error().detail));
   }
-  int_auth_r_.add(context_.prf, keys_.sk_pr, message.auth_header, message.plaintext.expose());
+  making().int_auth_r.add(context_.prf, making().keys.sk_pr, message.auth_header, message.plaintext.expose());
   key_exchanges_.push_back(state.ke->id());
   agreed_.note_encrypted(message.payloads);
-  install_keys(derive_next_keys(context_, keys_.sk_d, *secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_next_keys(context_, making().keys.sk_d, *secret); }));
   next_initiator_step(now, state.round + 1);
 }
 
@@ -354,6 +363,7 @@ void IkeSa::send_auth_request(Instant now, AwaitAuth next, wire::AuthPayload our
   if (!without_ppk.empty()) {
     payloads.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::NO_PPK_AUTH, std::move(without_ppk)});
   }
+  if (auto token = our_crash_token()) payloads.emplace_back(std::move(*token));
   if (next.spi != 0) {
     payloads.emplace_back(next.offer);
     payloads.emplace_back(next.tsi);
@@ -409,18 +419,23 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
   if (agreed_.ppk_used && wire::find_notify(message.payloads, NotifyType::PPK_IDENTITY) == nullptr) {
     if (tunnel_->ppk_policy == model::PpkPolicy::Require)
       return refuse_peer(now, "the peer went on without the PPK, and ppk = \"require\" wants it");
-    keys_.sk_d = std::move(agreed_.without_ppk.sk_d);
-    keys_.sk_pi = std::move(agreed_.without_ppk.sk_pi);
-    keys_.sk_pr = std::move(agreed_.without_ppk.sk_pr);
+    making().keys.sk_d = std::move(making().without_ppk.sk_d);
+    making().keys.sk_pi = std::move(making().without_ppk.sk_pi);
+    making().keys.sk_pr = std::move(making().without_ppk.sk_pr);
     agreed_.ppk_used = false;
     set_verdict();
   }
-  if (const Status proof = check_proof(*tunnel_, *idr, *auth, keys_.sk_pr); !proof)
-    return refuse_peer(now, proof.error().detail);
+  const Status proves = timed(&KeyTimes::peer, [&] { return check_proof(*tunnel_, *idr, *auth, making().keys.sk_pr); });
+  if (!proves) return refuse_peer(now, proves.error().detail);
+  if (breaks_pin(*tunnel_)) {  // known since IKE_SA_INIT
+    report(Report::What::PinRefused, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));
+    return refuse_peer(now, fmt::format("{}: {}", peer_text(), pin_text(*tunnel_)));
+  }
   if (tunnel_->remote_auth == AuthKind::Certificate) {
     const wire::IdPayload id = *idr;
     const wire::AuthPayload proof = *auth;
-    return ask_verdict(now, {{}, std::move(state), tunnel_, std::move(message.payloads)}, id, proof, keys_.sk_pr);
+    return ask_verdict(now, {{}, std::move(state), tunnel_, std::move(message.payloads)}, id, proof,
+                       making().keys.sk_pr);
   }
   finish_auth(now, state, message.payloads);
 }
@@ -429,7 +444,7 @@ void IkeSa::on_auth_response(Instant now, AwaitAuth state, Verified message) {
 void IkeSa::finish_auth(Instant now, const AwaitAuth& state, const wire::Payloads& payloads) {
   const NotifyPayload* error = first_error(payloads);
   authenticated_ = true;
-  agreed_.without_ppk = {};
+  making().without_ppk = {};
   note_mobike(payloads);
   report(Report::What::IkeUp, authentication_text());
   if (state.spi == 0) {  // childless (RFC 6023): the first Child SA has key exchanges of its own

@@ -43,7 +43,7 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   sa->context_.suite = request.chosen.suite;
   sa->context_.prf = request.chosen.prf;
   sa->key_exchanges_ = {request.chosen.ke};
-  sa->init_request_ = std::move(request.datagram);
+  sa->making().init_request = std::move(request.datagram);
   sa->note_peer_features(request.payloads, request.header, path);
 
   const auto* offered = wire::find<wire::SaPayload>(request.payloads);
@@ -52,26 +52,27 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   const bool any_wants_pq = any([](const TunnelRef& t) { return t->pq != model::PqPolicy::Off; });
   const auto unknown = ipsec::unknown_additional_kes(*offered);
   if (!any_wants_pq) {
-    sa->classical_reason_ = "local policy: pq = \"off\"";
-    sa->classical_code_ = "local_policy";
+    sa->making().classical_reason = "local policy: pq = \"off\"";
+    sa->making().classical_code = "local_policy";
   } else if (!sa->peer_intermediate_) {
-    sa->classical_reason_ = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
-    sa->classical_code_ = "no_intermediate";
+    sa->making().classical_reason = "the peer does not support IKE_INTERMEDIATE (RFC 9242)";
+    sa->making().classical_code = "no_intermediate";
   } else if (!ipsec::offers_additional_ke(*offered)) {
-    sa->classical_reason_ = "the peer offered no additional key exchange";
-    sa->classical_code_ = "no_addke";
+    sa->making().classical_reason = "the peer offered no additional key exchange";
+    sa->making().classical_code = "no_addke";
   } else if (!unknown.empty() && !ipsec::offers_ml_kem(*offered)) {
-    sa->classical_reason_ =
+    sa->making().classical_reason =
         fmt::format("the peer offered only additional key exchanges that are not ML-KEM: {}", fmt::join(unknown, ", "));
-    sa->classical_code_ = "private_key_exchanges";
+    sa->making().classical_code = "private_key_exchanges";
   } else {
-    sa->classical_reason_ = "no proposal with ML-KEM was common to both";
-    sa->classical_code_ = "local_policy";
+    sa->making().classical_reason = "no proposal with ML-KEM was common to both";
+    sa->making().classical_code = "local_policy";
   }
-  sa->offered_ = printable(ipsec::describe(*offered), kOfferedText);
+  sa->offered_ = env.offer(printable(ipsec::describe(*offered), kOfferedText));
 
   sa->record_request(now, ExchangeType::IKE_SA_INIT, to_string(request.chosen.ke),
-                     static_cast<std::uint32_t>(sa->init_request_.size()), 1);
+                     static_cast<std::uint32_t>(sa->making().init_request.size()), 1);
+  sa->note_time(&KeyTimes::peer, request.ke_microseconds);
   wire::Payloads payloads;
   payloads.emplace_back(ipsec::accept_ike(request.chosen));
   payloads.emplace_back(wire::KePayload{request.chosen.ke, std::move(request.ke.public_value)});
@@ -88,14 +89,14 @@ Result<std::unique_ptr<IkeSa>> IkeSa::respond(Env& env, Instant now, IkeSaId id,
   header.spi_r = our_spi;
   header.exchange = ExchangeType::IKE_SA_INIT;
   header.flags = wire::kFlagResponse;
-  sa->init_response_ = wire::write_clear_message(header, payloads);
+  sa->making().init_response = wire::write_clear_message(header, payloads);
 
   sa->peer_slot_.next_message_id = 1;
-  sa->peer_slot_.request_hash = crypto::sha256({sa->init_request_});
-  sa->peer_slot_.response = {sa->init_response_};
+  sa->peer_slot_.request_hash = crypto::sha256({sa->making().init_request});
+  sa->peer_slot_.response = {sa->making().init_response};
   sa->peer_slot_.path = path;
-  sa->record_response(now, static_cast<std::uint32_t>(sa->init_response_.size()), 1);
-  sa->install_keys(derive_initial_keys(sa->context_, request.ke.secret));
+  sa->record_response(now, static_cast<std::uint32_t>(sa->making().init_response.size()), 1);
+  sa->install_keys(sa->timed(&KeyTimes::prf, [&] { return derive_initial_keys(sa->context_, request.ke.secret); }));
   sa->state_ = AwaitRequest{0, path.local.address, path.remote.address};
   sa->timers_.set(Timer::Handshake, now + sa->patience_);
   sa->transmit(path, sa->peer_slot_.response);
@@ -123,15 +124,15 @@ void IkeSa::on_intermediate_request(Instant now, Verified message) {
   if (ke->method != expected) {
     return refuse(fmt::format("sent {} where {} was agreed", to_string(ke->method), to_string(expected)));
   }
-  auto reply = env_.keys.respond(expected, ke->data);
+  auto reply = timed(&KeyTimes::peer, [&] { return env_.keys.respond(expected, ke->data); });
   if (!reply) {
     return refuse(fmt::format("its {} value is invalid: {}", to_string(expected), reply.error().detail));
   }
   // Request and response of a round use the generation before it, for protection and for IntAuth (RFC 9242 3.3.1).
-  int_auth_i_.add(context_.prf, keys_.sk_pi, message.auth_header, message.plaintext.expose());
+  making().int_auth_i.add(context_.prf, making().keys.sk_pi, message.auth_header, message.plaintext.expose());
   send_response(now, ExchangeType::IKE_INTERMEDIATE, {wire::KePayload{expected, std::move(reply->public_value)}});
   key_exchanges_.push_back(expected);
-  install_keys(derive_next_keys(context_, keys_.sk_d, reply->secret));
+  install_keys(timed(&KeyTimes::prf, [&] { return derive_next_keys(context_, making().keys.sk_d, reply->secret); }));
   ++state.rounds_done;
 }
 
@@ -171,7 +172,7 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   if (!found || found->remote_auth != AuthKind::Psk || auth == nullptr) {
     // A PSK is tried whether or not there is one: the answer takes the same time.
     (void)psk_auth(context_.prf, to_bytes("no tunnel has these identities"),
-                   auth_octets(Signer::Initiator, *idi, keys_.sk_pi));
+                   auth_octets(Signer::Initiator, *idi, making().keys.sk_pi));
   }
   if (wire::find<wire::EapPayload>(message.payloads) != nullptr || auth == nullptr) {
     return reject_auth(now, "asks for EAP, which is not offered: configure a PSK or a certificate at the peer");
@@ -184,35 +185,44 @@ void IkeSa::on_auth_request(Instant now, Verified message) {
   const auto proof = choose_ppk(*found, message.payloads, *auth);
   if (!proof) return reject_auth(now, proof.error().detail);
   if (found->downgrade == model::DowngradePolicy::Require && !agreed_.full_transcript()) {
-    return reject_auth(now, fmt::format("does not authenticate both IKE_SA_INIT messages (notify 16447), and tunnel {} "
-                                        "has downgrade = \"require\": enable it at the peer, or set \"auto\"",
-                                        found->name));
+    return reject_auth(now,
+                       fmt::format("does not authenticate both IKE_SA_INIT messages (notify 16447), and tunnel {} "
+                                   "has downgrade_prevention = \"require\": enable it at the peer, or set \"auto\"",
+                                   found->name));
   }
-  if (const Status fits = check_proof(*found, *idi, *proof, keys_.sk_pi); !fits) {
-    return reject_auth(now, fits.error().detail);
-  }
+  const Status fits = timed(&KeyTimes::peer, [&] { return check_proof(*found, *idi, *proof, making().keys.sk_pi); });
+  if (!fits) return reject_auth(now, fits.error().detail);
   if (found->remote_auth == AuthKind::Certificate) {
     const wire::IdPayload id = *idi;
-    return ask_verdict(now, {{}, {}, found, std::move(message.payloads)}, id, *proof, keys_.sk_pi);
+    return ask_verdict(now, {{}, {}, found, std::move(message.payloads)}, id, *proof, making().keys.sk_pi);
   }
   on_peer_proved(now, found, std::move(message.payloads));
 }
 
 // Now it is our turn to prove who we are, and only then comes the Child SA.
 void IkeSa::on_peer_proved(Instant now, TunnelRef tunnel, wire::Payloads message) {
+  if (breaks_pin(*tunnel)) {
+    tunnel_ = std::move(tunnel);
+    env_.counters.add(Counter::authentication_failed);
+    send_error_response(now, ExchangeType::IKE_AUTH, NotifyType::AUTHENTICATION_FAILED);
+    report(Report::What::PinRefused, fmt::format("{} comes with classical keys ({}): {}", peer_text(),
+                                                 making().classical_reason, pin_text(*tunnel_)));
+    return linger(now);
+  }
   authenticated_ = true;
   tunnel_ = std::move(tunnel);
-  agreed_.without_ppk = {};
+  making().without_ppk = {};
   if (tunnel_->pq == model::PqPolicy::Off) {
-    classical_reason_ = "local policy: pq = \"off\"";
-    classical_code_ = "local_policy";
+    making().classical_reason = "local policy: pq = \"off\"";
+    making().classical_code = "local_policy";
   }
   set_verdict();
   timers_.stop(Timer::Handshake);
   if (tunnel_->local_auth == AuthKind::Certificate) {
-    return ask_signature(now, {{}, {}, std::move(message), {}}, keys_.sk_pr);
+    return ask_signature(now, {{}, {}, std::move(message), {}}, making().keys.sk_pr);
   }
-  answer_auth(now, message, psk_proof(Signer::Responder, keys_.sk_pr), {});
+  wire::AuthPayload ours = timed(&KeyTimes::own, [&] { return psk_proof(Signer::Responder, making().keys.sk_pr); });
+  answer_auth(now, message, std::move(ours), {});
 }
 
 void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPayload ours,
@@ -232,6 +242,7 @@ void IkeSa::answer_auth(Instant now, const wire::Payloads& message, wire::AuthPa
   if (agreed_.ppk_used) {
     answer.emplace_back(NotifyPayload{wire::ProtocolId::None, {}, NotifyType::PPK_IDENTITY, {}});
   }
+  if (auto token = our_crash_token()) answer.emplace_back(std::move(*token));
   note_mobike(message);
   if (mobike_.on) {
     for (wire::Payload& p : mobike_offer()) answer.push_back(std::move(p));

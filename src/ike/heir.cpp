@@ -47,7 +47,7 @@ IkeSa& IkeSa::make_heir(Instant now, HeirPlan plan) {
   sa->context_.suite = plan.chosen.suite;
   sa->context_.prf = plan.chosen.prf;
   const SecretBytes seed = plan.rounds->seed(plan.nonce_i, plan.nonce_r);
-  sa->install_keys(derive_rekeyed_keys(context_.prf, keys_.sk_d, seed, sa->context_));
+  sa->install_keys(derive_rekeyed_keys(context_.prf, sk_d(), seed, sa->context_));
   sa->forget_handshake();
   if (const auto at = timers_.at(Timer::Reauth)) sa->timers_.set(Timer::Reauth, *at);
   sa->state_ = Superseded{};
@@ -85,6 +85,7 @@ void IkeSa::bequeath(Instant now, IkeSa& heir) {
   tasks_ = {};
   heir.tasks_.remove(task::RekeyIke{});
   heir.tasks_.remove(task::Liveness{});
+  if (env_.config.crash_secret) heir.tasks_.enqueue(task::CrashToken{}, now);  // RFC 6290 4.3
   heir.tunnel_ = tunnel_;  // it may have changed since the heir was made
   heir.rekey_again_ = rekey_again_;
   heir.next_acquire_ = next_acquire_;

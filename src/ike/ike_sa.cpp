@@ -45,6 +45,11 @@ bool IkeSa::is_ending() const {
          std::holds_alternative<Lingering>(state_) || is_closed();
 }
 
+const Making& IkeSa::making() const {
+  static const Making kNothing;
+  return making_ ? *making_ : kNothing;
+}
+
 SaInfo IkeSa::info() const {
   SaInfo out;
   out.id = id_;
@@ -77,9 +82,9 @@ SaInfo IkeSa::info() const {
   out.since = since_;
   out.renew_at = timers_.at(Timer::Renew).value_or(Instant{});
   out.handshake = handshake_;
-  out.offered = offered_;
+  if (offered_) out.offered = *offered_;
   for (const auto& [id, child] : children_) out.children.push_back(child.info);
-  out.hint = hint_;
+  out.hint = making().hint;
   return out;
 }
 
@@ -179,6 +184,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
     refuse_request(now, exchange, fits.error(), unknown_critical(verified->payloads));
     return;
   }
+  note_crash_token(exchange, verified->payloads);
   const auto ends_it = [](const wire::Payload& p) {
     const auto* d = std::get_if<wire::DeletePayload>(&p);
     return d != nullptr && d->protocol == wire::ProtocolId::IKE;
@@ -258,6 +264,7 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     }
     return;
   }
+  if (usable) note_crash_token(verified->exchange, verified->payloads);
   if (auto* intermediate = std::get_if<AwaitIntermediate>(&state_)) {
     on_intermediate_response(now, std::move(*intermediate), std::move(*verified));
   } else if (auto* auth = std::get_if<AwaitAuth>(&state_)) {
@@ -375,15 +382,15 @@ void IkeSa::send_request(Instant now, ExchangeType exchange, const wire::Payload
   header.message_id = next_message_id_++;
   // The solution of a puzzle stands where it can be checked before anything else is (RFC 8019 7.2.2).
   wire::Payloads clear;
-  if (exchange == ExchangeType::IKE_AUTH && !auth_solution_.empty())
-    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(auth_solution_, {})});
+  if (exchange == ExchangeType::IKE_AUTH && !making().auth_solution.empty())
+    clear.emplace_back(wire::PuzzleSolutionPayload{std::exchange(making().auth_solution, {})});
   auto sealed = sealer_->seal(header, payloads, max_message(), env_.rng, clear);
   if (!sealed) {
     fail_attempt(fmt::format("cannot send {}: {}", wire::to_string(exchange), sealed.error().detail));
     return;
   }
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
-    int_auth_i_.add(context_.prf, keys_.sk_pi, sealed->auth_header, sealed->plaintext);
+    making().int_auth_i.add(context_.prf, making().keys.sk_pi, sealed->auth_header, sealed->plaintext);
   }
   auto text = keep_unsealed(header, *sealed, std::move(clear));
   wipe(sealed->plaintext);
@@ -406,7 +413,7 @@ void IkeSa::send_response(Instant now, ExchangeType exchange, const wire::Payloa
     return;
   }
   if (exchange == ExchangeType::IKE_INTERMEDIATE) {
-    int_auth_r_.add(context_.prf, keys_.sk_pr, sealed->auth_header, sealed->plaintext);
+    making().int_auth_r.add(context_.prf, making().keys.sk_pr, sealed->auth_header, sealed->plaintext);
   }
   peer_slot_.text = keep_unsealed(header, *sealed, {});
   wipe(sealed->plaintext);
@@ -423,11 +430,13 @@ void IkeSa::send_error_response(Instant now, ExchangeType exchange, NotifyType t
 }
 
 void IkeSa::install_keys(KeySet keys) {
-  keys_ = std::move(keys);
-  auto seal = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_ei : keys_.sk_er).expose(),
-                                       (initiator_ ? keys_.sk_ai : keys_.sk_ar).expose());
-  auto open = crypto::SkCipher::create(context_.suite, (initiator_ ? keys_.sk_er : keys_.sk_ei).expose(),
-                                       (initiator_ ? keys_.sk_ar : keys_.sk_ai).expose());
+  making().keys = std::move(keys);
+  auto seal =
+      crypto::SkCipher::create(context_.suite, (initiator_ ? making().keys.sk_ei : making().keys.sk_er).expose(),
+                               (initiator_ ? making().keys.sk_ai : making().keys.sk_ar).expose());
+  auto open =
+      crypto::SkCipher::create(context_.suite, (initiator_ ? making().keys.sk_er : making().keys.sk_ei).expose(),
+                               (initiator_ ? making().keys.sk_ar : making().keys.sk_ai).expose());
   ensure(seal.has_value() && open.has_value(), "a negotiated suite has a cipher");
   if (!initiator_) {
     previous_sealer_ = std::move(sealer_);
@@ -436,8 +445,9 @@ void IkeSa::install_keys(KeySet keys) {
   sealer_.emplace(std::move(*seal), context_.suite);
   opener_.emplace(std::move(*open));
   if (env_.config.key_log) {
-    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite, keys_.sk_ei.clone(),
-                                     keys_.sk_er.clone(), keys_.sk_ai.clone(), keys_.sk_ar.clone()});
+    env_.actions.emplace_back(KeyLog{context_.spi_i, context_.spi_r, generation_, context_.suite,
+                                     making().keys.sk_ei.clone(), making().keys.sk_er.clone(),
+                                     making().keys.sk_ai.clone(), making().keys.sk_ar.clone()});
   }
   ++generation_;
 }
@@ -446,19 +456,26 @@ void IkeSa::install_keys(KeySet keys) {
 
 void IkeSa::record_request(Instant now, ExchangeType exchange, std::string note, std::uint32_t octets,
                            std::uint32_t datagrams) {
-  constexpr std::size_t kMaxSteps = 12;
   peer_slot_.first_seen = now;
   if (is_established() || handshake_.size() >= kMaxSteps) return;
-  handshake_.push_back({exchange, std::move(note), octets, 0, datagrams, 0, 0, {}});
+  ExchangeRecord& step = handshake_.emplace_back();
+  step.exchange = exchange;
+  step.note = std::move(note);
+  step.request_octets = octets;
+  step.request_datagrams = static_cast<std::uint16_t>(datagrams);
+}
+
+void IkeSa::note_time(std::uint32_t KeyTimes::* what, std::uint32_t microseconds) {
+  if (!handshake_.empty() && !is_established()) handshake_.back().times.*what += microseconds;
 }
 
 void IkeSa::record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams) {
   if (handshake_.empty() || handshake_.back().response_datagrams != 0) return;
   ExchangeRecord& step = handshake_.back();
   step.response_octets = octets;
-  step.response_datagrams = datagrams;
+  step.response_datagrams = static_cast<std::uint16_t>(datagrams);
   step.took = now - (outstanding_ ? outstanding_->first_sent : peer_slot_.first_seen);
-  if (outstanding_) step.retransmissions = outstanding_->sends - 1;
+  if (outstanding_) step.retransmissions = static_cast<std::uint16_t>(outstanding_->sends - 1);
 }
 
 }  // namespace qanat::ike

@@ -26,6 +26,7 @@
 #include "ike/create_child.hpp"
 #include "ike/env.hpp"
 #include "ike/key_schedule.hpp"
+#include "ike/making.hpp"
 #include "ike/message_rules.hpp"
 #include "ike/mobike.hpp"
 #include "ike/puzzle.hpp"
@@ -113,8 +114,10 @@ class IkeSa {
   void handle_acquire(Instant now, const wire::TrafficSelector& local, const wire::TrafficSelector& remote);
   // Asks for a Child SA with the tunnel's selectors.
   void create_child(Instant now);
-  // This IKE SA takes the place of `old`: asks for Child SAs with those of its selectors that are not here yet.
-  void take_over_selectors(Instant now, const IkeSa& old);
+  // Those of every Child SA that carries, its first ones.
+  [[nodiscard]] std::vector<SelectorPair> selectors_in_use() const;
+  // This IKE SA takes the place of another: asks for Child SAs with those of its selectors that are not here yet.
+  void take_over_selectors(Instant now, const std::vector<SelectorPair>& wanted);
   // Asks for new keys of the IKE SA; of its Child SAs.
   void rekey_ike(Instant now);
   void rekey_children(Instant now);
@@ -130,6 +133,10 @@ class IkeSa {
   void close(Instant now, std::string why, Ending ending = Ending::AtOnce);
   // The peer has shown by INITIAL_CONTACT that it no longer has this SA: no Delete is sent.
   void abandon(std::string why);
+  // The peer shows the crash token that it gave us for this IKE SA; and what follows from that (crash_token.cpp).
+  [[nodiscard]] bool sends_on(ipsec::EspSpi peers) const;  // a Child SA whose inbound SPI at the peer this is
+  [[nodiscard]] bool is_proof_of_crash(const wire::Payloads& payloads) const;
+  void discard_after_crash();
 
  private:
   enum class Timer : std::uint8_t {
@@ -188,6 +195,14 @@ class IkeSa {
   void record_request(Instant now, wire::ExchangeType exchange, std::string note, std::uint32_t octets,
                       std::uint32_t datagrams);
   void record_response(Instant now, std::uint32_t octets, std::uint32_t datagrams);
+  void note_time(std::uint32_t KeyTimes::* what, std::uint32_t microseconds);
+  // What `work` gives; how long it took stands with the exchange under way.
+  template <typename Work>
+  auto timed(std::uint32_t KeyTimes::* what, const Work& work) {
+    auto [out, microseconds] = measured(env_.config.stopwatch, work);
+    note_time(what, microseconds);
+    return std::move(out);
+  }
 
   // message_size.cpp: how large a datagram may be, and messages that are sent again in smaller ones
   [[nodiscard]] std::size_t largest_datagram() const;
@@ -210,7 +225,7 @@ class IkeSa {
   void note_auth_puzzle(const wire::NotifyPayload* puzzle);                    // under_attack.cpp
   [[nodiscard]] bool begin_auth_puzzle(Instant now, std::size_t rounds_done);  // under_attack.cpp
   void solve_puzzle(Instant now);                                              // under_attack.cpp
-  void take_hint(Instant now, std::string text);
+  void take_hint(Instant now, std::string text, Report::What what = Report::What::Hint);
   void on_init_notify(Instant now, const wire::NotifyPayload& notify);
   void next_initiator_step(Instant now, std::size_t rounds_done);
   void on_intermediate_response(Instant now, AwaitIntermediate state, Verified message);
@@ -228,15 +243,9 @@ class IkeSa {
                    std::vector<wire::CertPayload> certificates);
 
   // rivals.cpp: several answers to IKE_SA_INIT
-  struct HeldAnswer {
-    Path path;
-    Bytes datagram;
-  };
-  struct Rivals {
-    bool seen = false;   // another answer than the one that was taken
-    bool waits = false;  // the next answer is kept until its rivals have come
-    std::vector<HeldAnswer> held;
-  };
+  [[nodiscard]] Making& making() { return making_ ? *making_ : making_.emplace(); }
+  [[nodiscard]] const Making& making() const;
+  [[nodiscard]] const SecretBytes& sk_d() const { return sk_d_.empty() ? making().keys.sk_d : sk_d_; }
   [[nodiscard]] bool is_unconfirmed() const;
   void note_rival(const wire::ClearMessage& message);
   [[nodiscard]] bool begin_anew(Instant now);
@@ -365,6 +374,10 @@ class IkeSa {
   void delete_superseded(Instant now);
   [[nodiscard]] SafetyVerdict rekeyed_verdict(const KeRounds& rounds) const;
 
+  // crash_token.cpp
+  [[nodiscard]] std::optional<wire::NotifyPayload> our_crash_token() const;
+  void note_crash_token(wire::ExchangeType exchange, const wire::Payloads& payloads);
+
   // established.cpp
   void become_established(Instant now);
   void forget_handshake();
@@ -413,6 +426,12 @@ class IkeSa {
   [[nodiscard]] wire::Payloads feature_notifies(const Path& path, std::uint64_t spi_i, std::uint64_t spi_r,
                                                 Features features) const;
   void set_verdict();
+  // pq = "pin", a peer that has come up hybrid before, and the handshake had no ML-KEM.
+  [[nodiscard]] bool breaks_pin(const TunnelConfig& tunnel) const;
+  // What takes the place of keys with this verdict needs ML-KEM (rules.md "How safe an SA is").
+  [[nodiscard]] bool keeps_ml_kem(const SafetyVerdict& before) const;
+  // A Child SA of these rounds would be classical, and may not be.
+  [[nodiscard]] bool loses_ml_kem(const ipsec::ChosenEsp& chosen, const ChildSa* old) const;
 
   Env& env_;
   IkeSaId id_;
@@ -426,26 +445,20 @@ class IkeSa {
   KeyContext context_;
   std::optional<ipsec::ChosenIke> chosen_;
   std::vector<KeId> key_exchanges_;
-  KeySet keys_;
+  SecretBytes sk_d_;  // once established; makes all keys that are to come
   unsigned generation_ = 0;
   std::optional<SkSealer> sealer_;
   std::optional<crypto::SkCipher> opener_;
-  std::optional<SkSealer> previous_sealer_;  // of the generation before: for the last response, should it be repeated
-  std::optional<crypto::SkCipher> previous_opener_;
-  IntAuth int_auth_i_;
-  IntAuth int_auth_r_;
-  Bytes init_request_;  // RealMessage1 and 2 of RFC 7296 2.15
-  Bytes init_response_;
-  std::vector<Bytes> earlier_init_requests_;  // before somebody, perhaps not the peer, demanded (other) cookies
-  std::vector<std::uint64_t> other_answers_;  // SPIr of further answers to them
-  std::array<Reassembly, 2> reassembly_;      // of requests, of responses: both may be on their way with one Message ID
-  std::optional<Outstanding> outstanding_;
+  Boxed<SkSealer> previous_sealer_;  // of the generation before: for the last response, should it be repeated
+  Boxed<crypto::SkCipher> previous_opener_;
+  Boxed<Making> making_;                  // making()
+  std::array<Reassembly, 2> reassembly_;  // of requests, of responses: both may be on their way with one Message ID
+  Boxed<Outstanding> outstanding_;
   std::uint32_t next_message_id_ = 0;
   PeerSlot peer_slot_;
   bool was_established_ = false;
   bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
   AuthAgreement agreed_;
-  Rivals rivals_;
   ipsec::EspSpi reserved_spi_ = 0;  // inbound, not yet installed
   bool peer_fragments_ = false;
   std::size_t path_size_ = 0;  // octets of an IP datagram, when less gets through than is configured; 0: not known
@@ -455,11 +468,9 @@ class IkeSa {
   bool began_first_;  // we began the first of a series of IKE SAs that rekeys have made: RFC 4555's initiator
   Mobike mobike_;
   wire::Identity peer_id_;
+  Bytes peer_token_;  // its crash token for this IKE SA (RFC 6290); empty: it has given none
   SafetyVerdict verdict_;
-  std::string classical_reason_;
-  std::string_view classical_code_;  // SafetyVerdict::code
-  std::string offered_;              // responder: the peer's proposals, as text
-  std::string hint_;
+  std::shared_ptr<const std::string> offered_;  // responder: the peer's proposals
   std::vector<ExchangeRecord> handshake_;
   ChildSas children_;
   TaskQueue tasks_;
@@ -477,10 +488,9 @@ class IkeSa {
   Instant last_heard_;
   Duration patience_ = 30s;            // responder: with a peer that has not authenticated yet
   std::optional<Puzzle> auth_puzzle_;  // initiator: to be solved before IKE_AUTH
-  Bytes auth_solution_;
-  Instant next_trouble_;           // hints before this are ignored
-  Instant next_selectors_notice_;  // INVALID_SELECTORS is sent no sooner
-  Instant next_selectors_report_;  // and the peer's reported no sooner
+  Instant next_trouble_;               // hints before this are ignored
+  Instant next_selectors_notice_;      // INVALID_SELECTORS is sent no sooner
+  Instant next_selectors_report_;      // and the peer's reported no sooner
   std::uint32_t auth_message_id_ = 0;
 };
 

@@ -24,9 +24,10 @@ void IkeSa::handle_timeout(Instant now) {
         if (!outstanding_ || begin_anew(now)) break;
         if (outstanding_->sends >= env_.config.retransmit.sends) {
           const std::string why =
-              hint_.empty() ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
-                                          wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
-                            : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), hint_);
+              making().hint.empty()
+                  ? fmt::format("no answer from {} to {} after {} tries", path_.remote.to_string(),
+                                wire::to_string(outstanding_->exchange), env_.config.retransmit.sends)
+                  : fmt::format("no acceptable answer from {}: {}", path_.remote.to_string(), making().hint);
           if (is_established() || is_ending()) {
             remove_children();
             if (is_established()) report(Report::What::Down, why);
@@ -47,7 +48,8 @@ void IkeSa::handle_timeout(Instant now) {
       }
       case Timer::Handshake:
         if (initiator_) {
-          fail_attempt(hint_.empty() ? fmt::format("no answer from {}", path_.remote.to_string()) : hint_);
+          fail_attempt(making().hint.empty() ? fmt::format("no answer from {}", path_.remote.to_string())
+                                             : making().hint);
         } else {
           env_.counters.add(Counter::half_open_timeout);
           to_closed();
@@ -141,7 +143,8 @@ void IkeSa::to_closed() {
   state_ = Closed{};
   timers_ = {};
   outstanding_.reset();
-  keys_ = {};
+  if (making_) making_->keys = {};
+  sk_d_.clear();
   sealer_.reset();
   opener_.reset();
   previous_sealer_.reset();

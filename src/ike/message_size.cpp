@@ -58,8 +58,10 @@ std::optional<Unsealed> IkeSa::keep_unsealed(const wire::IkeHeader& header, Seal
 
 // One step down, or more while the number of fragments, by which the peer tells the sizes apart, stays the same.
 void IkeSa::cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams) {
-  std::optional<SkSealer>& sealer = text.generation == generation_ ? sealer_ : previous_sealer_;
-  if (!sealer || text.generation + 1 < generation_) return;
+  SkSealer* sealer = nullptr;
+  if (text.generation == generation_ && sealer_) sealer = &*sealer_;
+  if (text.generation + 1 == generation_ && previous_sealer_) sealer = &*previous_sealer_;
+  if (sealer == nullptr) return;
   const bool v6 = path_.remote.address.is_v6();
   for (std::size_t size = next_step(largest_datagram(), v6); size != 0; size = next_step(size, v6)) {
     auto smaller =
@@ -90,8 +92,10 @@ bool IkeSa::repeats_in_smaller_fragments(ByteView datagram, const wire::ClearMes
   if (!message.encrypted || message.encrypted->fragment_number != 1 ||
       message.encrypted->total_fragments <= peer_slot_.request_datagrams)
     return false;
-  auto& opener = peer_slot_.generation == generation_ ? opener_ : previous_opener_;
-  if (!opener || peer_slot_.generation + 1 < generation_) return false;
+  crypto::SkCipher* opener = nullptr;
+  if (peer_slot_.generation == generation_ && opener_) opener = &*opener_;
+  if (peer_slot_.generation + 1 == generation_ && previous_opener_) opener = &*previous_opener_;
+  if (opener == nullptr) return false;
   auto text = open_encrypted(*opener, datagram, *message.encrypted);
   if (!text) return false;
   wipe(*text);

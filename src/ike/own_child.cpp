@@ -38,15 +38,21 @@ void IkeSa::create_child(Instant now) {
   pump(now);
 }
 
-void IkeSa::take_over_selectors(Instant now, const IkeSa& old) {
-  for (const auto& [id, child] : old.children_) {
+std::vector<SelectorPair> IkeSa::selectors_in_use() const {
+  std::vector<SelectorPair> out;
+  for (const auto& [id, child] : children_) {
     if (!child.carries() || child.info.local_ts.empty() || child.info.remote_ts.empty()) continue;
-    const task::CreateChild wanted{child.info.local_ts.front(), child.info.remote_ts.front()};
+    out.push_back({child.info.local_ts.front(), child.info.remote_ts.front()});
+  }
+  return out;
+}
+
+void IkeSa::take_over_selectors(Instant now, const std::vector<SelectorPair>& wanted) {
+  for (const auto& [local, remote] : wanted) {
     const bool there = std::any_of(children_.begin(), children_.end(), [&](const auto& entry) {
-      return ipsec::contains(entry.second.info.local_ts, *wanted.local) &&
-             ipsec::contains(entry.second.info.remote_ts, *wanted.remote);
+      return ipsec::contains(entry.second.info.local_ts, local) && ipsec::contains(entry.second.info.remote_ts, remote);
     });
-    if (!there) tasks_.enqueue(wanted, now);
+    if (!there) tasks_.enqueue(task::CreateChild{local, remote}, now);
   }
   pump(now);
 }
@@ -266,6 +272,8 @@ void IkeSa::on_own_created(Instant now, OwnChild own, const Verified& message) {
     return undo_own(now, std::move(own), "it has traffic selectors that we did not offer");
   if (own.old && (!ipsec::contains(tsi->selectors, own.local_ts) || !ipsec::contains(tsr->selectors, own.remote_ts)))
     return undo_own(now, std::move(own), "a rekey may not narrow the traffic selectors in use (RFC 7296 2.9.2)");
+  if (loses_ml_kem(*chosen, own.old ? find_child(*own.old) : nullptr))
+    return undo_own(now, std::move(own), "its keys give up ML-KEM: " + pin_text(*tunnel_));
   if (child_by_peer_spi(chosen->spi) != nullptr)
     return undo_own(now, std::move(own), "it has another Child SA with that SPI already");
   own.chosen = *chosen;
@@ -351,8 +359,7 @@ void IkeSa::next_own_step(Instant now, OwnChild own, const wire::Payloads& paylo
     const bool again = own.old.has_value();
     return end_own(now, std::move(own), again);
   }
-  ChildKeys keys =
-      derive_child_keys(context_.prf, keys_.sk_d, own.rounds.seed(own.nonce_i, own.nonce_r), own.chosen.suite);
+  ChildKeys keys = derive_child_keys(context_.prf, sk_d(), own.rounds.seed(own.nonce_i, own.nonce_r), own.chosen.suite);
   ChildPlan plan{own.chosen, std::exchange(own.spi, 0), own.local_ts, own.remote_ts, own.old};
   own.stage = OwnChild::Stage::Install;
   own.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Us, child_verdict(own.rounds)).info.id;

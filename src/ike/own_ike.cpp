@@ -71,7 +71,7 @@ bool IkeSa::take_ike_answer(OwnIke& own, const Verified& message) {
   if (sa == nullptr || nonce == nullptr) return false;
   const auto chosen = ipsec::check_ike_answer(without_spis(*sa), own.offer);
   const auto spi = chosen ? ike_spi_of(*sa, chosen->number) : std::nullopt;
-  if (!chosen || !spi || (tunnel_->pq == model::PqPolicy::Require && !chosen->has_ml_kem())) return false;
+  if (!chosen || !spi || (keeps_ml_kem(verdict_) && !chosen->has_ml_kem())) return false;
   own.chosen = *chosen;
   own.peer_spi = *spi;
   own.nonce_r = nonce->data;
@@ -140,6 +140,7 @@ void IkeSa::on_own_ike_response(Instant now, OwnIke own, const Verified& message
   }
   IkeSa& heir =
       make_heir(now, {WhoBegan::Us, own.spi, own.peer_spi, own.chosen, own.nonce_i, own.nonce_r, &own.rounds});
+  heir.note_crash_token(ExchangeType::INFORMATIONAL, message.payloads);  // RFC 6290 4.3: it is of the new IKE SA
   bequeath(now, heir);
   delete_superseded(now);  // what the peer made by its own rekey, if it did, it deletes itself
 }

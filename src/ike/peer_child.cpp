@@ -145,6 +145,10 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
     return refuse_create(now, kExchange, NotifyType::NO_PROPOSAL_CHOSEN, Counter::child_no_proposal,
                          fmt::format("no Child SA: {}", chosen.error().detail));
   }
+  if (loses_ml_kem(*chosen, old)) {
+    return refuse_create(now, kExchange, NotifyType::NO_PROPOSAL_CHOSEN, Counter::child_no_proposal,
+                         fmt::format("no Child SA whose keys give up ML-KEM: {}", pin_text(*tunnel_)));
+  }
   // Its DELETE and REKEY_SA could not tell the two apart.
   if (child_by_peer_spi(chosen->spi) != nullptr) {
     return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure,
@@ -226,7 +230,7 @@ void IkeSa::next_peer_step(Instant now, PeerChild peer) {
     return send_response(now, exchange, answer);
   }
   ChildKeys keys =
-      derive_child_keys(context_.prf, keys_.sk_d, peer.rounds.seed(peer.nonce_i, peer.nonce_r), peer.chosen.suite);
+      derive_child_keys(context_.prf, sk_d(), peer.rounds.seed(peer.nonce_i, peer.nonce_r), peer.chosen.suite);
   ChildPlan plan{peer.chosen, std::exchange(peer.spi, 0), peer.local_ts, peer.remote_ts, peer.old};
   peer.child = add_child(now, std::move(plan), std::move(keys), WhoBegan::Peer, child_verdict(peer.rounds)).info.id;
   peer_child_ = std::move(peer);

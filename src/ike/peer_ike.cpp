@@ -50,7 +50,7 @@ void IkeSa::on_rekey_ike_request(Instant now, const Verified& message) {
   ipsec::IkeChoiceRules rules;
   rules.intermediate = true;
   rules.hybrid_first = tunnel_->pq != model::PqPolicy::Off;
-  rules.hybrid_only = tunnel_->pq == model::PqPolicy::Require;
+  rules.hybrid_only = keeps_ml_kem(verdict_);
   if (ke != nullptr) rules.sent_ke = ke->method;
   const auto chosen = ipsec::choose_ike(without_spis(offered), rekey_proposals(*tunnel_), rules);
   const auto spi = chosen ? ike_spi_of(offered, chosen->number) : std::nullopt;

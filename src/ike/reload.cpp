@@ -77,7 +77,7 @@ void IkeSa::take_config(Instant now, TunnelRef tunnel, bool rekey) {
 
 std::optional<std::string> IkeSa::breach(const TunnelConfig& rules, const TunnelChange& change) const {
   const std::string end = ", and the configuration demands it now";
-  if (rules.pq == model::PqPolicy::Require && !verdict_.hybrid) return "its keys have no ML-KEM" + end;
+  if (rules.hybrid_only() && !verdict_.hybrid) return "its keys have no ML-KEM" + end;
   if (rules.ppk_policy == model::PpkPolicy::Require && !verdict_.ppk) return "its keys have no PPK" + end;
   if (rules.downgrade == model::DowngradePolicy::Require && !agreed_.full_transcript())
     return "the proofs do not cover both IKE_SA_INIT messages" + end;
@@ -95,7 +95,7 @@ void IkeSa::delete_breaking_children(Instant now, const TunnelConfig& rules) {
     const ChildInfo& info = child.info;
     const bool fits =
         ipsec::contains(rules.local_ts, info.local_ts) && ipsec::contains(rules.remote_ts, info.remote_ts);
-    const bool safe = rules.pq != model::PqPolicy::Require || info.verdict.hybrid;
+    const bool safe = !rules.hybrid_only() || info.verdict.hybrid;
     if (fits && safe) continue;
     delete_child(now, child,
                  fits ? "its keys have no ML-KEM, and the configuration demands it now"

@@ -18,7 +18,7 @@ constexpr std::size_t kMaxAnswers = 4;
 
 // Until the first protected answer of the peer, who may be nobody.
 bool IkeSa::is_unconfirmed() const {
-  return initiator_ && int_auth_r_.empty() &&
+  return initiator_ && making().int_auth_r.empty() &&
          (std::holds_alternative<AwaitIntermediate>(state_) || std::holds_alternative<AwaitSpi>(state_) ||
           std::holds_alternative<AwaitSignature>(state_) || std::holds_alternative<AwaitAuth>(state_));
 }
@@ -26,12 +26,12 @@ bool IkeSa::is_unconfirmed() const {
 void IkeSa::note_rival(const wire::ClearMessage& message) {
   if (is_unconfirmed() && message.header.spi_r != 0 && message.header.spi_r != context_.spi_r &&
       wire::find<wire::SaPayload>(message.payloads) != nullptr)
-    rivals_.seen = true;
+    making().rivals.seen = true;
 }
 
 // True: the retransmission that was due is not sent any more.
 bool IkeSa::begin_anew(Instant now) {
-  if (!rivals_.seen || !is_unconfirmed() || outstanding_->sends < kSendsBeforeDoubt) return false;
+  if (!making().rivals.seen || !is_unconfirmed() || outstanding_->sends < kSendsBeforeDoubt) return false;
   env_.counters.add(Counter::rival_answer);
   release_spi();
   timers_.stop(Timer::Install);
@@ -42,14 +42,15 @@ bool IkeSa::begin_anew(Instant now) {
   context_.nonce_i = env_.rng.bytes(kNonceSize);
   chosen_.reset();
   key_exchanges_.clear();
-  keys_ = {};
+  making().keys = {};
   sealer_.reset();
   opener_.reset();
-  int_auth_i_ = {};
-  init_request_.clear();
-  init_response_.clear();
-  earlier_init_requests_.clear();
-  other_answers_.clear();
+  making().without_ppk = {};
+  making().int_auth_i = {};
+  making().init_request.clear();
+  making().init_response.clear();
+  making().earlier_init_requests.clear();
+  making().other_answers.clear();
   agreed_ = {};
   verdict_ = {};
   handshake_.clear();
@@ -63,8 +64,8 @@ bool IkeSa::begin_anew(Instant now) {
     return true;
   }
   path_ = *path;
-  rivals_.seen = false;
-  rivals_.waits = true;
+  making().rivals.seen = false;
+  making().rivals.waits = true;
   AwaitInit state;
   state.offer = ipsec::offer_ike(tunnel_->ike);
   if (const Status sent = send_init(now, state, tunnel_->ike.front().ke.front()); !sent) {
@@ -77,24 +78,24 @@ bool IkeSa::begin_anew(Instant now) {
 
 // True: the answer is kept until the others have come.
 bool IkeSa::hold_answer(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
-  if (!rivals_.waits || message.header.spi_r == 0 || wire::find<wire::SaPayload>(message.payloads) == nullptr)
+  if (!making().rivals.waits || message.header.spi_r == 0 || wire::find<wire::SaPayload>(message.payloads) == nullptr)
     return false;
-  const bool known = std::any_of(rivals_.held.begin(), rivals_.held.end(),
+  const bool known = std::any_of(making().rivals.held.begin(), making().rivals.held.end(),
                                  [&](const HeldAnswer& a) { return std::ranges::equal(a.datagram, datagram); });
   if (known) return true;
-  if (rivals_.held.empty()) timers_.set(Timer::Rivals, now + kWaitForRivals);
-  if (rivals_.held.size() == kMaxAnswers) {
+  if (making().rivals.held.empty()) timers_.set(Timer::Rivals, now + kWaitForRivals);
+  if (making().rivals.held.size() == kMaxAnswers) {
     // Whoever sends the most shall not push the others out: each has the same chance to stay.
-    rivals_.held[env_.rng.below(kMaxAnswers)] = {arrived, to_bytes(datagram)};
+    making().rivals.held[env_.rng.below(kMaxAnswers)] = {arrived, to_bytes(datagram)};
   } else {
-    rivals_.held.push_back({arrived, to_bytes(datagram)});
+    making().rivals.held.push_back({arrived, to_bytes(datagram)});
   }
   return true;
 }
 
 void IkeSa::choose_answer(Instant now) {
-  std::vector<HeldAnswer> held = std::exchange(rivals_.held, {});
-  rivals_.waits = false;
+  std::vector<HeldAnswer> held = std::exchange(making().rivals.held, {});
+  making().rivals.waits = false;
   const bool doubt = held.size() > 1;
   while (!held.empty() && std::holds_alternative<AwaitInit>(state_)) {
     const auto chosen = held.begin() + static_cast<std::ptrdiff_t>(env_.rng.below(held.size()));
@@ -104,8 +105,8 @@ void IkeSa::choose_answer(Instant now) {
       on_init_response(now, answer.path, answer.datagram, *message);
     }
   }
-  rivals_.waits = std::holds_alternative<AwaitInit>(state_);
-  rivals_.seen = rivals_.seen || doubt;
+  making().rivals.waits = std::holds_alternative<AwaitInit>(state_);
+  making().rivals.seen = making().rivals.seen || doubt;
 }
 
 }  // namespace qanat::ike

@@ -43,6 +43,9 @@ struct InvalidSelectors {  // the peer sends on it what its selectors do not tak
   Bytes packet;  // the start of one such
   friend bool operator==(const InvalidSelectors& a, const InvalidSelectors& b) { return a.child == b.child; }
 };
+struct CrashToken {  // the peer hears ours for this IKE SA, which a rekey has made
+  friend bool operator==(const CrashToken&, const CrashToken&) = default;
+};
 struct AddressTask {  // MOBIKE
   AddressExchange::What what{};
   friend bool operator==(const AddressTask&, const AddressTask&) = default;
@@ -51,7 +54,7 @@ struct AddressTask {  // MOBIKE
 }  // namespace task
 
 using Task = std::variant<task::Liveness, task::DeleteChild, task::CreateChild, task::RekeyChild, task::RekeyIke,
-                          task::InvalidSelectors, task::AddressTask>;
+                          task::InvalidSelectors, task::CrashToken, task::AddressTask>;
 
 struct QueuedTask {
   Task task;
@@ -103,6 +106,10 @@ class TaskQueue {
   }
   void clear() { tasks_.clear(); }
   [[nodiscard]] bool empty() const { return tasks_.empty(); }
+  // Gives back what an empty queue does not need.
+  void settle() {
+    if (tasks_.empty()) tasks_.shrink_to_fit();
+  }
 
  private:
   [[nodiscard]] static int rank(const QueuedTask& t) {

@@ -31,6 +31,8 @@ const Active& IkeSa::active() const {
 
 void IkeSa::settle() {
   if (task_ && std::holds_alternative<std::monostate>(*task_)) task_.reset();
+  if (was_established_) making_.reset();
+  tasks_.settle();
 }
 
 bool IkeSa::can_start_task() const {
@@ -100,6 +102,11 @@ void IkeSa::start_task(Instant now, QueuedTask task) {
     active() = task::InvalidSelectors{child->info.id, {}};
     env_.counters.add(Counter::invalid_selectors_sent);
     send_request(now, ExchangeType::INFORMATIONAL, {std::move(notice)});
+  } else if (std::holds_alternative<task::CrashToken>(task.task)) {
+    auto token = our_crash_token();
+    if (!token) return;
+    active() = task::CrashToken{};
+    send_request(now, ExchangeType::INFORMATIONAL, {std::move(*token)});
   } else if (const auto* address = std::get_if<task::AddressTask>(&task.task)) {
     start_address_task(now, address->what);
   }

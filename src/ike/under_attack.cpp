@@ -63,8 +63,8 @@ bool IkeSa::begin_auth_puzzle(Instant now, std::size_t rounds_done) {
   if (!auth_puzzle_) return false;
   const Puzzle puzzle = *std::exchange(auth_puzzle_, std::nullopt);
   if (puzzle.difficulty > std::min(env_.config.puzzle_limit, kMaxPuzzleDifficulty)) {
-    hint_ = fmt::format("{} wants a puzzle of {} zero bits solved before IKE_AUTH, more than our {}", peer_text(),
-                        puzzle.difficulty, env_.config.puzzle_limit);
+    making().hint = fmt::format("{} wants a puzzle of {} zero bits solved before IKE_AUTH, more than our {}",
+                                peer_text(), puzzle.difficulty, env_.config.puzzle_limit);
     return false;
   }
   Bytes text = context_.nonce_r;
@@ -84,7 +84,7 @@ void IkeSa::solve_puzzle(Instant now) {
   if (!solver->advance(kTriesPerSlice)) {
     timers_.set(Timer::Puzzle, now + kSlicePause);
   } else if (before_auth != nullptr) {
-    auth_solution_ = solver->solution();
+    making().auth_solution = solver->solution();
     next_initiator_step(now, before_auth->rounds_done);
   } else {
     init->cookie = solver->text();

@@ -14,7 +14,20 @@ timespec read_clock(clockid_t clock) {
   return now;
 }
 
+class MonotonicStopwatch final : public Stopwatch {
+ public:
+  [[nodiscard]] std::uint64_t nanoseconds() const override {
+    const timespec now = read_clock(CLOCK_MONOTONIC);
+    return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+  }
+};
+
 }  // namespace
+
+const Stopwatch& stopwatch() {
+  static const MonotonicStopwatch kStopwatch;
+  return kStopwatch;
+}
 
 Instant boot_now() {
   const timespec now = read_clock(CLOCK_BOOTTIME);

@@ -76,8 +76,8 @@ Result<UniqueFd> open_control_socket(const std::string& path, const std::string&
   return fd;
 }
 
-Result<UniqueFd> open_tcp_listener(const Endpoint& at) {
-  const std::string where = "metrics at " + at.to_string();
+Result<UniqueFd> open_tcp_listener(const Endpoint& at, const std::string& what, int backlog) {
+  const std::string where = what + " at " + at.to_string();
   const bool v6 = at.address.is_v6();
   UniqueFd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.valid()) return system_failure(where, "socket");
@@ -102,7 +102,7 @@ Result<UniqueFd> open_tcp_listener(const Endpoint& at) {
     size = sizeof address;
   }
   if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&storage), size) != 0) return system_failure(where, "bind");
-  if (::listen(fd.get(), 64) != 0) return system_failure(where, "listen");
+  if (::listen(fd.get(), backlog) != 0) return system_failure(where, "listen");
   return fd;
 }
 

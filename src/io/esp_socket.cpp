@@ -1,5 +1,8 @@
 #include "io/esp_socket.hpp"
 
+#include <linux/icmp.h>
+#include <netinet/icmp6.h>
+
 #include "io/message_batch.hpp"
 
 namespace qanat::io {
@@ -16,15 +19,37 @@ OutgoingDatagram without_port(const OutgoingDatagram& datagram) {
   return out;
 }
 
+Result<UniqueFd> open_raw(Family family, int protocol, std::uint32_t mark, const char* where) {
+  UniqueFd fd(::socket(family == Family::V6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol));
+  if (!fd.valid()) return system_failure(where, "socket");
+  if (mark != 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
+    return system_failure(where, "SO_MARK");
+  }
+  return fd;
+}
+
 }  // namespace
 
-Result<UniqueFd> open_esp_socket(Family family, std::uint32_t mark) {
+Result<UniqueFd> open_icmp_socket(Family family, std::uint32_t mark) {
+  constexpr const char* kIcmp = "ICMP socket";
   const bool v6 = family == Family::V6;
-  UniqueFd fd(::socket(v6 ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_ESP));
-  if (!fd.valid()) return system_failure(kWhere, "socket");
-  if (mark != 0 && ::setsockopt(fd.get(), SOL_SOCKET, SO_MARK, &mark, sizeof mark) != 0) {
-    return system_failure(kWhere, "SO_MARK");
+  QANAT_ASSIGN(UniqueFd fd, open_raw(family, v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP, mark, kIcmp));
+  int filtered = 0;
+  if (v6) {
+    icmp6_filter filter{};
+    ICMP6_FILTER_SETBLOCKALL(&filter);
+    ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
+    filtered = ::setsockopt(fd.get(), IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter);
+  } else {
+    const icmp_filter filter{.data = ~(1U << ICMP_ECHOREPLY)};
+    filtered = ::setsockopt(fd.get(), SOL_RAW, ICMP_FILTER, &filter, sizeof filter);
   }
+  if (filtered != 0) return system_failure(kIcmp, "the filter for echo replies");
+  return fd;
+}
+
+Result<UniqueFd> open_esp_socket(Family family, std::uint32_t mark) {
+  QANAT_ASSIGN(UniqueFd fd, open_raw(family, IPPROTO_ESP, mark, kWhere));
   for (const int option : {SO_RCVBUFFORCE, SO_SNDBUFFORCE}) {
     (void)::setsockopt(fd.get(), SOL_SOCKET, option, &kSocketBuffer, sizeof kSocketBuffer);
   }

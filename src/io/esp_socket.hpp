@@ -17,6 +17,9 @@ enum class Family : std::uint8_t { V4, V6 };
 
 // As the helper opens it: needs CAP_NET_RAW, and CAP_NET_ADMIN for a mark that is not 0.
 [[nodiscard]] Result<UniqueFd> open_esp_socket(Family family, std::uint32_t mark);
+// The same for ICMP or ICMPv6, of which it hears echo replies only: they answer unidirectional health checks. An
+// EspSocket adopts it as well; its datagrams begin with the ICMP type.
+[[nodiscard]] Result<UniqueFd> open_icmp_socket(Family family, std::uint32_t mark);
 
 class EspSocket {
  public:

@@ -1,12 +1,21 @@
 #include "io/netd_protocol.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace qanat::io {
 
 namespace {
 
-enum class Verb : std::uint8_t { OpenUdp = 1, OpenEsp, OpenTun, SetProtection, PurgeProtection };
+enum class Verb : std::uint8_t {
+  OpenUdp = 1,
+  OpenEsp,
+  OpenTun,
+  SetProtection,
+  PurgeProtection,
+  SetNat,
+  ChangeBarriers
+};
 
 constexpr std::size_t kFrameHeader = 12;
 constexpr std::size_t kMaxText = 4096;  // of an answer
@@ -57,6 +66,40 @@ Result<std::string> take_text(ByteReader& in, std::size_t limit) {
   return std::string(octets.begin(), octets.end());
 }
 
+void put(ByteWriter& out, const std::vector<Prefix>& prefixes) {
+  out.u32(static_cast<std::uint32_t>(prefixes.size()));
+  for (const Prefix& prefix : prefixes) put(out, prefix);
+}
+
+Result<std::vector<Prefix>> take_prefixes(ByteReader& in) {
+  QANAT_ASSIGN(const std::uint32_t count, in.u32("number of prefixes"));
+  if (count > kMaxPrefixes) return malformed("there are too many prefixes");
+  if (in.remaining() < std::size_t{count} * 6) return malformed("there are fewer prefixes than announced");
+  std::vector<Prefix> out;
+  out.reserve(count);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
+    out.push_back(prefix);
+  }
+  return out;
+}
+
+void put(ByteWriter& out, const std::vector<std::string>& names) {
+  out.u16(static_cast<std::uint16_t>(names.size()));
+  for (const std::string& name : names) put(out, name, kMaxText);
+}
+
+Result<std::vector<std::string>> take_names(ByteReader& in) {
+  QANAT_ASSIGN(const std::uint16_t count, in.u16("number of names"));
+  if (in.remaining() < std::size_t{count} * 2) return malformed("there are fewer names than announced");
+  std::vector<std::string> out;
+  for (std::uint16_t i = 0; i < count; ++i) {
+    QANAT_ASSIGN(std::string name, take_text(in, kMaxText));
+    out.push_back(std::move(name));
+  }
+  return out;
+}
+
 // --- commands
 
 struct Encoder {
@@ -83,14 +126,43 @@ struct Encoder {
     out.u32(c.route_table);
     out.u32(c.fwmark);
     out.u16(c.tun_mtu);
-    out.u32(static_cast<std::uint32_t>(c.prefixes.size()));
-    for (const Prefix& prefix : c.prefixes) put(out, prefix);
+    put(out, c.prefixes);
+    out.u16(static_cast<std::uint16_t>(c.accounts.size()));
+    for (const gateway::AccountProtection& a : c.accounts) {
+      out.u32(a.vrf.value());
+      put(out, a.tun, kMaxText);
+      out.u32(a.route_table);
+      out.u16(a.tun_mtu);
+      put(out, a.prefixes);
+      put(out, a.interfaces);
+    }
     return Verb::SetProtection;
   }
   Verb operator()(const gateway::PurgeProtection& c) const {
     out.u32(c.route_table);
     out.u32(c.fwmark);
     return Verb::PurgeProtection;
+  }
+  Verb operator()(const gateway::SetNat& c) const {
+    out.u16(static_cast<std::uint16_t>(c.rules.size()));
+    for (const gateway::NatRule& rule : c.rules) {
+      put(out, rule.in);
+      put(out, rule.sources);
+      put(out, rule.out_interface, kMaxText);
+      out.u8(rule.translate ? 1 : 0);
+      if (rule.translate) put(out, *rule.translate);
+    }
+    return Verb::SetNat;
+  }
+  Verb operator()(const gateway::ChangeBarriers& c) const {
+    for (const auto* list : {&c.add, &c.remove}) {
+      out.u32(static_cast<std::uint32_t>(list->size()));
+      for (const gateway::Barrier& barrier : *list) {
+        out.u32(barrier.table);
+        put(out, barrier.prefix);
+      }
+    }
+    return Verb::ChangeBarriers;
   }
 };
 
@@ -127,13 +199,38 @@ Result<NetdCommand> take_set_protection(ByteReader& in) {
   QANAT_ASSIGN(c.route_table, in.u32("route table"));
   QANAT_ASSIGN(c.fwmark, in.u32("mark"));
   QANAT_ASSIGN(c.tun_mtu, in.u16("MTU"));
-  QANAT_ASSIGN(const std::uint32_t count, in.u32("number of prefixes"));
-  if (count > kMaxPrefixes) return malformed("there are too many prefixes");
-  if (in.remaining() < std::size_t{count} * 6) return malformed("there are fewer prefixes than announced");
-  c.prefixes.reserve(count);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
-    c.prefixes.push_back(prefix);
+  QANAT_ASSIGN(c.prefixes, take_prefixes(in));
+  QANAT_ASSIGN(const std::uint16_t accounts, in.u16("number of accounts"));
+  if (accounts > kMaxAccounts) return malformed("there are too many accounts");
+  for (std::uint16_t i = 0; i < accounts; ++i) {
+    gateway::AccountProtection a;
+    QANAT_ASSIGN(const std::uint32_t vrf, in.u32("VRF"));
+    a.vrf = VrfId{vrf};
+    QANAT_ASSIGN(a.tun, take_text(in, kMaxText));
+    QANAT_ASSIGN(a.route_table, in.u32("route table"));
+    QANAT_ASSIGN(a.tun_mtu, in.u16("MTU"));
+    QANAT_ASSIGN(a.prefixes, take_prefixes(in));
+    QANAT_ASSIGN(a.interfaces, take_names(in));
+    c.accounts.push_back(std::move(a));
+  }
+  return c;
+}
+
+Result<NetdCommand> take_nat(ByteReader& in) {
+  gateway::SetNat c;
+  QANAT_ASSIGN(const std::uint16_t count, in.u16("number of rules"));
+  if (count > kMaxNatRules) return malformed("there are too many NAT rules");
+  for (std::uint16_t i = 0; i < count; ++i) {
+    gateway::NatRule rule;
+    QANAT_ASSIGN(rule.in, take_names(in));
+    QANAT_ASSIGN(rule.sources, take_prefixes(in));
+    QANAT_ASSIGN(rule.out_interface, take_text(in, kMaxText));
+    QANAT_ASSIGN(const std::uint8_t fixed, in.u8("translated address"));
+    if (fixed > 1) return malformed("a flag is neither 0 nor 1");
+    if (fixed == 1) {
+      QANAT_ASSIGN(rule.translate, take_address(in));
+    }
+    c.rules.push_back(std::move(rule));
   }
   return c;
 }
@@ -142,6 +239,22 @@ Result<NetdCommand> take_purge(ByteReader& in) {
   gateway::PurgeProtection c;
   QANAT_ASSIGN(c.route_table, in.u32("route table"));
   QANAT_ASSIGN(c.fwmark, in.u32("mark"));
+  return c;
+}
+
+Result<NetdCommand> take_barriers(ByteReader& in) {
+  gateway::ChangeBarriers c;
+  for (auto* list : {&c.add, &c.remove}) {
+    QANAT_ASSIGN(const std::uint32_t count, in.u32("number of barriers"));
+    if (count > kMaxPrefixes) return malformed("there are too many barriers");
+    if (in.remaining() < std::size_t{count} * 10) return malformed("there are fewer barriers than announced");
+    list->reserve(count);
+    for (std::uint32_t i = 0; i < count; ++i) {
+      QANAT_ASSIGN(const std::uint32_t table, in.u32("route table"));
+      QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
+      list->push_back({table, prefix});
+    }
+  }
   return c;
 }
 
@@ -164,94 +277,19 @@ Result<NetdCommand> decode_command(std::uint8_t verb, ByteView body) {
     case Verb::PurgeProtection:
       command = take_purge(in);
       break;
+    case Verb::SetNat:
+      command = take_nat(in);
+      break;
+    case Verb::ChangeBarriers:
+      command = take_barriers(in);
+      break;
   }
   if (command && !in.empty()) return malformed("there are octets after the command");
   if (command) QANAT_TRY(check_command(*command));
   return command;
 }
 
-// --- ranges
-
-Status refuse(std::string detail) {
-  return fail(ErrorKind::LocalPolicy, kWhere, std::move(detail));
-}
-
-Status check_table(std::uint32_t table) {
-  // The table after it is used as well, and is no table of the host's either.
-  if (table < kMinRouteTable || table >= 0xfffffffeU) return refuse("the routing table must be 256 or higher");
-  return {};
-}
-
-Status check_mark(std::uint32_t mark) {
-  if (mark == 0) return refuse("the mark must not be 0");
-  return {};
-}
-
-Status check_mtu(std::uint16_t mtu) {
-  if (mtu < kMinTunMtu) return refuse("the MTU must be at least 576");
-  return {};
-}
-
-// Inside the host's own or the link's own address space no prefix can lie behind a tunnel.
-Status check_prefix(const Prefix& prefix) {
-  static const auto kReserved = [] {
-    std::vector<Prefix> out;
-    for (const char* text : {"127.0.0.0/8", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8"}) {
-      out.push_back(*Prefix::parse(text));
-    }
-    return out;
-  }();
-  for (const Prefix& reserved : kReserved) {
-    if (reserved.contains(prefix)) {
-      return refuse("the prefix " + prefix.to_string() + " lies in " + reserved.to_string() + " and cannot be routed");
-    }
-  }
-  return {};
-}
-
-struct Checker {
-  Status operator()(const OpenUdp& c) const {
-    if (c.local.port != kIkePort && c.local.port != kNatPort) return refuse("only ports 500 and 4500 are opened");
-    return {};
-  }
-  Status operator()(const OpenEsp&) const { return {}; }
-  Status operator()(const OpenTun& c) const {
-    QANAT_TRY(check_interface_name(c.name));
-    return check_mtu(c.mtu);
-  }
-  Status operator()(const gateway::SetProtection& c) const {
-    QANAT_TRY(check_interface_name(c.tun));
-    QANAT_TRY(check_table(c.route_table));
-    QANAT_TRY(check_mark(c.fwmark));
-    QANAT_TRY(check_mtu(c.tun_mtu));
-    if (c.prefixes.size() > kMaxPrefixes) return refuse("there are more than 100,000 prefixes");
-    for (const Prefix& prefix : c.prefixes) QANAT_TRY(check_prefix(prefix));
-    return {};
-  }
-  Status operator()(const gateway::PurgeProtection& c) const {
-    QANAT_TRY(check_table(c.route_table));
-    return check_mark(c.fwmark);
-  }
-};
-
 }  // namespace
-
-Status check_interface_name(std::string_view name) {
-  const auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-           c == '-';
-  };
-  constexpr std::string_view kTaken[] = {"lo", "all", "default", ".", ".."};
-  if (name.empty() || name.size() > 15 || name.front() == '-' || !std::ranges::all_of(name, allowed) ||
-      std::ranges::find(kTaken, name) != std::end(kTaken)) {
-    return refuse("an interface name has 1 to 15 of the characters A-Z a-z 0-9 . _ - and is no reserved word");
-  }
-  return {};
-}
-
-Status check_command(const NetdCommand& command) {
-  return std::visit(Checker{}, command);
-}
 
 std::vector<Bytes> encode_request(const NetdRequest& request) {
   ByteWriter body;

@@ -24,7 +24,10 @@ namespace qanat::io {
 
 inline constexpr std::size_t kMaxPrefixes = 100'000;
 inline constexpr std::size_t kMaxFrame = 32 * 1024;
-inline constexpr std::size_t kMaxRequest = 64 + kMaxPrefixes * 18;
+inline constexpr std::size_t kMaxAccounts = 255;
+inline constexpr std::size_t kMaxInterfaces = 64;  // of an account
+inline constexpr std::size_t kMaxNatRules = 1024;
+inline constexpr std::size_t kMaxRequest = 64 + kMaxPrefixes * 18 + kMaxNatRules * 2048;
 inline constexpr std::uint32_t kMinRouteTable = 256;  // 0..255 belong to the host; the table after it is used as well
 inline constexpr std::uint16_t kMinTunMtu = 576;
 
@@ -44,7 +47,8 @@ struct OpenTun {
   std::uint16_t mtu = 1400;
   friend bool operator==(const OpenTun&, const OpenTun&) = default;
 };
-using NetdCommand = std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection>;
+using NetdCommand = std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection,
+                                 gateway::SetNat, gateway::ChangeBarriers>;
 
 struct NetdRequest {
   RequestId request;
@@ -57,7 +61,8 @@ struct NetdAnswer {
 
 // 1 to 15 of A-Z a-z 0-9 . _ -, not "lo", "all", "default", "." or "..": no pattern, no path, no word of sysctl.
 [[nodiscard]] Status check_interface_name(std::string_view name);
-// Every range of the command: names, ports, tables, marks, MTU, number and kind of prefixes.
+// Every range of the command: names, ports, tables, marks, MTU, number and kind of prefixes; and that accounts share
+// nothing.
 [[nodiscard]] Status check_command(const NetdCommand& command);
 
 // The frames of a request, each at most kMaxFrame octets.

@@ -20,13 +20,32 @@ gateway::SetProtection protection() {
            *Prefix::parse("::/0")}};
 }
 
+gateway::SetProtection with_accounts() {
+  gateway::SetProtection out = protection();
+  out.accounts = {{VrfId{1}, "qanat1", 5210, 1400, {*Prefix::parse("10.1.0.0/16")}, {"lan1", "lan2"}},
+                  {VrfId{2}, "qanat2", 5212, 1300, {}, {}}};
+  return out;
+}
+
+gateway::SetNat nat() {
+  return {{{{"qanat0"}, {}, "", std::nullopt},
+           {{"qanat1", "lan1"},
+            {*Prefix::parse("10.0.0.0/8"), *Prefix::parse("10.1.0.0/16")},
+            "wan",
+            *IpAddress::parse("192.0.2.9")}}};
+}
+
 std::vector<NetdCommand> samples() {
   return {OpenUdp{{*IpAddress::parse("192.0.2.1"), 4500}, 7, ReusePort::Yes},
           OpenUdp{{*IpAddress::parse("2001:db8::1"), 500}, 0, ReusePort::No},
           OpenEsp{Family::V6, 9},
           OpenTun{"qanat0", 1400},
           protection(),
-          gateway::PurgeProtection{5200, 0x5154}};
+          gateway::PurgeProtection{5200, 0x5154},
+          with_accounts(),
+          nat(),
+          gateway::ChangeBarriers{{{254, *Prefix::parse("10.9.0.0/16")}, {7, *Prefix::parse("fd09::/16")}},
+                                  {{254, *Prefix::parse("0.0.0.0/0")}}}};
 }
 
 Result<std::optional<NetdRequest>> assemble(RequestAssembler& assembler, const std::vector<Bytes>& frames) {
@@ -110,6 +129,78 @@ TEST(NetdProtocol, RefusesWhatIsOutOfRange) {
   p.prefixes = {*Prefix::parse("128.0.0.0/1"), *Prefix::parse("8000::/1")};  // cover reserved space: allowed
   EXPECT_FALSE(refused(p));
   EXPECT_FALSE(refused(protection()));
+}
+
+TEST(NetdProtocol, AccountsShareNothing) {
+  const auto refused = [](const auto& change) {
+    gateway::SetProtection p = with_accounts();
+    change(p);
+    return !check_command(p).has_value();
+  };
+  EXPECT_FALSE(refused([](auto&) {}));
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].vrf = VrfId{1}; }));
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].vrf = VrfId{0}; }));
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].vrf = VrfId{256}; }));
+  for (const std::uint32_t table : {5200U, 5201U, 5210U, 5211U, 254U}) {
+    EXPECT_TRUE(refused([&](auto& p) { p.accounts[1].route_table = table; })) << table;
+  }
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].route_table = 5199; })) << "its second one";
+  for (const char* name : {"qanat0", "qanat1", "lan2", "lo", "a b", "x*", ""}) {
+    EXPECT_TRUE(refused([&](auto& p) { p.accounts[1].tun = name; })) << name;
+    EXPECT_TRUE(refused([&](auto& p) { p.accounts[1].interfaces = {name}; })) << name;
+  }
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].tun_mtu = 100; }));
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].prefixes = {*Prefix::parse("127.0.0.0/8")}; }));
+  EXPECT_TRUE(refused([](auto& p) { p.accounts[1].prefixes.assign(kMaxPrefixes, *Prefix::parse("10.0.0.0/8")); }))
+      << "with those of the others they are too many";
+  EXPECT_TRUE(refused([](auto& p) { p.fwmark = 0xffffffff; })) << "no mark is left for accounts";
+  EXPECT_FALSE(refused([](auto& p) { p.fwmark = 0xfffffffd; }));
+}
+
+TEST(NetdProtocol, NatRulesAreChecked) {
+  const auto refused = [](const auto& change) {
+    gateway::SetNat n = nat();
+    change(n.rules[1]);
+    return !check_command(n).has_value();
+  };
+  EXPECT_FALSE(refused([](auto&) {}));
+  EXPECT_TRUE(check_command(gateway::SetNat{}).has_value()) << "no rule: the table goes";
+  EXPECT_TRUE(refused([](auto& r) { r.in.clear(); }));
+  for (const char* name : {"x*", "a b", "lo", "", "\"; accept"}) {
+    EXPECT_TRUE(refused([&](auto& r) { r.in = {name}; })) << name;
+    if (*name != '\0') {
+      EXPECT_TRUE(refused([&](auto& r) { r.out_interface = name; })) << name;
+    }
+  }
+  EXPECT_TRUE(refused([](auto& r) { r.translate = IpAddress{}; }));
+  EXPECT_TRUE(refused([](auto& r) { r.translate = *IpAddress::parse("224.0.0.1"); }));
+  EXPECT_TRUE(refused([](auto& r) { r.translate = *IpAddress::parse("2001:db8::1"); })) << "its sources are IPv4";
+  gateway::SetNat many;
+  many.rules.assign(kMaxNatRules + 1, nat().rules[0]);
+  EXPECT_FALSE(check_command(many).has_value());
+}
+
+TEST(NetdProtocol, BarriersStandInOtherTablesThanTheLocalOne) {
+  const auto refused = [](std::uint32_t table, const char* prefix) {
+    const gateway::Barrier barrier{table, *Prefix::parse(prefix)};
+    EXPECT_EQ(check_command(gateway::ChangeBarriers{{barrier}, {}}).has_value(),
+              check_command(gateway::ChangeBarriers{{}, {barrier}}).has_value());
+    return !check_command(gateway::ChangeBarriers{{barrier}, {}}).has_value();
+  };
+  EXPECT_FALSE(refused(254, "10.0.0.0/8"));
+  EXPECT_FALSE(refused(1, "::/0"));
+  EXPECT_TRUE(refused(0, "10.0.0.0/8"));
+  EXPECT_TRUE(refused(255, "10.0.0.0/8"));
+  EXPECT_TRUE(refused(254, "127.0.0.0/8"));
+  EXPECT_TRUE(refused(254, "ff00::/8"));
+  gateway::ChangeBarriers many;
+  many.add.assign(kMaxPrefixes, {254, *Prefix::parse("10.0.0.0/8")});
+  EXPECT_TRUE(check_command(many).has_value());
+  RequestAssembler assembler;
+  const auto got = assemble(assembler, encode_request({RequestId{9}, many}));
+  EXPECT_TRUE(got && *got) << "and it fits into a request";
+  many.remove.push_back(many.add.front());
+  EXPECT_FALSE(check_command(many).has_value());
 }
 
 TEST(NetdProtocol, NeverTakesMutatedOctetsForMoreThanTheySay) {

@@ -82,7 +82,7 @@ Result<std::unique_ptr<SqliteLedger>> SqliteLedger::open(const std::string& path
   ::umask(before);
   if (opened != SQLITE_OK) return impl->failure("cannot be opened: may qanatd's user write there?");
   // The lock for good: no other process reads along, and the index of the log needs no shared memory file.
-  QANAT_TRY(impl->run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;"));
+  QANAT_TRY(impl->run("PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"));
   int version = 0;
   {
     QANAT_ASSIGN(const Statement asked, impl->prepare("PRAGMA user_version;"));

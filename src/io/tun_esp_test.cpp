@@ -289,6 +289,32 @@ TEST(EspSocket, SendsAndReceivesWithoutTheIpHeader) {
 }
 
 // A router with a narrow link behind it says so; the quoted packet begins with the SPI.
+TEST(IcmpSocket, HearsEchoRepliesOnlyAndSendsFromTheGivenAddress) {
+  testing::in_fresh_netns([] {
+    testing::shell("ip link set lo up && ip addr add 10.9.0.1/32 dev lo && ip addr add 10.9.0.2/32 dev lo");
+    auto socket = EspSocket::adopt(open_icmp_socket(Family::V4, 0).value(), 2048).value();
+    const IpAddress one = *IpAddress::parse("10.9.0.1");
+    const IpAddress two = *IpAddress::parse("10.9.0.2");
+    // Type, code, checksum, identifier, sequence.
+    const Bytes request{8, 0, 0xe7, 0xfd, 0x10, 0x01, 0x00, 0x01};
+    const Bytes reply{0, 0, 0xef, 0xfd, 0x10, 0x01, 0x00, 0x01};
+    EXPECT_EQ(socket.send({one, {two, 0}, 0, Df::Clear, reply}), SendOutcome::Sent);
+    EXPECT_EQ(socket.send({one, {two, 0}, 0, Df::Clear, request}), SendOutcome::Sent);
+    std::vector<std::pair<IpAddress, IpAddress>> heard;
+    for (int i = 0; i < 100 && heard.size() < 2; ++i) {
+      for (const ReceivedDatagram& d : socket.receive()) {
+        EXPECT_EQ(d.data[0], 0) << "an echo reply";
+        heard.emplace_back(d.remote.address, d.local);
+      }
+      ::usleep(1000);
+    }
+    // The reply itself, and the kernel's answer to the request.
+    ASSERT_EQ(heard.size(), 2U);
+    EXPECT_EQ(heard[0], std::pair(one, two));
+    EXPECT_EQ(heard[1], std::pair(two, one));
+  });
+}
+
 TEST(EspSocket, HearsThatAPathIsNarrow) {
   in_fresh_netns([] {
     // The router's namespace lives as long as a process that sleeps in it.

@@ -148,9 +148,14 @@ struct SetPolicy {
 struct ReadCounters {
   RequestId request;
 };
+// One echo request from our interface address to the peer's, inside the tunnel; answered by one Pinged.
+struct Ping {
+  RequestId request;
+  TunnelId tunnel;
+};
 using Command =
     std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy, RemoveInbound,
-                 RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy, ReadCounters>;
+                 RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy, ReadCounters, Ping>;
 
 // Events.
 struct Done {
@@ -182,6 +187,11 @@ struct PeerMoved {
   TunnelId tunnel;
   Endpoint from;
 };  // the newest authenticated ESP of a replay-checked SA came from another address or port; at most once a second
+// A packet came for an SPI that is nobody's: the sender may have SAs that we have lost. At most 10 a second.
+struct UnknownSpi {
+  OuterPath arrived;
+  EspSpi spi = 0;
+};
 // An authenticated packet that the selectors of its SA do not take was dropped. At most once a second for each tunnel.
 struct OutsideSelectors {
   ChildSaId child;
@@ -250,8 +260,15 @@ struct Counters {
   std::vector<PolicyCounters> policy;                        // in the order of the rules
   std::vector<std::pair<std::string, std::uint64_t>> drops;  // of the whole plane
 };
+struct Pinged {
+  RequestId request;
+  Status status;  // why it could not be sent
+  IpAddress from;
+  IpAddress to;
+  std::optional<Duration> round_trip;  // nullopt: no answer within 2 s
+};
 using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors,
-                           HealthChanged, PolicyMatch, Counters>;
+                           HealthChanged, PolicyMatch, Counters, Pinged, UnknownSpi>;
 
 class DataPlane {
  public:

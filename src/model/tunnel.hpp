@@ -61,7 +61,7 @@ struct SelectorPair {
 };
 
 struct Tunnel {
-  std::string name;  // [a-z0-9][a-z0-9_-]{0,62}
+  std::string name;  // [A-Za-z0-9][A-Za-z0-9_-]{0,62}
   VrfId vrf;
   StartMode start = StartMode::Initiate;
 
@@ -151,8 +151,11 @@ struct Gateway {
   std::uint32_t half_open_limit = 2000;  // IKE SAs in the making, all peers
   std::uint32_t cookie_threshold = 100;  // half-open SAs above which cookies are demanded
   std::uint32_t prefix_limit = 20;       // half-open SAs from one source prefix (IPv4 /24, IPv6 /56)
+  std::uint32_t ike_threads = 1;         // IKE shards; 1: in the control thread, 0: by the processors there are
   std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
   std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
+  std::optional<Endpoint> api;           // where clients may ask with a token, by HTTPS; nullopt: nowhere
+  Tunnel::Credentials api_credentials;   // what it shows them: certificates, leaf first, and the key
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

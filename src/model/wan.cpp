@@ -120,6 +120,7 @@ Status check(const Vrf& vrf) {
   const std::string where = "vrf '" + printable(vrf.name) + "'";
   if (vrf.name.empty() || vrf.tun_name.empty()) return fail(ErrorKind::LocalPolicy, where, "needs a name and a TUN");
   QANAT_TRY(check_interface_name(where, vrf.tun_name));
+  for (const std::string& name : vrf.interfaces) QANAT_TRY(check_interface_name(where, name));
   // 253..255 are the kernel's own tables, and ours are two that follow each other.
   if (vrf.route_table == 0 || (vrf.route_table >= 252 && vrf.route_table <= 255))
     return fail(ErrorKind::LocalPolicy, where,

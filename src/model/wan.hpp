@@ -74,7 +74,7 @@ struct PolicyRule {
   friend bool operator==(const PolicyRule&, const PolicyRule&) = default;
 };
 
-// Source NAT on the way out of the VRF's TUN, done by the kernel.
+// Source NAT, by the kernel, of what comes out of the VRF's TUN or by its interfaces and leaves by another one.
 struct NatRule {
   VrfId vrf;
   std::vector<Prefix> sources;         // empty: all of the VRF
@@ -88,7 +88,8 @@ struct Vrf {
   VrfId id;
   std::string name = "default";
   std::string tun_name = "qanat0";
-  std::uint32_t route_table = 5200;  // this one, and the next for a default route
+  std::uint32_t route_table = 5200;          // this one, and the next for a default route
+  std::vector<std::string> interfaces = {};  // of the host, whose packets are the VRF's; not of the default one
   friend bool operator==(const Vrf&, const Vrf&) = default;
 };
 

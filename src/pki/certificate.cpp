@@ -133,6 +133,12 @@ bool Certificate::has_quantum_safe_signature() const {
 bool Certificate::is_self_issued() const {
   return X509_NAME_cmp(X509_get_subject_name(native()), X509_get_issuer_name(native())) == 0;
 }
+bool Certificate::serves_tls() const {
+  // All bits are set when there is no such extension.
+  return (X509_get_key_usage(x509_.get()) & KU_DIGITAL_SIGNATURE) != 0 &&
+         (X509_get_extended_key_usage(x509_.get()) & (XKU_SSL_SERVER | XKU_ANYEKU)) != 0;
+}
+
 bool Certificate::is_ca() const {
   const bool ca = X509_check_ca(native()) == 1;
   crypto::clear_openssl_errors();

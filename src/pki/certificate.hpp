@@ -43,6 +43,8 @@ class Certificate {
   [[nodiscard]] bool has_quantum_safe_signature() const;  // ML-DSA or SLH-DSA
   [[nodiscard]] bool is_self_issued() const;
   [[nodiscard]] bool is_ca() const;
+  // Its key usages are those of a TLS server, or it has none.
+  [[nodiscard]] bool serves_tls() const;
   [[nodiscard]] std::string serial() const;       // hexadecimal
   [[nodiscard]] std::string fingerprint() const;  // SHA-256 of the DER, hexadecimal
   [[nodiscard]] x509_st* native() const { return x509_.get(); }

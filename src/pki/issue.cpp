@@ -210,7 +210,7 @@ Result<Authority> make_authority(Certificate certificate, crypto::PrivateKey key
 }
 
 Result<Issued> issue(const Authority& ca, std::span<const wire::Identity> ids, KeyChoice choice, WallTime now, int days,
-                     Rng& rng) {
+                     Rng& rng, Use use) {
   QANAT_TRY(check_days(days));
   if (ids.empty()) return refuse("a gateway's certificate needs an identity, like fqdn:berlin.example.com");
   for (const wire::Identity& id : ids) {
@@ -231,7 +231,7 @@ Result<Issued> issue(const Authority& ca, std::span<const wire::Identity> ids, K
   X509* x = x509.get();
   QANAT_TRY(add_extension(x, issuer, NID_basic_constraints, "critical,CA:FALSE"));
   QANAT_TRY(add_extension(x, issuer, NID_key_usage, "critical,digitalSignature"));
-  QANAT_TRY(add_extension(x, issuer, NID_ext_key_usage, "1.3.6.1.5.5.7.3.17"));
+  QANAT_TRY(add_extension(x, issuer, NID_ext_key_usage, use == Use::Ike ? "1.3.6.1.5.5.7.3.17" : "serverAuth"));
   QANAT_TRY(add_extension(x, issuer, NID_subject_key_identifier, "hash"));
   QANAT_TRY(add_extension(x, issuer, NID_authority_key_identifier, "keyid:always"));
   QANAT_TRY(add_names(x, ids, X509_NAME_entry_count(subject.get()) == 0));

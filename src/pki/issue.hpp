@@ -1,7 +1,8 @@
 // Making certificates: what `qanat pki` writes. Pure but for the key generator, which is OpenSSL's own.
 //
 // Certificates are RFC 5280 v3: random serial numbers of 159 bits, critical basicConstraints and keyUsage,
-// subjectKeyIdentifier and authorityKeyIdentifier; those of gateways have ipsecIKE and nothing else as their use.
+// subjectKeyIdentifier and authorityKeyIdentifier; those of gateways have ipsecIKE and nothing else as their use, those
+// of the API's listener serverAuth.
 #pragma once
 
 #include <optional>
@@ -47,8 +48,9 @@ struct Authority {
 
 // A gateway's certificate. FQDN, RFC822 and addresses become subjectAltNames, a DN becomes the subject (otherwise the
 // first name is the common name); a KEY_ID is refused. It may not outlive its CA.
+enum class Use : std::uint8_t { Ike, TlsServer };
 [[nodiscard]] Result<Issued> issue(const Authority& ca, std::span<const wire::Identity> ids, KeyChoice key,
-                                   WallTime now, int days, Rng& rng);
+                                   WallTime now, int days, Rng& rng, Use use = Use::Ike);
 
 // A new list: what `previous` has, and `revoked`, which must be of this CA. The list's number goes up by one. DER.
 [[nodiscard]] Result<Bytes> make_crl(const Authority& ca, const std::optional<Crl>& previous,

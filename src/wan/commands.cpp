@@ -192,7 +192,7 @@ void PacketPath::State::on(Instant now, ipsec::RemoveOutbound& c) {
   touch(now, tunnel);
 }
 
-void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
+void PacketPath::State::on(Instant now, ipsec::UpdatePeer& c) {
   Tunnel* tunnel = find_tunnel(c.tunnel);
   if (tunnel == nullptr) return;
   const auto elsewhere = [&](const auto& sa) {
@@ -208,6 +208,12 @@ void PacketPath::State::on(Instant /*now*/, ipsec::UpdatePeer& c) {
     slot.sa->peer = c.path.peer;
     slot.sa->encapsulation = c.path.encapsulation;
   }
+  if (tunnel->plan.health.unidirectional) touch(now, *tunnel);  // its probes go from outer address to outer address
+}
+
+void PacketPath::State::on(Instant now, ipsec::Ping& c) {
+  due_pings.push_back(c);
+  ready_since = now;
 }
 
 void PacketPath::State::work_out_mtu(const Tunnel& tunnel, Outbound& sa) const {

@@ -120,7 +120,7 @@ void TunnelHealth::begin(Instant now, model::ProbeRate rate, Rng& rng) {
   pending_ = judged_ = good_ = 0;
   smoothed_ = {};
   jitter_ = 0;
-  window_.clear();
+  samples_ = std::make_unique<Samples>();
   if (!live_) return;
   change(now, HealthState::NotMeasurable, HealthCode::NoAnswerYet);
   schedule(now, rng);
@@ -157,17 +157,17 @@ TunnelHealth::Answer TunnelHealth::handle_answer(Instant now, std::uint16_t sequ
   const bool late = (judged_ & bit(sequence)) != 0;
   pending_ &= ~bit(sequence);
   judged_ &= ~bit(sequence);
-  note_round_trip(now - sent_[sequence % kSlots]);
+  note_round_trip(now - samples_->sent[sequence % kSlots]);
   if (!answered_) {
     answered_ = true;
     judged_ |= pending_;
     pending_ = 0;
-    if (!late) window_.add(now, true);
+    if (!late) samples_->window.add(now, true);
     good_ = 1;
     change(now, HealthState::Healthy, HealthCode::FirstAnswer);
   } else if (late) {
     // The limit was too short by more than the smoothing would mend in time.
-    smoothed_ = std::max(smoothed_, (now - sent_[sequence % kSlots]) / 2);
+    smoothed_ = std::max(smoothed_, (now - samples_->sent[sequence % kSlots]) / 2);
   } else {
     judge(now, true);
   }
@@ -182,7 +182,7 @@ std::optional<TunnelHealth::Output> TunnelHealth::poll(Instant now) {
       return c;
     }
     if (!probing()) return std::nullopt;
-    if (const auto oldest = oldest_pending(); oldest && sent_[*oldest % kSlots] + probe_timeout() <= now) {
+    if (const auto oldest = oldest_pending(); oldest && samples_->sent[*oldest % kSlots] + probe_timeout() <= now) {
       pending_ &= ~bit(*oldest);
       judged_ |= bit(*oldest);
       if (answered_) judge(now, false);
@@ -207,15 +207,15 @@ std::optional<Instant> TunnelHealth::next_timeout() const {
   if (!probing()) return std::nullopt;
   Instant next = next_at_;
   if (extras_ > 0) next = std::min(next, extra_at_);
-  if (const auto oldest = oldest_pending()) next = std::min(next, sent_[*oldest % kSlots] + probe_timeout());
+  if (const auto oldest = oldest_pending()) next = std::min(next, samples_->sent[*oldest % kSlots] + probe_timeout());
   return next;
 }
 
 HealthStats TunnelHealth::stats(Instant now) const {
-  const auto totals = window_.totals(now);
-  HealthStats out{.samples = totals.samples, .lost = totals.lost, .p50 = {}, .p99 = {}, .jitter = {}, .smoothed = {}};
+  const auto window = totals(now);
+  HealthStats out{.samples = window.samples, .lost = window.lost, .p50 = {}, .p99 = {}, .jitter = {}, .smoothed = {}};
   if (round_trips_ == 0) return out;
-  auto sorted = round_trip_us_;
+  auto sorted = samples_->round_trip_us;
   const auto end = sorted.begin() + round_trips_;
   std::sort(sorted.begin(), end);
   const auto rank = [&](unsigned percent) {  // nearest rank
@@ -244,7 +244,7 @@ std::uint16_t TunnelHealth::send(Instant now) {
   if ((pending_ & bit(sequence)) != 0 && answered_) judge(now, false);
   pending_ |= bit(sequence);
   judged_ &= ~bit(sequence);
-  sent_[sequence % kSlots] = now;
+  samples_->sent[sequence % kSlots] = now;
   return sequence;
 }
 
@@ -260,20 +260,20 @@ void TunnelHealth::forget_pending() {
 void TunnelHealth::note_round_trip(Duration rtt) {
   const auto us = std::chrono::duration_cast<std::chrono::microseconds>(rtt).count();
   if (round_trips_ > 0) {
-    const std::uint32_t last = round_trip_us_[(round_trip_at_ + kRoundTrips - 1) % kRoundTrips];
+    const std::uint32_t last = samples_->round_trip_us[(round_trip_at_ + kRoundTrips - 1) % kRoundTrips];
     const double difference = std::abs(static_cast<double>(us) - last) * 1000.0;
     jitter_ += (difference - jitter_) / 16.0;
     smoothed_ += (rtt - smoothed_) / 8;  // RFC 6298 2
   } else {
     smoothed_ = rtt;
   }
-  round_trip_us_[round_trip_at_] = static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
+  samples_->round_trip_us[round_trip_at_] = static_cast<std::uint32_t>(std::clamp<std::int64_t>(us, 0, UINT32_MAX));
   round_trip_at_ = static_cast<std::uint8_t>((round_trip_at_ + 1U) % kRoundTrips);
   round_trips_ = static_cast<std::uint8_t>(std::min<std::uint32_t>(round_trips_ + 1U, kRoundTrips));
 }
 
 void TunnelHealth::judge(Instant now, bool good) {
-  window_.add(now, good);
+  samples_->window.add(now, good);
   if (good) {
     ++good_;
     strikes_ = 0;
@@ -288,14 +288,14 @@ void TunnelHealth::after_good(Instant now) {
   if (state_ == HealthState::Down && good_ >= kLeavesDown) {
     change(now, HealthState::Degraded, HealthCode::AnswersAgain);
     good_ = 0;
-  } else if (state_ == HealthState::Degraded && good_ >= kLeavesDegraded && !too_many(window_.totals(now))) {
+  } else if (state_ == HealthState::Degraded && good_ >= kLeavesDegraded && !too_many(totals(now))) {
     change(now, HealthState::Healthy, HealthCode::Recovered);
   }
 }
 
 void TunnelHealth::after_loss(Instant now) {
   if (state_ == HealthState::Down) return;
-  const bool many = too_many(window_.totals(now));
+  const bool many = too_many(totals(now));
   if (strikes_ >= kDownAfter) return change(now, HealthState::Down, HealthCode::ProbesLost);
   if (strikes_ == 1) {
     extras_ = kExtraProbes;
@@ -306,13 +306,13 @@ void TunnelHealth::after_loss(Instant now) {
 
 void TunnelHealth::change(Instant now, HealthState to, HealthCode code) {
   if (state_ == to && code_ == code) return;
-  const auto totals = window_.totals(now);
+  const auto window = totals(now);
   change_ = HealthChange{.at = now,
                          .from = change_ ? change_->from : state_,
                          .to = to,
                          .code = code,
-                         .samples = totals.samples,
-                         .lost = totals.lost,
+                         .samples = window.samples,
+                         .lost = window.lost,
                          .good = good_};
   state_ = to;
   code_ = code;

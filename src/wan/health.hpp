@@ -6,7 +6,7 @@
 //              sequence number, and changes of state with a stable code and the figures behind it
 //   getters    state(), code(), stats(), next_timeout(): exact, in the past when there is something to poll
 //
-// rules.md "Health"; wan.md 1.4. No allocation, at most 1 KB. What the rules leave open is decided here:
+// rules.md "Health"; wan.md 1.4. One allocation, at most 1 KB. What the rules leave open is decided here:
 // - Three failed verdicts in a row are Down, whichever probes they are of; a failure after a success sends the two
 // more.
 // - An answer after its verdict does not undo it, but tells how long the path is: a path slower than the limit must be
@@ -16,6 +16,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,8 +45,9 @@ enum class HealthState : std::uint8_t { NotMeasurable, Healthy, Degraded, Down }
   X(Disabled, "disabled", "health checks are off for this tunnel; judged by IKE liveness only")                      \
   X(NoAddress, "no_probe_address", "no address to probe: set interface, or health.target, of one family at both "    \
                                    "ends; judged by IKE liveness only")                                              \
-  X(Unidirectional, "unidirectional", "unidirectional checks, whose answers come outside of the tunnel, are not "     \
-                                      "made: set health.direction = \"bidirectional\"; judged by IKE liveness only")  \
+  X(Unidirectional, "unidirectional", "unidirectional checks, whose answers come outside of the tunnel, need a raw "  \
+                                      "ICMP socket, and there is none: set health.direction = \"bidirectional\"; "    \
+                                      "judged by IKE liveness only")                                                 \
   X(OutsideSelectors, "outside_selectors", "the probe's addresses are outside the negotiated traffic selectors: "    \
                                            "widen them, or set health.target; judged by IKE liveness only")          \
   X(NoAnswerYet, "no_answer_yet", "the peer has not answered a probe yet: it must answer pings of its interface "    \
@@ -98,7 +100,6 @@ class LossWindow {
     std::uint32_t lost = 0;
   };
   void add(Instant now, bool good);
-  void clear() { *this = LossWindow{}; }
   [[nodiscard]] Totals totals(Instant now) const;
 
  private:
@@ -179,10 +180,17 @@ class TunnelHealth {
   Instant next_at_;
   Instant extra_at_;
   std::optional<HealthChange> change_;
-  LossWindow window_;
-  std::array<Instant, kSlots> sent_{};
-  std::array<std::uint32_t, kRoundTrips> round_trip_us_{};  // a ring
+  // Most of it, and for a tunnel that was ever measured only.
+  struct Samples {
+    LossWindow window;
+    std::array<Instant, kSlots> sent{};
+    std::array<std::uint32_t, kRoundTrips> round_trip_us{};  // a ring
+  };
+  [[nodiscard]] LossWindow::Totals totals(Instant now) const {
+    return samples_ ? samples_->window.totals(now) : LossWindow::Totals{};
+  }
+  std::unique_ptr<Samples> samples_;  // since the first begin()
 };
-static_assert(sizeof(TunnelHealth) <= 1024);
+static_assert(sizeof(TunnelHealth) <= 256);
 
 }  // namespace qanat::wan

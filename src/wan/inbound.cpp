@@ -25,7 +25,10 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
   if (spi == 0) return drop(nullptr, DropReason::NotEsp);  // RFC 3948 2.2
   InboundSlot* slot = find_slot(spi);
   Tunnel* tunnel = slot != nullptr ? find_tunnel(slot->tunnel) : nullptr;
-  if (tunnel == nullptr) return drop(nullptr, DropReason::NoSa);
+  if (tunnel == nullptr) {
+    note_unknown(now, arrived, spi);
+    return drop(nullptr, DropReason::NoSa);
+  }
   if (!slot->sa) {
     // Handed out but not keyed yet: the peer was faster than our own installation (rules.md "Rekey without loss").
     if (!held_in.has_room(spi, datagram.size())) return drop(tunnel, DropReason::KeyHoldFull);
@@ -51,6 +54,19 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
   if (opened->newest && sa.sa.window().size() != 0) note_path(now, *tunnel, sa, arrived);
   if (opened->next_header == esp::kNextHeaderNone) return drop(tunnel, DropReason::Dummy);
   from_peer(now, *tunnel, sa, outer_tos, opened->payload, opened->next_header, sink);
+}
+
+// IKE may tell the sender (RFC 7296 1.5). Anybody can send such packets: few are worth a word.
+void PacketPath::State::note_unknown(Instant now, const ipsec::OuterPath& arrived, ipsec::EspSpi spi) {
+  constexpr std::uint32_t kToldPerSecond = 10;
+  if (spi < ipsec::kMinSpi) return;
+  if (now - unknown_window >= 1s) {
+    unknown_window = now;
+    unknown_told = 0;
+  }
+  if (unknown_told >= kToldPerSecond) return;
+  ++unknown_told;
+  events.emplace_back(ipsec::UnknownSpi{arrived, spi});
 }
 
 void PacketPath::State::note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived) {

@@ -44,6 +44,7 @@ PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
       keys(config.expanded_keys),
       spis(config.shard, rng.u32()),
       board(rng_in),
+      pings(rng_in),
       fragments(config.fragment_entries),
       held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),
       held_in(config.hold_packets, config.hold_bytes / 2, config.hold_time),
@@ -149,6 +150,12 @@ void PacketPath::handle_esp(Instant now, const ipsec::OuterPath& arrived, std::u
   }
 }
 
+void PacketPath::handle_outside(Instant now, const IpAddress& local, const IpAddress& remote, ByteView icmp,
+                                PacketSink& sink) {
+  state_->flush(now, sink);
+  state_->from_outside(now, local, remote, icmp, sink);
+}
+
 void PacketPath::handle_too_big(Instant now, const OuterTooBig& news) {
   state_->too_big(now, news);
 }
@@ -159,7 +166,8 @@ void PacketPath::note_too_big_lost(std::uint64_t packets) {
 
 std::optional<Instant> PacketPath::next_timeout() const {
   const State& s = *state_;
-  if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty() || !s.touched.empty())
+  if (!s.ready_tunnels.empty() || !s.ready_spis.empty() || !s.dummies.empty() || !s.touched.empty() ||
+      !s.due_pings.empty())
     return s.ready_since;
   std::optional<Instant> next = s.held_out.next();
   const auto sooner = [&](std::optional<Instant> at) {
@@ -168,6 +176,7 @@ std::optional<Instant> PacketPath::next_timeout() const {
   sooner(s.held_in.next());
   if (!s.learnt_mtus.empty()) sooner(s.learnt_mtus.begin()->first);
   sooner(s.board.next_timeout());
+  sooner(s.pings.next_timeout());
   return next;
 }
 
@@ -175,6 +184,7 @@ void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
   state_->flush(now, sink);
   // Only here: answers that waited for us have been seen by now, so that a pause of ours is no loss.
   state_->board.handle_timeout(now);
+  while (const auto unanswered = state_->pings.expire(now)) state_->end_ping(*unanswered);
   state_->pump_health(now, sink);
 }
 
@@ -185,6 +195,7 @@ void PacketPath::State::flush(Instant now, PacketSink& sink) {
     pump_health(now, sink);
   }
   if (!ready_tunnels.empty() || !ready_spis.empty() || !dummies.empty()) release_held(now, sink);
+  for (const ipsec::Ping& ping : std::exchange(due_pings, {})) send_ping(now, ping, sink);
   while (const auto late = held_out.expire(now)) {
     // With a flow: there was an SA, but none for it.
     const HeldInner& held = late->second;

@@ -2,7 +2,7 @@
 // bytes and time. Implements ipsec::DataPlane.
 //
 //   commands   post(), set_local_prefixes()
-//   inputs     handle_tun(), handle_esp(), handle_too_big(), note_too_big_lost(), handle_timeout()
+//   inputs     handle_tun(), handle_esp(), handle_outside(), handle_too_big(), note_too_big_lost(), handle_timeout()
 //   outputs    poll_event() until empty; packets leave through the PacketSink that an input is given
 //   getters    capabilities(), next_timeout(), drops()
 //
@@ -49,6 +49,9 @@ class PacketSink {
   virtual void settle() = 0;
   // A whole packet for the host that dies when the call returns.
   virtual void write_tun(VrfId vrf, ByteView packet) = 0;
+  // An ICMP or ICMPv6 message from one of our outer addresses, in the clear: the answer to a peer's unidirectional
+  // probe. A sink without a socket for it sends nothing.
+  virtual void send_outside(const IpAddress& /*local*/, const IpAddress& /*remote*/, ByteView /*icmp*/) {}
 };
 
 // A sink that sees each packet once, as views that live until the call returns.
@@ -86,6 +89,7 @@ struct OuterTooBig {
 struct PacketPathConfig {
   std::uint32_t shard = 0;           // of our inbound SPIs, below 64
   ipsec::Capabilities capabilities;  // suites empty: every suite that crypto/ has
+  bool hears_outside = false;        // handle_outside() is fed: unidirectional health checks can be made
   std::size_t hold_packets = 64;     // per tunnel without an SA, and per SPI without a key
   Duration hold_time = 1s;
   std::size_t hold_bytes = 16U << 20;    // over everything that is held
@@ -123,6 +127,10 @@ class PacketPath final : public ipsec::DataPlane {
   // written what it was delivered of them, and their content is unspecified afterwards.
   void handle_esp(Instant now, const ipsec::OuterPath& arrived, std::uint8_t outer_tos,
                   std::span<const MutableByteView> datagrams, PacketSink& sink);
+
+  // An ICMP or ICMPv6 message that came in the clear from `remote` to our outer address `local`, from its type on: the
+  // answer to a unidirectional probe, or none of ours.
+  void handle_outside(Instant now, const IpAddress& local, const IpAddress& remote, ByteView icmp, PacketSink& sink);
 
   // Lowers the MTU of the tunnels that it is about, never below 576 (an outer IPv4) or 1280 (IPv6), and for a while.
   // The lost packet's sender hears of it when it sends the next that is too long.

@@ -32,9 +32,19 @@ class RecordingSink final : public CopyingSink {
     sent.push_back({path, tos, df, to_bytes(esp)});
   }
   void write_tun(VrfId vrf, ByteView packet) override { delivered.push_back({vrf, to_bytes(packet)}); }
+  void send_outside(const IpAddress& local, const IpAddress& remote, ByteView icmp) override {
+    outside.push_back({local, remote, to_bytes(icmp)});
+  }
+
+  struct Outside {
+    IpAddress local;
+    IpAddress remote;
+    Bytes icmp;
+  };
 
   std::deque<SentEsp> sent;
   std::deque<Delivered> delivered;
+  std::deque<Outside> outside;
 };
 
 inline Instant at_ms(std::int64_t ms) {

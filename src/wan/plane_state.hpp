@@ -23,6 +23,7 @@
 #include "wan/health_board.hpp"
 #include "wan/hold_queue.hpp"
 #include "wan/packet_path.hpp"
+#include "wan/ping.hpp"
 #include "wan/policy.hpp"
 #include "wan/route_table.hpp"
 #include "wan/steering.hpp"
@@ -186,6 +187,7 @@ struct PacketPath::State {
   void on(Instant now, ipsec::SetRoutes& c);
   void on(Instant now, ipsec::SetPolicy& c);
   void on(Instant now, ipsec::ReadCounters& c);
+  void on(Instant now, ipsec::Ping& c);
   void set_local(VrfId vrf, std::span<const Prefix> prefixes);
   [[nodiscard]] Status install(ipsec::InstallInbound& c);
   [[nodiscard]] Status install(ipsec::InstallOutbound& c);
@@ -260,6 +262,12 @@ struct PacketPath::State {
   // Sends the probes that are due, and makes changes of state known.
   void pump_health(Instant now, PacketSink& sink);
   void send_probe(Instant now, const HealthBoard::Probe& probe, PacketSink& sink);
+  void send_ping(Instant now, const ipsec::Ping& ping, PacketSink& sink);
+  void end_ping(const PingDesk::Ended& ended);
+  // A probe of the peer's that wants its answer outside of the tunnel, from outer address to outer address.
+  [[nodiscard]] bool answer_outside(Tunnel& tunnel, ByteView packet, const esp::InnerPacket& p, PacketSink& sink);
+  // An echo reply that came from outside of all tunnels.
+  void from_outside(Instant now, const IpAddress& local, const IpAddress& remote, ByteView icmp, PacketSink& sink);
   // An ICMP packet from a peer: true when it was a probe, or the answer to one of ours.
   [[nodiscard]] bool take_probe(Instant now, Tunnel& tunnel, ByteView packet, const esp::InnerPacket& p,
                                 PacketSink& sink);
@@ -276,6 +284,7 @@ struct PacketPath::State {
   template <typename PacketAt>
   void prefetch_out(VrfId vrf, std::size_t count, const PacketAt& packet, std::size_t at, Ahead& ahead);
   void prefetch_in(std::span<const MutableByteView> datagrams, std::size_t at);
+  void note_unknown(Instant now, const ipsec::OuterPath& arrived, ipsec::EspSpi spi);
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
   void note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet);
 
@@ -315,6 +324,7 @@ struct PacketPath::State {
   std::unordered_map<TunnelId, std::set<Prefix>> routes_of;  // those of SetRoutes
   TunnelStates states;
   HealthBoard board;
+  PingDesk pings;
   std::vector<TunnelId> touched;  // their health has not heard of it yet
   PolicyTable policy;
   std::unordered_map<VrfId, std::vector<Prefix>> local_prefixes;
@@ -325,6 +335,7 @@ struct PacketPath::State {
   std::vector<TunnelId> ready_tunnels;
   std::vector<ipsec::EspSpi> ready_spis;
   std::vector<ChildSaId> dummies;
+  std::vector<ipsec::Ping> due_pings;
   Instant ready_since;
 
   std::set<std::pair<Instant, TunnelId>> learnt_mtus;  // by Tunnel::learnt_until
@@ -338,6 +349,8 @@ struct PacketPath::State {
   Instant match_window;  // the second that matches_told counts
   std::uint32_t matches_told = 0;
   std::uint64_t matches_passed_over = 0;
+  Instant unknown_window;  // the second that unknown_told counts
+  std::uint32_t unknown_told = 0;
 };
 
 // True when traffic was switched to at least one of its SAs.

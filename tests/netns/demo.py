@@ -12,6 +12,7 @@ import pathlib
 import shutil
 import sys
 import time
+from collections.abc import Callable
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from lab import Lab, Qanatd, Stopped, laboratory, signals_wait, stop_on_signals, why_not  # noqa: E402
@@ -194,19 +195,17 @@ def demo(show: Show, pcap: str) -> None:
         show.seen(stopped == [0, 0], f"they did, with exit status {stopped[0]} and {stopped[1]}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Two sites, two gateways, a hybrid ML-KEM tunnel, and a look at the wire.")
-    parser.add_argument("--pcap", metavar="FILE", default="", help="keep what the wiretap recorded")
-    options = parser.parse_args()
+def show_and_exit(title: str, demo: Callable[[Show], None], more_why_not: Callable[[], str | None] = lambda: None) -> int:
+    """Runs a demo; its exit status."""
     os.environ["PATH"] += ":/usr/sbin:/sbin"
-    if reason := why_not():
+    if reason := why_not() or more_why_not():
         print(f"the demo {reason}" if reason.startswith("needs") else f"the demo cannot run: {reason}", file=sys.stderr)
         return 1
     stop_on_signals()
     show = Show()
     try:
-        print(show.paint("Qanat, the demo", "1") + "\n")
-        demo(show, options.pcap)
+        print(show.paint(title, "1") + "\n")
+        demo(show)
     except Stopped as stopped:
         print("\n   interrupted; cleaned up")
         return 128 + stopped.number
@@ -219,6 +218,13 @@ def main() -> int:
             return 1
         print(f"\n{show.paint('Everything was seen', '32;1')}, in {took:.0f} s; the namespaces are gone again.")
     return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Two sites, two gateways, a hybrid ML-KEM tunnel, and a look at the wire.")
+    parser.add_argument("--pcap", metavar="FILE", default="", help="keep what the wiretap recorded")
+    options = parser.parse_args()
+    return show_and_exit("Qanat, the demo", lambda show: demo(show, options.pcap))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ class Site:
         self.net4, self.net6 = f"10.{number}.0.0/24", f"fd00:{number}::/64"
         self.gw4, self.gw6 = f"10.{number}.0.1", f"fd00:{number}::1"
         self.host4, self.host6 = f"10.{number}.0.2", f"fd00:{number}::2"
-        network = {"a": "192.0.2", "b": "198.51.100", "c": "203.0.113"}[letter]
+        network = {"a": "192.0.2", "b": "198.51.100", "c": "203.0.113", "d": "198.18.4", "e": "198.18.5"}[letter]
         self.outer4, self.router4 = f"{network}.1", f"{network}.254"
         self.outer6, self.router6 = f"2001:db8:{letter}::1", f"2001:db8:{letter}::fe"
         self.dir = workdir / f"gw{letter}"
@@ -71,11 +71,13 @@ class Site:
 
 
 class Lab:
-    def __init__(self, name: str = "qn", sites: str = "ab", nat: str = "", mtu: int = 1500):
-        """nat: the sites whose gateways stand behind a NAT, which the router in the middle makes. mtu: of the wire."""
+    def __init__(self, name: str = "qn", sites: str = "ab", nat: str = "", mtu: int = 1500, extras: Sequence[str] = ()):
+        """nat: the sites whose gateways stand behind a NAT, which the router in the middle makes. mtu: of the wire.
+        extras: further namespaces, empty ones; lab.extras[name] is what the kernel calls them."""
         self.prefix = f"{name}{os.getpid()}"
         self.letters, self.nat, self.mtu = sites, nat, mtu
         self.net = f"{self.prefix}-net"
+        self.extras = {name: f"{self.prefix}-{name}" for name in extras}
         self.daemons: list[Qanatd] = []
         self._undo = contextlib.ExitStack()
 
@@ -88,7 +90,7 @@ class Lab:
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="qanat-lab-"))
         self.dir.chmod(0o711)  # the daemon drops its rights, and still has to reach its files
         self.sites = {letter: Site(self.prefix, letter, self.dir) for letter in self.letters}
-        self.names = [self.net] + [ns for site in self.sites.values() for ns in (site.gw, site.site)]
+        self.names = [self.net] + [ns for site in self.sites.values() for ns in (site.gw, site.site)] + list(self.extras.values())
         try:
             self._janitor = Janitor(self.names, self.dir)
             self._make()
@@ -253,6 +255,7 @@ class Qanatd:
 
     def __init__(self, site: Site, arguments: Sequence[str] = ()):
         self.site, self.arguments = site, list(arguments)
+        self.wrap: list[str] = []  # a command that runs it with other rights
         self.log_file = site.dir / "qanatd.log"
         self.process: subprocess.Popen | None = None
         self._log_begin = 0
@@ -267,7 +270,7 @@ class Qanatd:
         with self.log_file.open("ab") as log:
             self._log_begin = log.tell()
             # A session of its own: Ctrl-C is ours to hear, and the daemons end in order.
-            command = [binary("qanatd"), "-c", str(self.site.dir / "qanat.toml"), *self.arguments]
+            command = [*self.wrap, binary("qanatd"), "-c", str(self.site.dir / "qanat.toml"), *self.arguments]
             self.process = subprocess.Popen(["ip", "netns", "exec", self.site.gw, *command],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
         if wait:

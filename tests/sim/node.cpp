@@ -55,7 +55,11 @@ void Node::start() {
   wan::PacketPathConfig path;
   path.capabilities.native_esp = true;
   path_ = std::make_unique<wan::PacketPath>(path, *rng_);
-  gateway_ = std::make_unique<gateway::Gateway>(ike, *rng_);
+  gateway_ = std::make_unique<gateway::Gateway>(ike, *rng_, shards);
+  gateway_->posture().set_wall(world_.now(), {1'790'000'000});
+  std::vector<model::PostureRecord> known;
+  for (const auto& [name, record] : ledger) known.push_back(record);
+  gateway_->posture().restore(std::move(known));
   const Status applied = gateway_->apply(world_.now(), config_);
   ensure(applied.has_value(), "a configuration in a test");
   drain();
@@ -189,6 +193,9 @@ void Node::drain() {
       }
     }
   }
+  if (!gateway_->posture().is_urgent()) return;
+  for (model::PostureRecord& record : gateway_->posture().take_changed(world_.now()))
+    ledger.insert_or_assign(record.tunnel, record);
 }
 
 void Node::send_esp(const ipsec::OuterPath& path, std::uint8_t, wan::DfBit, ByteView esp) {

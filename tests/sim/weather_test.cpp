@@ -232,6 +232,34 @@ TEST(Stories, GatewaysCrashAndStart) {
   tell("crashes and restarts", gateways_crash_and_start);
 }
 
+TEST(Stories, GatewaysOfSeveralShardsCrashAndStart) {
+  tell("crashes and restarts, three shards", [](Story& s) {
+    s.world.shards = 3;
+    gateways_crash_and_start(s);
+  });
+}
+
+TEST(Stories, SeveralSitesBehindOneNatAndACentreOfSeveralShards) {
+  tell("three sites behind one NAT, three shards", [](Story& s) {
+    s.world.shards = 3;
+    several_sites_behind_one_nat(s);
+  });
+}
+
+TEST(Stories, OperatorsAndSeveralShards) {
+  tell("operators, three shards", [](Story& s) {
+    s.world.shards = 3;
+    operators_take_tunnels_down_and_up_in_bad_weather(s);
+  });
+}
+
+TEST(Stories, ReauthenticationAndSeveralShards) {
+  tell("certificates, crashes, reauthentication, three shards", [](Story& s) {
+    s.world.shards = 3;
+    certificates_crashes_and_reauthentication(s);
+  });
+}
+
 TEST(Stories, OneDirectionIsMuchWorse) {
   tell("asymmetric loss", one_direction_is_much_worse);
 }

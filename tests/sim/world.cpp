@@ -83,6 +83,7 @@ World::World(std::uint64_t seed) : network(seed * 7919 + 1), seed_(seed) {}
 Node& World::add(std::string name, model::Config config) {
   nodes_.push_back(
       std::make_unique<Node>(*this, std::move(name), std::move(config), (seed_ * 100 + nodes_.size()) * 1000));
+  nodes_.back()->shards = shards;
   return *nodes_.back();
 }
 

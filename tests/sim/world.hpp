@@ -68,6 +68,7 @@ class Node final : public wan::CopyingSink {
   [[nodiscard]] TunnelId tunnel_id(const std::string& tunnel) const;
 
   ike::EndpointConfig ike;
+  std::size_t shards = 1;
   Workers workers;
   PlaneTap tap;
   std::vector<Bytes> delivered;  // packets that came out of the TUN
@@ -75,6 +76,7 @@ class Node final : public wan::CopyingSink {
   std::vector<gateway::LogEvent> log;
   bool host_refuses = false;  // what the helper asks of the kernel fails
   std::map<std::uint64_t, control::CommandResult> answers;
+  std::map<std::string, model::PostureRecord> ledger;  // as far as it was written when the gateway crashed
 
   // wan::CopyingSink
   void send_esp(const ipsec::OuterPath& path, std::uint8_t tos, wan::DfBit df, ByteView esp) override;
@@ -128,6 +130,7 @@ class World {
   [[nodiscard]] std::uint64_t events() const { return events_; }
 
   Network network;
+  std::size_t shards = 1;  // of the gateways that are added from here on
   std::vector<Link> links;
   // Datagrams for which it says false are lost, whatever the weather.
   std::function<bool(const Endpoint& from, const Endpoint& to, ByteView)> filter;

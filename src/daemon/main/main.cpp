@@ -4,6 +4,7 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include "crypto/self_test.hpp"
@@ -16,6 +17,7 @@
 #include "daemon/sandbox.hpp"
 #include "daemon/wiring.hpp"
 #include "gateway/translate.hpp"
+#include "io/clock.hpp"
 #include "io/steering.hpp"
 
 namespace {
@@ -28,9 +30,9 @@ int complain(const Error& error) {
 }
 
 int protect_or_purge(const daemon::Options& options) {
-  auto config = daemon::read_config(options.config_file);
-  if (!config) return complain(config.error());
-  const gateway::SetProtection protection = gateway::protection(*config);
+  auto loaded = daemon::read_config(options.config_file);
+  if (!loaded) return complain(loaded.error());
+  const gateway::SetProtection protection = gateway::protection(loaded->config);
   const Status done = options.mode == daemon::Options::Mode::Protect
                           ? daemon::apply_protection_once(protection)
                           : daemon::purge_once({protection.route_table, protection.fwmark});
@@ -57,6 +59,24 @@ Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddres
   return {};
 }
 
+// Without them everything else works: unidirectional health checks are then not measurable, and say so.
+template <typename Uses>
+void open_icmp(const Uses& uses, std::uint32_t mark, daemon::DataSockets& data, const io::Log& log) {
+  constexpr std::size_t kSlot = 2048;
+  for (const bool v6 : {false, true}) {
+    if (!uses(v6)) continue;
+    const auto open = [&]() -> Result<io::EspSocket> {
+      QANAT_ASSIGN(io::UniqueFd raw, io::open_icmp_socket(v6 ? io::Family::V6 : io::Family::V4, mark));
+      return io::EspSocket::adopt(std::move(raw), kSlot);
+    };
+    if (auto socket = open()) {
+      data.icmp.push_back(std::move(*socket));
+    } else {
+      log.warning("icmp-unavailable", {{"where", socket.error().where}, {"reason", socket.error().detail}});
+    }
+  }
+}
+
 int run(const daemon::Options& options) {
   io::LogOptions log_options;
   if (!options.log_level.empty()) {
@@ -78,8 +98,11 @@ int run(const daemon::Options& options) {
   };
   if (!reader) return end(complain(reader.error()));
 
-  auto config = daemon::read_config(options.config_file);
-  if (!config) return end(complain(config.error()));
+  auto loaded = daemon::read_config(options.config_file);
+  if (!loaded) return end(complain(loaded.error()));
+  model::Config* const config = &loaded->config;
+  control::LoadedFile file{std::make_shared<const model::Config>(*config), options.config_file, io::wall_now(),
+                           loaded->lines};
   if (options.log_level.empty()) {
     if (const auto level = io::parse_log_level(config->gateway.log_level)) log_options.level = *level;
   }
@@ -96,11 +119,18 @@ int run(const daemon::Options& options) {
   io::NetdClient netd{std::move(helper->socket)};
   daemon::ControlSockets control;
   const gateway::SetProtection protection = gateway::protection(*config);
-  auto tun_fd = netd.open_tun(config->gateway.tun_name, protection.tun_mtu);
-  if (!tun_fd) return end(complain(tun_fd.error()));
-  auto tun = io::TunDevice::adopt(std::move(*tun_fd));
+  const auto open_tun = [&](const std::string& name, std::uint16_t mtu) -> Result<io::TunDevice> {
+    QANAT_ASSIGN(io::UniqueFd fd, netd.open_tun(name, mtu));
+    return io::TunDevice::adopt(std::move(fd));
+  };
+  auto tun = open_tun(protection.tun, protection.tun_mtu);
   if (!tun) return end(complain(tun.error()));
   daemon::DataSockets data{std::move(*tun), {}, {}};
+  for (const gateway::AccountProtection& account : protection.accounts) {
+    auto opened = open_tun(account.tun, account.tun_mtu);
+    if (!opened) return end(complain(opened.error()));
+    data.accounts.push_back({account.vrf, std::move(*opened)});
+  }
   const auto uses = [&](bool v6) {
     const auto is = [&](const std::optional<IpAddress>& a) { return a && a->is_v6() == v6; };
     return is(config->gateway.address4) || is(config->gateway.address6) ||
@@ -116,14 +146,21 @@ int run(const daemon::Options& options) {
     if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
       return end(complain(opened.error()));
   }
-  io::UniqueFd metrics;
+  open_icmp(uses, config->gateway.fwmark, data, log);
+  daemon::Listeners listeners;
   if (config->gateway.metrics) {
     auto opened = io::open_tcp_listener(*config->gateway.metrics);
     if (!opened) return end(complain(opened.error()));
-    metrics = std::move(*opened);
+    listeners.metrics = std::move(*opened);
+  }
+  if (config->gateway.api) {
+    auto opened = io::open_tcp_listener(*config->gateway.api, "api", 1024);
+    if (!opened) return end(complain(opened.error()));
+    listeners.https = std::move(*opened);
   }
   auto api = io::open_control_socket(config->gateway.control_socket, config->gateway.control_group);
   if (!api) return end(complain(api.error()));
+  listeners.control = std::move(*api);
 
   std::optional<daemon::KeyLogWriter> key_log;
   daemon::SandboxPlan plan;
@@ -145,6 +182,12 @@ int run(const daemon::Options& options) {
   }
   auto monitor = daemon::AddressMonitor::open(config->gateway.fwmark);
   if (!monitor) return end(complain(monitor.error()));
+  std::vector<daemon::RouteMonitor::Tun> tuns = {{VrfId{}, ::if_nametoindex(protection.tun.c_str())}};
+  for (const gateway::AccountProtection& a : protection.accounts) {
+    tuns.push_back({a.vrf, ::if_nametoindex(a.tun.c_str())});
+  }
+  auto routes = daemon::RouteMonitor::open(std::move(tuns));
+  if (!routes) return end(complain(routes.error()));
   if (const Status confined = daemon::enter_sandbox(plan, log); !confined) return end(complain(confined.error()));
 
   int code = 0;
@@ -153,12 +196,12 @@ int run(const daemon::Options& options) {
     daemon::Wiring wiring{*config,
                           std::move(control),
                           std::move(data),
-                          std::move(*api),
-                          std::move(metrics),
+                          std::move(listeners),
                           std::move(netd),
                           std::move(*monitor),
+                          std::move(*routes),
                           std::move(key_log),
-                          {std::move(source), host},
+                          {std::move(source), host, std::move(file)},
                           log};
     code = wiring.run(*config);
   }

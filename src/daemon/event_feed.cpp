@@ -1,0 +1,89 @@
+#include "daemon/event_feed.hpp"
+
+#include <mutex>
+
+namespace qanat::daemon {
+
+struct EventFeed::State {
+  std::mutex mutex;
+  control::EventRing ring;
+  WallTime started;
+  std::vector<std::weak_ptr<Stream>> streams;
+};
+
+class EventFeed::Stream final : public control::BodyStream {
+ public:
+  Stream(std::shared_ptr<State> state, const control::EventStreamWish& wish)
+      : state_(std::move(state)), tunnel_(wish.tunnel), at_(begin_of(wish, state_->started, state_->ring.last())) {}
+
+  Piece pull(std::size_t at_most) override {
+    Piece out;
+    if (!begun_) out.octets = control::kEventStreamBegin;
+    begun_ = true;
+    const std::lock_guard lock(state_->mutex);
+    const control::EventRing& ring = state_->ring;
+    if (at_ + 1 < ring.first()) {
+      out.octets += control::gap_text(at_ + 1, ring.first() - 1);
+      at_ = ring.first() - 1;
+    }
+    for (; at_ < ring.last() && out.octets.size() < at_most; ++at_) {
+      const auto event = ring.at(at_ + 1);
+      if (tunnel_.empty() || control::tunnel_of(*event) == tunnel_)
+        out.octets += control::event_text(*event, state_->started);
+    }
+    return out;
+  }
+
+  void on_more(std::function<void()> wake) override {
+    const std::lock_guard lock(state_->mutex);
+    wake_ = std::make_shared<const std::function<void()>>(std::move(wake));
+  }
+
+  [[nodiscard]] std::string_view when_silent() const override { return control::kEventStreamSilence; }
+
+  // With the state's mutex.
+  [[nodiscard]] std::shared_ptr<const std::function<void()>> wake() const { return wake_; }
+
+ private:
+  std::shared_ptr<State> state_;
+  std::string tunnel_;
+  std::uint64_t at_;  // the last one that was looked at
+  bool begun_ = false;
+  std::shared_ptr<const std::function<void()>> wake_;
+};
+
+EventFeed::EventFeed(WallTime started) : state_(std::make_shared<State>()) {
+  state_->started = started;
+}
+
+void EventFeed::add(WallTime at, control::EventLevel level, std::string name,
+                    std::vector<std::pair<std::string, std::string>> fields) {
+  std::vector<std::shared_ptr<Stream>> readers;  // until after the lock: the last to hold one may be this thread
+  std::vector<std::shared_ptr<const std::function<void()>>> wakes;
+  {
+    const std::lock_guard lock(state_->mutex);
+    state_->ring.add(at, level, std::move(name), std::move(fields));
+    std::erase_if(state_->streams, [&](const std::weak_ptr<Stream>& one) {
+      auto stream = one.lock();
+      if (!stream) return true;
+      if (auto wake = stream->wake()) wakes.push_back(std::move(wake));
+      readers.push_back(std::move(stream));
+      return false;
+    });
+  }
+  for (const auto& wake : wakes) (*wake)();
+}
+
+control::Events EventFeed::recent() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->ring.recent();
+}
+
+control::Reply EventFeed::open(const control::EventStreamWish& wish) {
+  const std::lock_guard lock(state_->mutex);
+  auto stream = std::make_shared<Stream>(state_, wish);
+  state_->streams.push_back(stream);
+  return {200, {{"Content-Type", "text/event-stream"}, {"Cache-Control", "no-store"}}, "", std::move(stream)};
+}
+
+}  // namespace qanat::daemon

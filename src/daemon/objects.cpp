@@ -1,0 +1,65 @@
+#include "daemon/objects.hpp"
+
+#include "control/tokens.hpp"
+#include "gateway/object_rooms.hpp"
+#include "io/clock.hpp"
+#include "io/sqlite_store.hpp"
+
+namespace qanat::daemon {
+
+Objects::Objects(std::unique_ptr<store::ObjectStore> store, control::LoadedFile file)
+    : file_(std::make_shared<const control::LoadedFile>(std::move(file))),
+      store_(std::move(store)),
+      api_(*store_, gateway::object_rooms()) {}
+
+Result<std::unique_ptr<Objects>> Objects::open(const std::string& path, control::LoadedFile file) {
+  static crypto::SystemRng rng;  // the store's, which outlives everything here
+  QANAT_ASSIGN(auto store, io::SqliteStore::open(path, rng));
+  std::unique_ptr<Objects> out(new Objects(std::move(store), std::move(file)));
+  QANAT_TRY(out->api_.load());
+  return out;
+}
+
+std::optional<control::Reply> Objects::handle(const control::Request& request,
+                                              std::shared_ptr<const control::Snapshot> snapshot) {
+  const std::lock_guard lock(mutex_);
+  auto reply = api_.handle(request, {io::wall_now(), &rng_, std::move(snapshot), file_});
+  // Inside the lock: the order of writes is the order of what is wanted.
+  if (auto config = api_.poll_wanted()) wanted_.post(std::move(*config));
+  return reply;
+}
+
+std::optional<control::Principal> Objects::find_token(std::string_view bearer) {
+  const std::lock_guard lock(mutex_);
+  return control::find_token(*store_, bearer, io::wall_now());
+}
+
+std::expected<model::Config, Faults> Objects::together() {
+  const std::lock_guard lock(mutex_);
+  return api_.wanted_with(*file_);
+}
+
+std::expected<Status, Faults> Objects::reload(control::LoadedFile file, const Apply& apply) {
+  const std::lock_guard lock(mutex_);
+  const auto before = std::exchange(file_, std::make_shared<const control::LoadedFile>(std::move(file)));
+  auto config = api_.wanted_with(*file_);
+  if (!config) {
+    file_ = before;
+    return std::unexpected(std::move(config.error()));
+  }
+  const Status applied = apply(std::move(*config));
+  if (applied) {
+    (void)wanted_.take_all();  // they were made with the old file, and this one has their objects
+  } else {
+    file_ = before;
+  }
+  return applied;
+}
+
+std::optional<model::Config> Objects::take_wanted() {
+  auto all = wanted_.take_all();
+  if (all.empty()) return std::nullopt;
+  return std::move(all.back());
+}
+
+}  // namespace qanat::daemon

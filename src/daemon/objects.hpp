@@ -1,0 +1,55 @@
+// Objects: the store of what the API has made, in state_dir, and ObjectApi over it, for several threads.
+//
+// Those of HTTP ask handle() and find_token(); one at a time gets in. The control thread puts file and objects together
+// at the start and for a reload, and applies what follows after a write (wanted()): a file that does not fit the
+// objects is refused whole, and so is an object that does not fit the file.
+#pragma once
+
+#include <memory>
+#include <mutex>
+
+#include "control/object_api.hpp"
+#include "crypto/rng.hpp"
+#include "io/log.hpp"
+#include "io/mailbox.hpp"
+#include "store/object_store.hpp"
+
+namespace qanat::daemon {
+
+using Faults = std::vector<control::Fault>;
+
+class Objects {
+ public:
+  // Makes the file when it is not there.
+  [[nodiscard]] static Result<std::unique_ptr<Objects>> open(const std::string& path, control::LoadedFile file);
+
+  // --- threads of HTTP
+
+  // nullopt: the target is none of the objects'. `snapshot` may be null.
+  [[nodiscard]] std::optional<control::Reply> handle(const control::Request& request,
+                                                     std::shared_ptr<const control::Snapshot> snapshot);
+  [[nodiscard]] std::optional<control::Principal> find_token(std::string_view bearer);
+
+  // --- the control thread
+
+  // File and objects together.
+  [[nodiscard]] std::expected<model::Config, Faults> together();
+  // The same with another file, which counts from now on if `apply` succeeds. Nothing is written meanwhile.
+  using Apply = std::function<Status(model::Config)>;
+  [[nodiscard]] std::expected<Status, Faults> reload(control::LoadedFile file, const Apply& apply);
+  // What is wanted after a write. Older ones count no more.
+  [[nodiscard]] int wanted_fd() const { return wanted_.fd(); }
+  [[nodiscard]] std::optional<model::Config> take_wanted();
+
+ private:
+  Objects(std::unique_ptr<store::ObjectStore> store, control::LoadedFile file);
+
+  std::mutex mutex_;
+  crypto::SystemRng rng_;
+  std::shared_ptr<const control::LoadedFile> file_;
+  std::unique_ptr<store::ObjectStore> store_;
+  control::ObjectApi api_;
+  io::Mailbox<model::Config> wanted_;
+};
+
+}  // namespace qanat::daemon
