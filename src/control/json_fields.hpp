@@ -28,7 +28,7 @@ enum class ApiCode : int {
   Changed = 1010,  // somebody else wrote at the same time
   NotFound = 1404,
   Store = 1500,
-  TooFast = 971,          // Cloudflare's own: too many requests
+  TooFast = 971,         // Cloudflare's own: too many requests
   NoRoute = 7003,        // Cloudflare's own: no such path
   Forbidden = 9109,      // Cloudflare's own: the token may not do this
   Unauthorized = 10000,  // Cloudflare's own: no token

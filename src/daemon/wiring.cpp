@@ -14,7 +14,7 @@ namespace qanat::daemon {
 
 namespace {
 
-constexpr Duration kStopPatience = 2s;  // for the peers' answers to our Deletes
+constexpr Duration kStopPatience = 2s;    // for the peers' answers to our Deletes
 constexpr Duration kRouteSwarm = 50ms;    // routes that a routing daemon changes together
 constexpr Duration kRoutesAgain = 200ms;  // after they could not be read
 constexpr Duration kSwarm = 100ms;        // what belongs to one change of addresses comes within that time

@@ -24,7 +24,7 @@ struct DataSockets {
     io::TunDevice tun;
   };
   std::vector<AccountTun> accounts = {};  // of the VRFs beside the default one
-  std::vector<io::EspSocket> icmp = {};  // raw too, one a family: unidirectional health checks need them
+  std::vector<io::EspSocket> icmp = {};   // raw too, one a family: unidirectional health checks need them
 };
 
 class WorkerSink final : public wan::PacketSink {

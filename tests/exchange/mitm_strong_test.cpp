@@ -114,8 +114,8 @@ TEST(StrongAttacker, WithoutALongTermKeyGetsNothing) {
 // RFC 7296's AUTH covers a side's own message only, so who holds the PSK can cut ML-KEM out: this must be visible.
 TEST(StrongAttacker, WhoHoldsThePskIsNotExcludedAndThatIsShown) {
   for (const auto& policy : {std::pair{model::DowngradePolicy::Off, model::DowngradePolicy::Auto},
-                            {model::DowngradePolicy::Auto, model::DowngradePolicy::Off},
-                            {model::DowngradePolicy::Off, model::DowngradePolicy::Off}}) {
+                             {model::DowngradePolicy::Auto, model::DowngradePolicy::Off},
+                             {model::DowngradePolicy::Off, model::DowngradePolicy::Off}}) {
     Attack attack{model::PqPolicy::Prefer, true, policy.first, policy.second};
     attack.run();
     Conversation& w = attack.world;
