@@ -10,7 +10,6 @@ markers, finds packets in the clear with a protected address, and can write a pc
 """
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import ipaddress
 import json
@@ -21,6 +20,8 @@ import struct
 import subprocess
 import sys
 import time
+
+from processes import end_helper
 
 SOL_PACKET, PACKET_STATISTICS, PACKET_IGNORE_OUTGOING = 263, 6, 23
 SO_RCVBUFFORCE = 33
@@ -72,15 +73,7 @@ class Capture:
         return Report(**json.loads(self._process.stdout.readline()))
 
     def stop(self) -> None:
-        if self._process.poll() is None:
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-            try:
-                self._process.wait(5)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-        self._process.stdout.close()
+        end_helper(self._process)
 
     def __enter__(self) -> Capture:
         return self

@@ -11,7 +11,6 @@ only; needs root.
 """
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -22,6 +21,8 @@ import struct
 import subprocess
 import sys
 import time
+
+from processes import end_helper
 
 IP_PKTINFO, SO_RCVBUFFORCE = 8, 33
 RECEIVE_BUFFER = 32 << 20
@@ -65,19 +66,9 @@ class Fan:
         self._process.stdin.write("stop\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        self._end()
+        end_helper(self._process)
         there, back = (FanFlow(**(flow | {"lost_by_pair": {int(k): v for k, v in flow["lost_by_pair"].items()}})) for flow in json.loads(line))
         return there, back
-
-    def _end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
 
     def __enter__(self) -> Fan:
         return self
@@ -85,7 +76,7 @@ class Fan:
     def __exit__(self, *_) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._end()
+            end_helper(self._process)
 
 
 # --- the process ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,18 @@ def stop_on_signals() -> None:
         signal.signal(number, handler)
 
 
+def end_helper(process: subprocess.Popen) -> None:
+    """Ends a process of ours that reads orders from its standard input: it is asked by the input's end, then killed."""
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    process.stdout.close()
+
+
 @contextlib.contextmanager
 def signals_wait():
     """Cleaning up is not interrupted, not even by an impatient second Ctrl-C."""

@@ -10,7 +10,6 @@ late packets are made up for in a burst: then the schedule moves. Standard libra
 """
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -21,6 +20,8 @@ import struct
 import subprocess
 import sys
 import time
+
+from processes import end_helper
 
 SO_RCVBUFFORCE = 33
 RECEIVE_BUFFER = 32 << 20
@@ -69,19 +70,9 @@ class Stream:
         self._process.stdin.write("stop\n")
         self._process.stdin.flush()
         line = self._process.stdout.readline()
-        self._end()
+        end_helper(self._process)
         there, back = (Flow(**flow) for flow in json.loads(line))
         return there, back
-
-    def _end(self) -> None:
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        self._process.stdout.close()
 
     def __enter__(self) -> Stream:
         return self
@@ -89,7 +80,7 @@ class Stream:
     def __exit__(self, *_) -> None:
         if self._process.poll() is None:
             self._process.kill()
-            self._end()
+            end_helper(self._process)
 
 
 # --- the process ------------------------------------------------------------------------------------------------------
