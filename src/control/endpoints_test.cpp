@@ -50,8 +50,9 @@ TEST(Endpoints, WhatGivesSecretsAwayOrOpensTheHostIsLocal) {
         row.action == Action::Purge || row.action == Action::ExportSecrets || row.action == Action::Import;
     EXPECT_EQ(row.scope == Scope::Local, local) << row.method << " " << row.path;
     if (row.scope != Scope::None && row.scope != Scope::Local && row.scope != Scope::Capture &&
-        row.action != Action::ListTokens)  // who only reads must not learn whose tokens there are to steal
+        row.action != Action::ListTokens) {  // who only reads must not learn whose tokens there are to steal
       EXPECT_EQ(row.scope, row.method == "GET" ? Scope::Read : Scope::Write) << row.method << " " << row.path;
+    }
   }
 }
 
