@@ -31,8 +31,8 @@ Snapshot two_accounts() {
     t.reason = std::string{"said of "} + account;
     out.tunnels.push_back(t);
   }
-  out.tunnels.back().posture.classical_bytes = 667'667'667;
-  out.tunnels.back().classical_penalty = 667;
+  out.tunnels.back().posture.classical_bytes = 717'717'717;
+  out.tunnels.back().classical_penalty = 717;
   out.routes.clear();
   out.policy.clear();
   EventRing ring;
@@ -44,15 +44,15 @@ Snapshot two_accounts() {
     RouteStatus own = same;
     own.prefix = vrf == 1 ? "10.20.0.0/16" : "10.66.0.0/16";
     out.routes.push_back(own);
-    out.policy.push_back({vrf, std::string{account} + "-rule", "drop", vrf == 1 ? 1U : 667'667U, 0, account});
+    out.policy.push_back({vrf, std::string{account} + "-rule", "drop", vrf == 1 ? 1U : 717'717U, 0, account});
     ring.add({1'790'000'000}, EventLevel::Info, "tunnel-up", {{"tunnel", tunnel}, {"detail", account}}, account);
   }
   ring.add({1'790'000'001}, EventLevel::Warning, "peer-refused", {{"reason", "198.51.100.66 offers nothing"}});
   out.events = ring.recent();
-  out.drops = {{"no_route", 667}};
-  out.ike_counters = {{"malformed", 667}};
-  out.handshakes = {{"hybrid", "mlkem768", 667}};
-  out.handshake_times = {{"IKE_SA_INIT", 667, 667, {667}}};
+  out.drops = {{"no_route", 717}};
+  out.ike_counters = {{"malformed", 717}};
+  out.handshakes = {{"hybrid", "mlkem768", 717}};
+  out.handshake_times = {{"IKE_SA_INIT", 717, 717, {717}}};
   return out;
 }
 
@@ -87,7 +87,7 @@ TEST(AccountView, NoAnswerTellsOfAnotherAccount) {
       if (const std::size_t at = body.find("'" + std::string{name} + "'");
           at != std::string::npos && reply.status != 200)
         body.erase(at, std::string_view{name}.size() + 2);
-      for (const char* mark : {"red", "198.51.100.66", "667", "10.66.", "\"vrf\":2", "\"vrf\":1"}) {
+      for (const char* mark : {"red", "198.51.100.66", "717", "10.66.", "\"vrf\":2", "\"vrf\":1"}) {
         if (std::string_view{name} == "10.66.0.1" && std::string_view{mark} == "10.66.") continue;
         if (std::string_view{row.path} == "/v1/openapi.json" && std::string_view{mark} == "red") continue;  // "shared"
         // "required", "measured": the mark alone counts.
