@@ -162,6 +162,7 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   restart(&Gateway::control_socket, "control_socket");
   restart(&Gateway::control_group, "control_group");
   restart(&Gateway::state_dir, "state_dir");
+  restart(&Gateway::store_key, "store_key_file");
   restart(&Gateway::user, "user");
   restart(&Gateway::metrics, "metrics");
   restart(&Gateway::api, "api");

@@ -1,6 +1,7 @@
 // [gateway] api, api_certificate, api_key: the listener for HTTPS.
 #include <fmt/format.h>
 
+#include "config/parsed_file.hpp"
 #include "config/readers.hpp"
 #include "pki/certificate.hpp"
 #include "pki/expiry.hpp"
@@ -12,23 +13,6 @@ namespace {
 
 constexpr const char* kMake =
     "make one that browsers and clients take with: qanat pki issue --tls --ca DIR --id fqdn:NAME --out /etc/qanat";
-
-// The file's octets, turned into something by `parse`; what is wrong has been reported when there is nothing.
-template <typename Parse>
-auto parsed_file(Section& section, std::string_view key, const Placed<std::string>& path, const FileReader::Read& read,
-                 Parse parse) -> std::optional<typename decltype(parse(ByteView{}))::value_type> {
-  const auto octets = read(path.value);
-  if (!octets) {
-    section.refuse_text(key, path, octets.error().detail);
-    return std::nullopt;
-  }
-  auto parsed = parse(octets->expose());
-  if (!parsed) {
-    section.refuse_text(key, path, parsed.error().detail);
-    return std::nullopt;
-  }
-  return *std::move(parsed);
-}
 
 // Whether a client can take `leaf` with this key.
 bool check_pair(Section& section, const Placed<std::string>& cert_path, const Placed<std::string>& key_path,

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "config/parsed_file.hpp"
 #include "config/readers.hpp"
 #include "pki/certificate.hpp"
 #include "pki/pem.hpp"
@@ -32,17 +33,10 @@ auto read_with(Section& section, std::string_view key, const Placed<std::string>
     section.refuse_text(key, path, "must be the path of a file", kMakeCertificate);
     return std::nullopt;
   }
-  const auto octets = kind == Kind::Secret ? read_file(path.value) : read_file.read_public(path.value);
-  if (!octets) {
-    section.refuse_text(key, path, octets.error().detail);
-    return std::nullopt;
-  }
-  auto parsed = parse(octets->expose());
-  if (!parsed) {
-    section.refuse_text(key, path, parsed.error().detail);
-    return std::nullopt;
-  }
-  return *std::move(parsed);
+  return parsed_file(
+      section, key, path,
+      [&](const std::string& name) { return kind == Kind::Secret ? read_file(name) : read_file.read_public(name); },
+      parse);
 }
 
 template <typename Parse>

@@ -1,11 +1,12 @@
 #include "control/access.hpp"
 
 #include <algorithm>
-#include <array>
 
 #include <fmt/format.h>
 
+#include "control/endpoints.hpp"
 #include "control/envelope.hpp"
+#include "control/target.hpp"
 
 namespace qanat::control {
 
@@ -46,16 +47,22 @@ std::string key_of(const IpAddress& from) {
   return (from.is_v4() ? from : Prefix::masked(from, 64).address()).to_string();
 }
 
-enum class Scope : std::uint8_t { Read, Write, Capture };
-Scope scope_of(const Request& request) {
-  const std::string_view path = path_of(request.target);
-  if (path.find("/pcaps") != std::string_view::npos) return Scope::Capture;
+struct Needs {
+  Scope scope = Scope::Write;
+  View view = View::Same;  // of what is no path: it is told so
+};
+Needs needs_of(const Request& request) {
+  const auto target = parse_target(request.target);
+  const FoundEndpoint found = find_endpoint(request.method, target ? target->path : std::vector<std::string>{});
+  if (found.endpoint) return {found.endpoint->scope, found.endpoint->view};
+  if (path_of(request.target).find("/pcaps") != std::string_view::npos) return {Scope::Capture};
   const bool reads = request.method == "GET" || request.method == "HEAD" || request.method == "OPTIONS";
-  return reads ? Scope::Read : Scope::Write;
+  return {reads ? Scope::Read : Scope::Write};
 }
 
-// What a token of one account may ask outside /client/v4: nothing of it is another account's.
-constexpr std::array<std::string_view, 3> kOfEverybody = {"/v1/version", "/v1/openapi.json", "/v1/whoami"};
+bool has(const Principal& who, Scope scope) {
+  return scope == Scope::Read ? who.read : scope == Scope::Write ? who.write : scope != Scope::Capture || who.capture;
+}
 
 Reply refuse(const Request& request, int status, std::string message) {
   Reply reply = is_below(path_of(request.target), kClient)
@@ -102,25 +109,21 @@ std::optional<Reply> Access::admit(Request& request, const IpAddress& from, Inst
   if (const auto wait = by_token_.take(principal->name, now)) return too_fast(request, *wait, "token");
 
   const std::string_view path = path_of(request.target);
-  const Scope scope = scope_of(request);
-  const bool allowed = scope == Scope::Read    ? principal->read
-                       : scope == Scope::Write ? principal->write
-                                               : principal->capture;
-  if (!allowed) {
-    const char* word = scope == Scope::Read ? "read" : scope == Scope::Write ? "write" : "capture";
+  const Needs needs = needs_of(request);
+  if (!has(*principal, needs.scope))
     return refuse(request, 403,
-                  fmt::format("the token {} has not the scope {}, which {} {} needs", principal->name, word,
-                              request.method, path));
+                  fmt::format("the token {} has not the scope {}, which {} {} needs", principal->name,
+                              to_string(needs.scope), request.method, path));
+  if (needs.scope == Scope::Local)
+    return refuse(request, 403,
+                  fmt::format("{} {} is for the Unix socket alone, which is asked on the gateway's host by: qanat {}",
+                              request.method, path, path.substr(std::string_view{"/v1/"}.size())));
+  if (principal->account && needs.view == View::Refused) {
+    return refuse(request, 403,
+                  fmt::format("the token {} is for the account {} alone, and {} tells of the whole gateway: it takes a "
+                              "token of all accounts (qanat token create NAME --scope {}, without --account)",
+                              principal->name, *principal->account, path, to_string(needs.scope)));
   }
-  if (principal->account && !is_below(path, kClient) &&
-      std::find(kOfEverybody.begin(), kOfEverybody.end(), path) == kOfEverybody.end()) {
-    return refuse(request, 403,
-                  fmt::format("the token {} is for the account {} alone, and {} tells of the whole gateway",
-                              principal->name, *principal->account, path));
-  }
-  if (is_below(path, "/v1/purge"))
-    return refuse(request, 403,
-                  "what protects the host against plaintext is only removed over the Unix socket: qanat purge");
   request.principal = std::move(*principal);
   return std::nullopt;
 }

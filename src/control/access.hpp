@@ -2,10 +2,10 @@
 //
 //   /, and whatever is below no /v1 and no /client/v4    the page and its files: everybody
 //   /v1/health                                           everybody
-//   everything else                                      "Authorization: Bearer TOKEN"; reading needs the scope read,
-//                                                        other methods write, packet captures capture
-// A token of one account sees that account's objects and nothing of the gateway that others share. What takes away the
-// protection of the host (POST /v1/purge) is for the Unix socket alone.
+//   everything else                                      "Authorization: Bearer TOKEN", with the scope that the path's
+//                                                        row of endpoints.hpp names
+// A token of one account is shown that account's part (account_view.hpp), and refused what is about the whole gateway.
+// What takes away the protection of the host or gives secrets away is for the Unix socket alone.
 //
 // Refusals are in the form that the path's clients expect: Cloudflare's envelope below /client/v4, ours elsewhere.
 // Wrong tokens cost more than right ones: an address that guesses is told to wait (429) before it is told anything

@@ -5,6 +5,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "control/endpoints.hpp"
+
 namespace qanat::control {
 namespace {
 
@@ -68,14 +70,25 @@ TEST(Access, ScopesAreHeldTo) {
   EXPECT_EQ(status(access, ask("POST", "/v1/purge?x", "Bearer writer")), 403);
 }
 
-TEST(Access, ATokenOfOneAccountSeesNothingOfTheGateway) {
-  Access access;
-  for (const char* target : {"/v1/status", "/v1/events", "/v1/posture", "/v1/metrics", "/v1/tokens", "/v1/export"})
-    EXPECT_EQ(status(access, ask("GET", target, "Bearer tenant")), 403) << target;
-  EXPECT_EQ(status(access, ask("GET", "/v1/version", "Bearer tenant")), 200);
-  Request own = ask("GET", "/client/v4/accounts/blue/magic/routes", "Bearer tenant");
-  EXPECT_FALSE(access.admit(own, kFrom, kNow, known));
-  EXPECT_EQ(own.principal.account, "blue") << "whose objects these are, the object API checks";
+TEST(Access, ATokenOfOneAccountIsRefusedWhatIsAboutTheWholeGateway) {
+  Access access{{.address = {}, .token = {.per_second = 1000, .burst = 1000}, .wrong = {}}};
+  for (const Endpoint& row : endpoints()) {
+    std::string path{row.path};
+    for (const char* what : {"{name}", "{id}", "{account_id}"}) {
+      if (const std::size_t at = path.find(what); at != std::string::npos)
+        path.replace(at, std::string_view{what}.size(), "blue");
+    }
+    Request request = ask(std::string{row.method}, path, "Bearer tenant");
+    const auto refused = access.admit(request, kFrom, kNow, known);
+    EXPECT_EQ(refused.has_value(), row.view == View::Refused) << row.method << " " << path;
+    if (refused) {
+      EXPECT_EQ(refused->status, 403);
+      EXPECT_THAT(refused->body,
+                  row.scope == Scope::Local ? HasSubstr("Unix socket") : HasSubstr("token of all accounts"));
+    } else if (row.scope != Scope::None) {
+      EXPECT_EQ(request.principal.account, "blue") << "whose objects these are, the handlers check";
+    }
+  }
 }
 
 TEST(Access, RefusalsHaveTheFormThatTheClientReads) {

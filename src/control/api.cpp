@@ -8,6 +8,9 @@
 #include <fmt/ranges.h>
 
 #include "base/text.hpp"
+#include "control/access.hpp"
+#include "control/account_view.hpp"
+#include "control/endpoints.hpp"
 #include "control/metrics.hpp"
 #include "control/openapi.hpp"
 #include "control/posture.hpp"
@@ -55,14 +58,6 @@ struct Context {
   const Snapshot& snapshot;
   const Query& query;
   const Request& request;
-};
-
-struct Route {
-  const char* method;
-  const char* pattern;  // segments between slashes; "{name}" matches any one
-  const char* does;
-  Answer (*answer)(const Context&);
-  const char* parameters = "";  // separated by blanks
 };
 
 Reply no_such_tunnel(const std::string& name, const Snapshot& snapshot) {
@@ -147,6 +142,7 @@ Answer answer_events(const Context& c) {
 Answer answer_event_stream(const Context& c) {
   EventStreamWish wish;
   wish.tunnel = c.query.tunnel;
+  wish.account = c.request.principal.account;
   if (c.query.since) wish.after = EventPlace{{}, *c.query.since};
   for (const auto& [name, value] : c.request.headers) {
     if (name != "last-event-id") continue;
@@ -176,80 +172,71 @@ Answer forget_pin(const Context& c) {
   return GatewayCommand{Verb::ForgetPin, name, true};
 }
 
-Answer answer_metrics(const Context& c) {
-  return metrics_reply(c.snapshot);
+Answer answer_tunnel(const Context& c) {
+  const std::string& name = c.target.path[2];
+  const TunnelStatus* tunnel = find_tunnel(c.snapshot, name);
+  return tunnel ? json_reply(200, to_json(*tunnel)) : no_such_tunnel(name, c.snapshot);
 }
 
-Answer answer_paths(const Context&);
-
-constexpr auto kRoutes = std::to_array<Route>({
-    {"GET", "/", "what there is", answer_paths},
-    {"GET", "/v1", "what there is", answer_paths},
-    {"GET", "/v1/openapi.json", "every path, its parameters and its answers, as OpenAPI 3.1",
-     [](const Context& c) -> Answer { return json_reply(200, openapi_document(c.snapshot.version)); }},
-    {"GET", "/v1/health", "that the daemon answers; needs no token",
-     [](const Context&) -> Answer { return json_reply(200, "{\"status\":\"ok\"}\n"); }},
-    {"GET", "/v1/status", "every configured tunnel, wanted and actual",
-     [](const Context& c) -> Answer { return json_reply(200, to_json(c.snapshot)); }},
-    {"GET", "/v1/status/{name}", "one tunnel",
-     [](const Context& c) -> Answer {
-       const TunnelStatus* tunnel = find_tunnel(c.snapshot, c.target.path[2]);
-       return tunnel ? json_reply(200, to_json(*tunnel)) : no_such_tunnel(c.target.path[2], c.snapshot);
-     }},
-    {"GET", "/v1/version", "versions of the daemon and of its cryptography",
-     [](const Context& c) -> Answer {
-       return json_reply(200, to_json(Version{c.snapshot.version, c.snapshot.crypto}));
-     }},
-    {"GET", "/v1/events", "the last 1,000 events; ?since=N for those after number N, ?tunnel=NAME for one tunnel",
-     answer_events, "since tunnel"},
-    {"GET", "/v1/events/stream",
-     "events as they happen, as server-sent events; Last-Event-ID or ?since=N goes on after one, ?tunnel=NAME for one "
-     "tunnel",
-     answer_event_stream, "since tunnel"},
-    {"GET", "/v1/posture", "how safe the keys of every tunnel are, and what was carried under keys that are not",
-     [](const Context& c) -> Answer { return json_reply(200, to_json(posture_of(c.snapshot))); }},
-    {"GET", "/v1/routes", "every route, and what the state of its tunnel adds to its priority",
-     [](const Context& c) -> Answer { return json_reply(200, routes_to_json(c.snapshot.routes)); }},
-    {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS", answer_route,
-     "from"},
-    {"GET", "/v1/rules", "every rule of the packet policy, in order, and what fitted it",
-     [](const Context& c) -> Answer { return json_reply(200, policy_to_json(c.snapshot.policy)); }},
-    {"GET", "/v1/metrics", "everything that is counted, in Prometheus' text format", answer_metrics},
-    {"POST", "/v1/tunnels/{name}/up", "bring a tunnel up; ?wait=0 answers at once",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Up); }, "wait"},
-    {"POST", "/v1/tunnels/{name}/down", "take a tunnel down and keep it down; ?wait=0 answers at once",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Down); }, "wait"},
-    {"POST", "/v1/tunnels/{name}/rekey/child", "new keys for packets now, before their lifetime ends",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyChild); }, "wait"},
-    {"POST", "/v1/tunnels/{name}/rekey/ike", "new keys for IKE now",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::RekeyIke); }, "wait"},
-    {"POST", "/v1/tunnels/{name}/rekey/reauth", "a whole new IKE SA now, made before the old one goes",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Reauthenticate); }, "wait"},
-    {"POST", "/v1/tunnels/{name}/ping", "one echo request to the peer's interface address, inside the tunnel",
-     [](const Context& c) -> Answer { return tunnel_command(c, Verb::Ping); }},
-    {"POST", "/v1/posture/{name}/forget",
-     "forget that a tunnel's peer has ever had hybrid keys (pq = \"pin\"); ?confirm=NAME", forget_pin, "confirm"},
-    {"POST", "/v1/reload", "read the configuration again and apply what has changed",
-     [](const Context&) -> Answer { return GatewayCommand{Verb::Reload, "", true}; }},
-    {"POST", "/v1/reload/check", "what a reload would change, and what that does to live SAs",
-     [](const Context&) -> Answer { return GatewayCommand{Verb::CheckReload, "", true}; }},
-    {"POST", "/v1/purge", "remove the routes and rules that protect against plaintext leaks",
-     [](const Context&) -> Answer { return GatewayCommand{Verb::Purge, "", true}; }},
-});
-
-Answer answer_paths(const Context&) {
+Answer answer_paths() {
   std::vector<PathHelp> paths;
-  for (const Route& route : kRoutes) paths.push_back({route.method, route.pattern, route.does});
+  for (const Endpoint& e : endpoints()) {
+    if (!e.is_object()) paths.push_back({std::string{e.method}, std::string{e.path}, std::string{e.does}});
+  }
   return json_reply(200, to_json(paths));
 }
 
-bool matches(const Route& route, const std::vector<std::string>& path) {
-  std::vector<std::string_view> pattern = split(std::string_view{route.pattern}.substr(1), '/');
-  if (pattern.back().empty()) pattern.pop_back();
-  return std::equal(pattern.begin(), pattern.end(), path.begin(), path.end(),
-                    [](std::string_view want, const std::string& have) {
-                      return want == have || (want == "{name}" && !have.empty());
-                    });
+Answer answer(Action action, const Context& c) {
+  switch (action) {
+    case Action::ShowPaths:
+      return answer_paths();
+    case Action::ShowOpenApi:
+      return json_reply(200, openapi_document(c.snapshot.version));
+    case Action::ShowHealth:
+      return json_reply(200, "{\"status\":\"ok\"}\n");
+    case Action::ShowStatus:
+      return json_reply(200, to_json(c.snapshot));
+    case Action::ShowTunnel:
+      return answer_tunnel(c);
+    case Action::ShowVersion:
+      return json_reply(200, to_json(Version{c.snapshot.version, c.snapshot.crypto}));
+    case Action::ShowEvents:
+      return answer_events(c);
+    case Action::StreamEvents:
+      return answer_event_stream(c);
+    case Action::ShowPosture:
+      return json_reply(200, to_json(posture_of(c.snapshot)));
+    case Action::ShowRoutes:
+      return json_reply(200, routes_to_json(c.snapshot.routes));
+    case Action::RouteTo:
+      return answer_route(c);
+    case Action::ShowRules:
+      return json_reply(200, policy_to_json(c.snapshot.policy));
+    case Action::ShowMetrics:
+      return metrics_reply(c.snapshot);
+    case Action::Up:
+      return tunnel_command(c, Verb::Up);
+    case Action::Down:
+      return tunnel_command(c, Verb::Down);
+    case Action::RekeyChild:
+      return tunnel_command(c, Verb::RekeyChild);
+    case Action::RekeyIke:
+      return tunnel_command(c, Verb::RekeyIke);
+    case Action::Reauthenticate:
+      return tunnel_command(c, Verb::Reauthenticate);
+    case Action::Ping:
+      return tunnel_command(c, Verb::Ping);
+    case Action::ForgetPin:
+      return forget_pin(c);
+    case Action::Reload:
+      return GatewayCommand{Verb::Reload, "", true};
+    case Action::CheckReload:
+      return GatewayCommand{Verb::CheckReload, "", true};
+    case Action::Purge:
+      return GatewayCommand{Verb::Purge, "", true};
+    default:
+      return no_store_reply();  // of the objects: the shell asks ObjectApi where there is one
+  }
 }
 
 bool is_below(const Request& request, std::string_view word) {
@@ -276,35 +263,32 @@ Answer handle(const Request& request, const Snapshot& snapshot) {
     return error_reply(400, "bad_request",
                        fmt::format("'{}' is no path of this API; GET / lists them", printable(request.target, 128)));
   }
-  std::string allowed;
-  for (const Route& route : kRoutes) {
-    if (!matches(route, target->path)) continue;
-    if (request.method != route.method) {
-      allowed = std::string_view{route.method} == "GET" ? "GET, HEAD, OPTIONS" : "POST, OPTIONS";
-      continue;
-    }
+  FoundEndpoint found = find_endpoint(request.method, target->path);
+  if (const Endpoint* endpoint = found.endpoint) {
+    const Principal& who = request.principal;
+    if (who.account && endpoint->view == View::Refused)
+      return error_reply(403, "forbidden", "this token is of one account; it takes one of all accounts");
+    if (endpoint->is_object()) return no_store_reply();
     if (!request.body.empty() && request.body != "{}")
       return error_reply(400, "bad_request", "this path takes no body");
-    const auto query = read_query(*target, route.parameters);
+    const auto query = read_query(*target, endpoint->parameters);
     if (const Reply* refusal = std::get_if<Reply>(&query)) return *refusal;
-    return route.answer({*target, snapshot, std::get<Query>(query), request});
+    const Query& checked = std::get<Query>(query);
+    if (!who.account) return answer(endpoint->action, {*target, snapshot, checked, request});
+    return answer(endpoint->action, {*target, account_view(snapshot, *who.account), checked, request});
   }
-  if (!allowed.empty() && request.method == "OPTIONS") return Reply{204, {{"Allow", allowed}}, ""};
-  if (!allowed.empty()) {
-    Reply reply =
-        error_reply(405, "method_not_allowed",
-                    fmt::format("{} is not allowed on this path; use {}", printable(request.method, 16), allowed));
-    reply.headers.emplace_back("Allow", allowed);
+  if (!found.allowed.empty()) {
+    if (found.allowed.starts_with("GET")) found.allowed.insert(3, ", HEAD");
+    found.allowed += ", OPTIONS";
+    if (request.method == "OPTIONS") return Reply{204, {{"Allow", found.allowed}}, ""};
+    Reply reply = error_reply(
+        405, "method_not_allowed",
+        fmt::format("{} is not allowed on this path; use {}", printable(request.method, 16), found.allowed));
+    reply.headers.emplace_back("Allow", found.allowed);
     return reply;
   }
   return error_reply(404, "not_found",
                      fmt::format("there is no path '{}'; GET / lists them", printable(request.target, 128)));
-}
-
-std::vector<Endpoint> endpoints() {
-  std::vector<Endpoint> out;
-  for (const Route& route : kRoutes) out.push_back({route.method, route.pattern, route.does, route.parameters});
-  return out;
 }
 
 Reply reply_for(const GatewayCommand& command, const CommandResult& result) {

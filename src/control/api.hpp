@@ -1,27 +1,7 @@
 // The API as functions: a request and the published snapshot in, a reply or a command for the gateway out. No
 // sockets: the shell parses HTTP, calls handle(), and for a command waits for its result and calls reply_for().
 //
-//   GET  /, /v1                     what there is
-//   GET  /v1/openapi.json           the same for programs, and the objects' paths too   (openapi.hpp)
-//   GET  /v1/health                 that the daemon answers
-//   GET  /v1/status                 the whole snapshot            (JSON: status_json.hpp)
-//   GET  /v1/status/{name}          one tunnel
-//   GET  /v1/version
-//   GET  /v1/events                 the last events; ?since=N: those after number N; ?tunnel=NAME: of one tunnel
-//   GET  /v1/events/stream          events as they happen, as server-sent events   (event_stream.hpp)
-//   GET  /v1/posture                how safe the keys are, and the harvest ledger
-//   GET  /v1/routes                 every route, and what the state of its tunnel adds to its priority
-//   GET  /v1/routes/{address}       which tunnel takes a packet there, and why; ?from=ADDRESS
-//   GET  /v1/rules                  the rules of the packet policy with their counters
-//   GET  /v1/metrics                Prometheus' text format       (metrics.hpp)
-//   POST /v1/tunnels/{name}/up      bring it up; answers when it is up or has failed, with ?wait=0 at once
-//   POST /v1/tunnels/{name}/down    take it down and keep it down
-//   POST /v1/tunnels/{name}/rekey/child|ike|reauth   new keys now; answers when the rekeying has begun
-//   POST /v1/tunnels/{name}/ping    one echo request inside it; answers within 2 s
-//   POST /v1/posture/{name}/forget  forget that its peer was ever hybrid; ?confirm=NAME
-//   POST /v1/reload                 read the configuration again, apply the difference   (JSON: reload_json.hpp)
-//   POST /v1/reload/check           only tell what would change
-//   POST /v1/purge                  remove routes and rules that protect against plaintext leaks
+// Which paths there are: endpoints.hpp. A principal of one account is shown account_view() of the snapshot.
 // Errors are { "error": { "code", "message" } }: 400 bad_request, 404 not_found, 405 method_not_allowed,
 // 409 up_failed | down_failed | rekey_failed | forget_failed |
 // ping_failed | purge_failed, 413 body_too_large, 414 target_too_long.
@@ -96,14 +76,6 @@ using Answer = std::variant<Reply, GatewayCommand, EventStreamWish>;
 [[nodiscard]] Answer handle(const Request& request, const Snapshot& snapshot);
 [[nodiscard]] Reply reply_for(const GatewayCommand& command, const CommandResult& result);
 // For what the shell itself finds wrong (a request that is no HTTP, a gateway that does not answer).
-// What handle() serves, in the order of its table.
-struct Endpoint {
-  std::string_view method;
-  std::string_view path;        // "/v1/tunnels/{name}/up"
-  std::string_view does;        // one line
-  std::string_view parameters;  // of the query, separated by blanks
-};
-[[nodiscard]] std::vector<Endpoint> endpoints();
 [[nodiscard]] Reply error_reply(int status, std::string code, std::string message);
 
 // "%41%2f" -> "A/"; nullopt when a '%' is not followed by two hexadecimal digits.

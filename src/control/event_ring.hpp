@@ -19,6 +19,7 @@ struct Event {
   EventLevel level{};
   std::string name;  // of event_codes.hpp
   std::vector<std::pair<std::string, std::string>> fields;
+  std::string account = {};  // whose it is: a VRF's name; empty: the gateway's
   friend bool operator==(const Event&, const Event&) = default;
 };
 using Events = std::vector<std::shared_ptr<const Event>>;  // the oldest first
@@ -34,10 +35,13 @@ using Events = std::vector<std::shared_ptr<const Event>>;  // the oldest first
 class EventRing {
  public:
   static constexpr std::size_t kLimit = 1000;
+  explicit EventRing(std::size_t limit = kLimit) : limit_(limit) {}
 
-  void add(WallTime at, EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields) {
-    if (events_.size() == kLimit) events_.pop_front();
-    events_.push_back(std::make_shared<const Event>(Event{++last_, at, level, std::move(name), std::move(fields)}));
+  void add(WallTime at, EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields,
+           std::string account = {}) {
+    if (events_.size() == limit_) events_.pop_front();
+    events_.push_back(std::make_shared<const Event>(
+        Event{++last_, at, level, std::move(name), std::move(fields), std::move(account)}));
   }
   [[nodiscard]] Events recent() const { return {events_.begin(), events_.end()}; }
   [[nodiscard]] std::uint64_t last() const { return last_; }                        // 0: there was none yet
@@ -48,6 +52,7 @@ class EventRing {
   }
 
  private:
+  std::size_t limit_;
   std::deque<std::shared_ptr<const Event>> events_;
   std::uint64_t last_ = 0;
 };

@@ -29,6 +29,7 @@ struct EventPlace {
 struct EventStreamWish {
   std::optional<EventPlace> after;  // nullopt: only what comes
   std::string tunnel;               // empty: of all
+  std::optional<std::string> account = {};  // whose alone; nullopt: everybody's
 };
 // The number behind which the reader goes on: of another daemon's, from the beginning.
 [[nodiscard]] std::uint64_t begin_of(const EventStreamWish& wish, WallTime started, std::uint64_t last);

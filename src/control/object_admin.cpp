@@ -116,22 +116,26 @@ Reply own_refusal(const Reply& reply) {
 }
 
 Reply ObjectApi::Impl::own(Call& call) {
-  const std::string& what = call.target.path[1];
-  if (what == "whoami" && call.target.path.size() == 2) return whoami(call);
-  if (what == "tokens" || what == "audit") {
-    // Whoever may make tokens or read what others did is of no single account.
-    if (call.request.principal.account)
-      return error_reply(403, "forbidden", "this token is of one account; it takes one of all accounts");
-    return what == "tokens" ? tokens(call) : audit_log(call);
+  const FoundEndpoint found = find_endpoint(call.request.method, call.target.path);
+  if (found.allowed.empty())
+    return error_reply(404, "not_found", fmt::format("there is no path '{}'", printable(call.request.target, 128)));
+  if (!found.endpoint) {
+    Reply reply = error_reply(
+        405, "method_not_allowed",
+        fmt::format("{} is not allowed on this path; use {}", printable(call.request.method, 16), found.allowed));
+    reply.headers.emplace_back("Allow", found.allowed);
+    return reply;
   }
-  if (what == "policy") return rules(call);
-  if (what == "export" && call.target.path.size() == 2) return export_all(call);
-  if (what == "import" && call.target.path.size() == 2) return import_all(call);
-  return error_reply(404, "not_found", fmt::format("there is no path '{}'", printable(call.request.target, 128)));
+  // Whoever may make tokens, read what others did or take everything out is of no single account.
+  if (call.request.principal.account && found.endpoint->view == View::Refused)
+    return error_reply(403, "forbidden", "this token is of one account; it takes one of all accounts");
+  // A token that only reads must not learn whose tokens there are to steal.
+  if (found.endpoint->scope == Scope::Write && !call.request.principal.write)
+    return error_reply(403, "forbidden", "it takes a token with the scope write");
+  return act(call, found.endpoint->action, "");
 }
 
 Reply ObjectApi::Impl::whoami(const Call& call) const {
-  if (call.request.method != "GET") return error_reply(405, "method_not_allowed", "use GET");
   const Principal& who = call.request.principal;
   return json_reply(200, {{"name", who.name},
                           {"account", who.account ? json(*who.account) : json()},
@@ -141,72 +145,66 @@ Reply ObjectApi::Impl::whoami(const Call& call) const {
                           {"local", who.local}});
 }
 
-Reply ObjectApi::Impl::tokens(Call& call) {
-  const std::string& method = call.request.method;
-  const std::vector<std::string>& path = call.target.path;
-  // A token that only reads must not learn whose tokens there are to steal.
-  if (!call.request.principal.write) return error_reply(403, "forbidden", "it takes a token with the scope write");
+Reply ObjectApi::Impl::list_tokens() {
   const auto listing = store.list(kTokenPrefix);
   if (!listing) return error_reply(500, "store_failed", listing.error().detail);
-  if (path.size() == 2 && method == "GET") {
-    json list = json::array();
-    for (const store::Entry& entry : listing->entries) {
-      if (const auto token = token_from_stored(entry.value)) list.push_back(shown_token(*token));
-    }
-    return json_reply(200, {{"tokens", std::move(list)}});
+  json list = json::array();
+  for (const store::Entry& entry : listing->entries) {
+    if (const auto token = token_from_stored(entry.value)) list.push_back(shown_token(*token));
   }
-  if (path.size() == 2 && method == "POST") {
-    ParsedBody body = parse_body(call.request.body);
-    if (!body.faults.empty()) return refusal_of(body.faults);
-    const Token wish = read_new_token(call, body.value, *file->config, body.faults);
-    if (!body.faults.empty()) return refusal_of(body.faults);
-    if (listing->entries.size() >= kMaxTokens)
-      return error_reply(409, "conflict", "there are 10000 tokens: delete some");
-    NewToken made = make_token(wish.name, call.situation.now, *call.situation.rng);
-    made.token.account = wish.account;
-    made.token.read = wish.read;
-    made.token.write = wish.write;
-    made.token.capture = wish.capture;
-    made.token.expires = wish.expires;
-    const json shown_one = shown_token(made.token);
-    std::vector<store::Operation> operations{
-        store::Operation::put(std::string{kTokenPrefix} + made.token.id, to_stored(made.token))};
-    const Draft::Line line{"create token",
-                           made.token.account.value_or(""),
-                           made.token.id,
-                           made.token.name,
-                           "",
-                           shown_one.dump(-1, ' ', false, json::error_handler_t::replace)};
-    if (const auto refusal = write(call, std::move(operations), {line})) return own_refusal(*refusal);
-    return json_reply(201, {{"token", shown_one}, {"secret", made.bearer}});
-  }
-  if (path.size() == 3 && method == "DELETE") {
-    const std::string key = std::string{kTokenPrefix} + path[2];
-    const auto found = std::find_if(listing->entries.begin(), listing->entries.end(),
-                                    [&](const store::Entry& entry) { return entry.key == key; });
-    if (found == listing->entries.end())
-      return error_reply(404, "not_found", fmt::format("there is no token {}", printable(path[2], 32)));
-    const auto token = token_from_stored(found->value);
-    const json before = token ? shown_token(*token) : json{{"id", path[2]}};
-    const Draft::Line line{"delete token",
-                           "",
-                           path[2],
-                           token ? token->name : "",
-                           before.dump(-1, ' ', false, json::error_handler_t::replace),
-                           ""};
-    if (const auto refusal = write(call, {store::Operation::erase(key)}, {line})) return own_refusal(*refusal);
-    return json_reply(200, {{"deleted", before}});
-  }
-  if (path.size() > 3) return error_reply(404, "not_found", "there is no such path below a token");
-  Reply reply = error_reply(405, "method_not_allowed", "use GET or POST on /v1/tokens, DELETE on /v1/tokens/{id}");
-  reply.headers.emplace_back("Allow", path.size() == 2 ? "GET, POST" : "DELETE");
-  return reply;
+  return json_reply(200, {{"tokens", std::move(list)}});
+}
+
+Reply ObjectApi::Impl::create_token(Call& call) {
+  const auto listing = store.list(kTokenPrefix);
+  if (!listing) return error_reply(500, "store_failed", listing.error().detail);
+  ParsedBody body = parse_body(call.request.body);
+  if (!body.faults.empty()) return refusal_of(body.faults);
+  const Token wish = read_new_token(call, body.value, *file->config, body.faults);
+  if (!body.faults.empty()) return refusal_of(body.faults);
+  if (listing->entries.size() >= kMaxTokens) return error_reply(409, "conflict", "there are 10000 tokens: delete some");
+  NewToken made = make_token(wish.name, call.situation.now, *call.situation.rng);
+  made.token.account = wish.account;
+  made.token.read = wish.read;
+  made.token.write = wish.write;
+  made.token.capture = wish.capture;
+  made.token.expires = wish.expires;
+  const json shown_one = shown_token(made.token);
+  std::vector<store::Operation> operations{
+      store::Operation::put(std::string{kTokenPrefix} + made.token.id, to_stored(made.token))};
+  const Draft::Line line{"create token",
+                         made.token.account.value_or(""),
+                         made.token.id,
+                         made.token.name,
+                         "",
+                         shown_one.dump(-1, ' ', false, json::error_handler_t::replace)};
+  if (const auto refusal = write(call, std::move(operations), {line})) return own_refusal(*refusal);
+  return json_reply(201, {{"token", shown_one}, {"secret", made.bearer}});
+}
+
+Reply ObjectApi::Impl::delete_token(Call& call) {
+  const std::vector<std::string>& path = call.target.path;
+  const auto listing = store.list(kTokenPrefix);
+  if (!listing) return error_reply(500, "store_failed", listing.error().detail);
+  const std::string key = std::string{kTokenPrefix} + path[2];
+  const auto found = std::find_if(listing->entries.begin(), listing->entries.end(),
+                                  [&](const store::Entry& entry) { return entry.key == key; });
+  if (found == listing->entries.end())
+    return error_reply(404, "not_found", fmt::format("there is no token {}", printable(path[2], 32)));
+  const auto token = token_from_stored(found->value);
+  const json before = token ? shown_token(*token) : json{{"id", path[2]}};
+  const Draft::Line line{"delete token",
+                         "",
+                         path[2],
+                         token ? token->name : "",
+                         before.dump(-1, ' ', false, json::error_handler_t::replace),
+                         ""};
+  if (const auto refusal = write(call, {store::Operation::erase(key)}, {line})) return own_refusal(*refusal);
+  return json_reply(200, {{"deleted", before}});
 }
 
 // ?since=N: the lines after number N, at most a thousand.
 Reply ObjectApi::Impl::audit_log(const Call& call) {
-  if (call.target.path.size() != 2) return error_reply(404, "not_found", "there is no such path below /v1/audit");
-  if (call.request.method != "GET") return error_reply(405, "method_not_allowed", "use GET");
   std::uint64_t since = 0;
   for (const auto& [name, value] : call.target.query) {
     const auto number = name == "since" ? number_of(value) : std::nullopt;
@@ -236,8 +234,7 @@ std::string rules_text(const std::vector<ObjectSet<ApiRule>::Item>& rules) {
 }  // namespace
 
 // The rules of one account in their order, those of the file first. ?account=NAME, "default" without it.
-Reply ObjectApi::Impl::rules(Call& call) {
-  const std::string& method = call.request.method;
+Reply ObjectApi::Impl::rules(Call& call, Action action) {
   const std::vector<std::string>& path = call.target.path;
   call.account = call.request.principal.account.value_or("default");
   for (const auto& [name, value] : call.target.query) {
@@ -253,7 +250,7 @@ Reply ObjectApi::Impl::rules(Call& call) {
       if (rule->account == call.account) all.push_back(rule);
     }
   }
-  if (path.size() == 2 && method == "GET") {
+  if (action == Action::ListPolicy) {
     return {200,
             {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}},
             fmt::format(R"({{"policy":[{}]}})", rules_text(all))};
@@ -266,7 +263,7 @@ Reply ObjectApi::Impl::rules(Call& call) {
       return error_reply(404, "not_found",
                          fmt::format("there is no rule '{}' in this account", printable(path[2], 64)));
     before = *found;
-    if (method == "GET")
+    if (action == Action::GetPolicy)
       return {200, {{"Content-Type", "application/json"}, {"Cache-Control", "no-store"}}, before->text};
     if (before->line)
       return error_reply(409, "file_owned",
@@ -274,7 +271,7 @@ Reply ObjectApi::Impl::rules(Call& call) {
                                      before->model.name, file_place(*before)));
   }
   Draft draft{stored};
-  if (path.size() == 3 && method == "DELETE") {
+  if (action == Action::DeletePolicy) {
     draft.objects.rules.remove(before->id);
     draft.operations.push_back(store::Operation::erase(store_key(ApiRule::kKind, *before)));
     draft.audit.push_back(
@@ -282,9 +279,6 @@ Reply ObjectApi::Impl::rules(Call& call) {
     if (const auto refusal = commit(call, std::move(draft))) return own_refusal(*refusal);
     return json_reply(200, {{"deleted", json::parse(before->text, nullptr, false)}});
   }
-  if ((path.size() != 2 || method != "POST") && (path.size() != 3 || method != "PUT"))
-    return error_reply(405, "method_not_allowed",
-                       "use GET or POST on /v1/policy; GET, PUT or DELETE on /v1/policy/{name}");
   ParsedBody body = parse_body(call.request.body);
   if (!body.faults.empty()) return refusal_of(body.faults);
   const json old = before ? json::parse(before->document, nullptr, false) : json::object();

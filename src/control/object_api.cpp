@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/text.hpp"
+#include "control/endpoints.hpp"
 #include "control/object_api_impl.hpp"
 #include "control/posture.hpp"
 #include "store/bulk.hpp"
@@ -105,11 +106,12 @@ Reply method_not_allowed(const Call& call, std::string_view allowed) {
   return reply;
 }
 
-std::optional<Reply> check_query(const Call& call, std::span<const std::string_view> known) {
+std::optional<Reply> check_query(const Call& call, const Endpoint& endpoint) {
+  const auto known = split(endpoint.parameters, ' ');
   for (const auto& [name, value] : call.target.query) {
-    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-    std::string list;
-    for (const std::string_view one : known) list += (list.empty() ? "" : ", ") + std::string{one};
+    if (!name.empty() && std::find(known.begin(), known.end(), name) != known.end()) continue;
+    std::string list{endpoint.parameters};
+    for (std::size_t at = 0; (at = list.find(' ', at)) != std::string::npos; at += 2) list.replace(at, 1, ", ");
     return failure_reply(400, ApiCode::BadParameter,
                          fmt::format("unknown parameter '{}'; {}", printable(name, 64),
                                      list.empty() ? "this path takes none" : "known is " + list));
@@ -206,8 +208,9 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
     return failure_reply(404, ApiCode::NotOffered,
                          "GraphQL is not offered: /v1/status and /v1/metrics have the figures");
   if (path.size() < 3 || path[2] != "accounts") return no_route(call);
+  const FoundEndpoint found = find_endpoint(call.request.method, path);
   if (path.size() == 3) {
-    if (call.request.method != "GET") return method_not_allowed(call, "GET");
+    if (!found.endpoint) return method_not_allowed(call, found.allowed);
     std::string list;
     const auto add = [&](const std::string& name) {
       if (call.request.principal.account && *call.request.principal.account != name) return;
@@ -237,7 +240,7 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
   }
   std::span<const std::string> rest = std::span{path}.subspan(4);
   if (rest.empty()) {
-    if (call.request.method != "GET") return method_not_allowed(call, "GET");
+    if (!found.endpoint) return method_not_allowed(call, found.allowed);
     return success_reply(fmt::format(R"({{"id":"{}","name":{}}})", account_id(call.account), json_text(call.account)));
   }
   const std::string below = joined(rest);
@@ -245,10 +248,68 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
     if (below == absent.path || below.starts_with(std::string{absent.path} + "/"))
       return failure_reply(404, ApiCode::NotOffered, fmt::format("{}: not offered: {}", absent.path, absent.what));
   }
+  if (found.allowed.empty()) return no_route(call);
+  if (!found.endpoint) return method_not_allowed(call, found.allowed);
+  if (auto refusal = check_query(call, *found.endpoint)) return *std::move(refusal);
   if (rest[0] == "magic") rest = rest.subspan(1);
-  if (!rest.empty() && rest[0] == "ipsec_tunnels") return tunnels(call, rest.subspan(1));
-  if (!rest.empty() && rest[0] == "routes") return routes(call, rest.subspan(1));
-  return no_route(call);
+  return act(call, found.endpoint->action, rest.size() > 1 ? rest[1] : std::string{});
+}
+
+Reply ObjectApi::Impl::act(Call& call, Action action, const std::string& id) {
+  switch (action) {
+    case Action::ListTunnels:
+      return list_tunnels(call);
+    case Action::CreateTunnels:
+      return create_tunnels(call);
+    case Action::UpdateTunnels:
+      return update_tunnels(call);
+    case Action::GetTunnel:
+      return get_tunnel(call, id);
+    case Action::UpdateTunnel:
+      return update_tunnel(call, id);
+    case Action::DeleteTunnel:
+      return delete_tunnel(call, id);
+    case Action::GeneratePsk:
+      return generate_psk(call, id);
+    case Action::ListRoutes:
+      return list_routes(call);
+    case Action::CreateRoutes:
+      return create_routes(call);
+    case Action::UpdateRoutes:
+      return update_routes(call);
+    case Action::DeleteRoutes:
+      return delete_routes(call);
+    case Action::GetRoute:
+      return get_route(call, id);
+    case Action::UpdateRoute:
+      return update_route(call, id);
+    case Action::DeleteRoute:
+      return delete_route(call, id);
+    case Action::WhoAmI:
+      return whoami(call);
+    case Action::ListTokens:
+      return list_tokens();
+    case Action::CreateToken:
+      return create_token(call);
+    case Action::DeleteToken:
+      return delete_token(call);
+    case Action::ShowAudit:
+      return audit_log(call);
+    case Action::Export:
+      return export_text();
+    case Action::ExportSecrets:
+      return export_secrets(call);
+    case Action::Import:
+      return import_all(call);
+    case Action::ListPolicy:
+    case Action::CreatePolicy:
+    case Action::GetPolicy:
+    case Action::UpdatePolicy:
+    case Action::DeletePolicy:
+      return rules(call, action);
+    default:
+      return no_route(call);
+  }
 }
 
 std::vector<Fault> ObjectApi::Impl::fit(std::shared_ptr<const LoadedFile> now) {
@@ -410,8 +471,11 @@ bool is_object_target(std::string_view target) {
   const auto below = [&](std::string_view path) {
     return target == path || (target.starts_with(path) && target[path.size()] == '/');
   };
-  return below("/client/v4") || below("/v1/tokens") || below("/v1/audit") || below("/v1/policy") ||
-         below("/v1/whoami") || below("/v1/export") || below("/v1/import");
+  if (below("/client/v4")) return true;
+  for (const Endpoint& endpoint : endpoints()) {
+    if (endpoint.is_object() && below(endpoint.path.substr(0, endpoint.path.find("/{")))) return true;
+  }
+  return false;
 }
 
 }  // namespace qanat::control

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "control/api_objects.hpp"
+#include "control/endpoints.hpp"
 #include "control/envelope.hpp"
 #include "control/object_api.hpp"
 #include "control/target.hpp"
@@ -64,30 +65,35 @@ struct ObjectApi::Impl {
 
   [[nodiscard]] Reply cloudflare(Call& call);
   [[nodiscard]] Reply own(Call& call);
+  // `id`: of the object that a path of Cloudflare's names.
+  [[nodiscard]] Reply act(Call& call, Action action, const std::string& id);
 
   // object_tunnels.cpp
-  [[nodiscard]] Reply tunnels(Call& call, std::span<const std::string> rest);
   [[nodiscard]] Reply list_tunnels(const Call& call) const;
+  [[nodiscard]] Reply get_tunnel(const Call& call, const std::string& id) const;
   [[nodiscard]] Reply create_tunnels(Call& call);
   [[nodiscard]] Reply update_tunnels(Call& call);
   [[nodiscard]] Reply update_tunnel(Call& call, const std::string& id);
   [[nodiscard]] Reply delete_tunnel(Call& call, const std::string& id);
   [[nodiscard]] Reply generate_psk(Call& call, const std::string& id);
   // object_routes.cpp
-  [[nodiscard]] Reply routes(Call& call, std::span<const std::string> rest);
   [[nodiscard]] Reply list_routes(const Call& call) const;
+  [[nodiscard]] Reply get_route(const Call& call, const std::string& id) const;
   [[nodiscard]] Reply create_routes(Call& call);
   [[nodiscard]] Reply update_routes(Call& call);
   [[nodiscard]] Reply update_route(Call& call, const std::string& id);
   [[nodiscard]] Reply delete_routes(Call& call);
   [[nodiscard]] Reply delete_route(Call& call, const std::string& id);
   // object_admin.cpp
-  [[nodiscard]] Reply tokens(Call& call);
+  [[nodiscard]] Reply list_tokens();
+  [[nodiscard]] Reply create_token(Call& call);
+  [[nodiscard]] Reply delete_token(Call& call);
   [[nodiscard]] Reply audit_log(const Call& call);
   [[nodiscard]] Reply whoami(const Call& call) const;
-  [[nodiscard]] Reply rules(Call& call);
+  [[nodiscard]] Reply rules(Call& call, Action action);
   // object_transfer.cpp
-  [[nodiscard]] Reply export_all(Call& call);
+  [[nodiscard]] Reply export_text();
+  [[nodiscard]] Reply export_secrets(Call& call);
   [[nodiscard]] Reply import_all(Call& call);
 
   // Judges and writes a draft. nullopt: done (or only judged, with validate_only).
@@ -109,8 +115,8 @@ struct ObjectApi::Impl {
 // 409 when all that is wrong is a conflict, 404, 400.
 [[nodiscard]] int status_of(const ApiFaults& faults);
 [[nodiscard]] Reply method_not_allowed(const Call& call, std::string_view allowed);
-// A reply when the query has parameters beside these.
-[[nodiscard]] std::optional<Reply> check_query(const Call& call, std::span<const std::string_view> known);
+// A reply when the query has parameters that the path does not take.
+[[nodiscard]] std::optional<Reply> check_query(const Call& call, const Endpoint& endpoint);
 // Without what must not stand in a log.
 [[nodiscard]] std::string without_secrets(std::string_view document);
 // [{...},{...}] of a body's array of objects. Faults: no array, not objects, too many.

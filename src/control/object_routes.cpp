@@ -60,27 +60,6 @@ std::shared_ptr<ApiRoute> changed(const Call& call, const ApiRoute& before, cons
 
 }  // namespace
 
-Reply ObjectApi::Impl::routes(Call& call, std::span<const std::string> rest) {
-  constexpr auto kKnown = std::to_array<std::string_view>({"validate_only"});
-  const std::string& method = call.request.method;
-  if (auto refusal = check_query(call, kKnown)) return *std::move(refusal);
-  if (rest.empty()) {
-    if (method == "GET") return list_routes(call);
-    if (method == "POST") return create_routes(call);
-    if (method == "PUT" || method == "PATCH") return update_routes(call);
-    if (method == "DELETE") return delete_routes(call);
-    return method_not_allowed(call, "GET, POST, PUT, DELETE");
-  }
-  if (rest.size() > 1) return failure_reply(404, ApiCode::NoRoute, "there is no such path below a route");
-  if (method == "GET") {
-    const Route route = find_route(call, rest[0]);
-    return route ? success_reply(R"({"route":)" + route->text + "}") : no_such_route(rest[0]);
-  }
-  if (method == "PUT" || method == "PATCH") return update_route(call, rest[0]);
-  if (method == "DELETE") return delete_route(call, rest[0]);
-  return method_not_allowed(call, "GET, PUT, DELETE");
-}
-
 Reply ObjectApi::Impl::list_routes(const Call& call) const {
   std::vector<Route> all;
   for (const auto* set : {&from_file.routes, &stored.routes}) {
@@ -89,6 +68,11 @@ Reply ObjectApi::Impl::list_routes(const Call& call) const {
     }
   }
   return success_reply(R"({"routes":)" + list_of(all) + "}");
+}
+
+Reply ObjectApi::Impl::get_route(const Call& call, const std::string& id) const {
+  const Route route = find_route(call, id);
+  return route ? success_reply(R"({"route":)" + route->text + "}") : no_such_route(id);
 }
 
 Reply ObjectApi::Impl::create_routes(Call& call) {

@@ -50,16 +50,14 @@ std::shared_ptr<const T> same_name(const ObjectSet<T>& set, std::string_view acc
 
 }  // namespace
 
-Reply ObjectApi::Impl::export_all(Call& call) {
-  if (call.request.principal.account)
-    return error_reply(403, "forbidden", "this token is of one account; it takes one of all accounts");
+Reply ObjectApi::Impl::export_text() {
   const auto config = merged(*file, stored);
   if (!config) return error_reply(409, "conflict", config.error().front().message);
-  if (call.request.method == "GET")
-    return {200,
-            {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"}},
-            rooms.write(*config).config};
-  if (call.request.method != "POST") return error_reply(405, "method_not_allowed", "use GET, or POST with a key");
+  return {
+      200, {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"}}, rooms.write(*config).config};
+}
+
+Reply ObjectApi::Impl::export_secrets(Call& call) {
   if (!call.request.principal.local || !call.request.principal.root)
     return error_reply(403, "forbidden",
                        "secrets leave by the Unix socket only, for root: qanat export --with-secrets");
@@ -71,6 +69,8 @@ Reply ObjectApi::Impl::export_all(Call& call) {
   if (!body.faults.empty()) return error_reply(400, "bad_request", body.faults.front().message);
   if (!key || !key->is_string())
     return error_reply(400, "bad_request", "key is missing: a key of qanat genpsk, which opens the bundle again");
+  const auto config = merged(*file, stored);
+  if (!config) return error_reply(409, "conflict", config.error().front().message);
   const auto bundle =
       seal_bundle(rooms.write(*config), to_bytes(key->get_ref<const std::string&>()), *call.situation.rng);
   if (!bundle) return error_reply(400, "bad_request", "key " + bundle.error().detail);
@@ -219,7 +219,6 @@ std::string all_of(const ApiFaults& faults) {
 }  // namespace
 
 Reply ObjectApi::Impl::import_all(Call& call) {
-  if (call.request.method != "POST") return error_reply(405, "method_not_allowed", "use POST");
   if (!call.request.principal.local)
     return error_reply(403, "forbidden", "an import has secrets: it comes by the Unix socket only, qanat import");
   const auto transfer = transfer_from_json(call.request.body);

@@ -100,31 +100,6 @@ void store_tunnel(Draft& draft, std::shared_ptr<ApiTunnel> tunnel, const Tunnel&
 
 }  // namespace
 
-Reply ObjectApi::Impl::tunnels(Call& call, std::span<const std::string> rest) {
-  constexpr auto kKnown = std::to_array<std::string_view>({"validate_only"});
-  const std::string& method = call.request.method;
-  if (auto refusal = check_query(call, kKnown)) return *std::move(refusal);
-  if (rest.empty()) {
-    if (method == "GET") return list_tunnels(call);
-    if (method == "POST") return create_tunnels(call);
-    if (method == "PUT" || method == "PATCH") return update_tunnels(call);
-    return method_not_allowed(call, "GET, POST, PUT");
-  }
-  const std::string& id = rest[0];
-  if (rest.size() == 2 && rest[1] == "psk_generate")
-    return method == "POST" ? generate_psk(call, id) : method_not_allowed(call, "POST");
-  if (rest.size() > 1)
-    return failure_reply(404, ApiCode::NoRoute, "there is no such path below an IPsec tunnel; known is psk_generate");
-  if (method == "GET") {
-    const Tunnel tunnel = find_tunnel(call, id);
-    if (!tunnel) return no_such_tunnel(id);
-    return success_reply(R"({"ipsec_tunnel":)" + text_of(call, *tunnel) + "}");
-  }
-  if (method == "PUT" || method == "PATCH") return update_tunnel(call, id);
-  if (method == "DELETE") return delete_tunnel(call, id);
-  return method_not_allowed(call, "GET, PUT, DELETE");
-}
-
 Reply ObjectApi::Impl::list_tunnels(const Call& call) const {
   std::vector<Tunnel> all;
   for (const auto* set : {&from_file.tunnels, &stored.tunnels}) {
@@ -133,6 +108,11 @@ Reply ObjectApi::Impl::list_tunnels(const Call& call) const {
     }
   }
   return success_reply(R"({"ipsec_tunnels":)" + list_of(call, all) + "}");
+}
+
+Reply ObjectApi::Impl::get_tunnel(const Call& call, const std::string& id) const {
+  const Tunnel tunnel = find_tunnel(call, id);
+  return tunnel ? success_reply(R"({"ipsec_tunnel":)" + text_of(call, *tunnel) + "}") : no_such_tunnel(id);
 }
 
 // One tunnel, or as many as `ipsec_tunnels` has: all or none.

@@ -1,12 +1,10 @@
 #include "control/openapi.hpp"
 
-#include <array>
-
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
-#include "control/api.hpp"
+#include "control/endpoints.hpp"
 #include "control/target.hpp"
 
 namespace qanat::control {
@@ -14,53 +12,6 @@ namespace qanat::control {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-constexpr std::string_view kTunnels = "/client/v4/accounts/{account_id}/magic/ipsec_tunnels";
-constexpr std::string_view kTunnel = "/client/v4/accounts/{account_id}/magic/ipsec_tunnels/{id}";
-constexpr std::string_view kPsk = "/client/v4/accounts/{account_id}/magic/ipsec_tunnels/{id}/psk_generate";
-constexpr std::string_view kRoutes = "/client/v4/accounts/{account_id}/magic/routes";
-constexpr std::string_view kRoute = "/client/v4/accounts/{account_id}/magic/routes/{id}";
-
-constexpr auto kObjects = std::to_array<ObjectEndpoint>({
-    {"GET", kTunnels, "Every tunnel of an account", "read", "", "ipsec_tunnels", "IpsecTunnel", true},
-    {"POST", kTunnels, "Make a tunnel; ?validate_only=true only judges it", "write", "IpsecTunnel", "", "IpsecTunnel",
-     false},
-    {"PUT", kTunnels, "Change several tunnels at once, all or none", "write", "IpsecTunnels", "modified_ipsec_tunnels",
-     "IpsecTunnel", true},
-    {"GET", kTunnel, "One tunnel", "read", "", "ipsec_tunnel", "IpsecTunnel", false},
-    {"PUT", kTunnel, "Change a tunnel; what is left out stays", "write", "IpsecTunnel", "modified_ipsec_tunnel",
-     "IpsecTunnel", false},
-    {"DELETE", kTunnel, "Remove a tunnel: its peer is told, then its routes and barrier go", "write", "",
-     "deleted_ipsec_tunnel", "IpsecTunnel", false},
-    {"POST", kPsk, "A new pre-shared key of 256 random bits, shown this once", "write", "", "", "PskGenerated", false},
-    {"GET", kRoutes, "Every static route of an account", "read", "", "routes", "Route", true},
-    {"POST", kRoutes, "Make a route; ?validate_only=true only judges it", "write", "Route", "", "Route", false},
-    {"PUT", kRoutes, "Change several routes at once, all or none", "write", "Routes", "modified_routes", "Route", true},
-    {"DELETE", kRoutes, "Remove every stored route of an account", "write", "", "deleted_routes", "Route", true},
-    {"GET", kRoute, "One route", "read", "", "route", "Route", false},
-    {"PUT", kRoute, "Change a route; what is left out stays", "write", "Route", "modified_route", "Route", false},
-    {"DELETE", kRoute, "Remove a route", "write", "", "deleted_route", "Route", false},
-    {"GET", "/client/v4/accounts", "The accounts that the token may speak of: VRFs", "read", "", "", "Account", true},
-    {"GET", "/client/v4/accounts/{account_id}", "One account", "read", "", "", "Account", false},
-    {"GET", "/v1/whoami", "Whose token this is, and what it may do", "read", "", "", "Principal", false},
-    {"GET", "/v1/tokens", "Every token, without its secret", "read", "", "tokens", "Token", true},
-    {"POST", "/v1/tokens", "Make a token; its secret is shown this once", "write", "NewToken", "", "MadeToken", false},
-    {"DELETE", "/v1/tokens/{id}", "Remove a token: it is refused from the next request on", "write", "", "deleted",
-     "Token", false},
-    {"GET", "/v1/audit", "Who changed what and when, without secrets", "read", "", "", "AuditLog", false},
-    {"GET", "/v1/export", "Everything as a configuration file, keys as psk_file references", "read", "", "", "Export",
-     false},
-    {"POST", "/v1/export", "The same with all secrets, as a bundle encrypted with a key of qanat genpsk", "local",
-     "ExportKey", "", "Export", false},
-    {"POST", "/v1/import", "Tunnels, routes and rules of a file become objects of the API", "local", "Import", "",
-     "Imported", false},
-    {"GET", "/v1/policy", "Every packet rule", "read", "", "", "PolicyRules", false},
-    {"POST", "/v1/policy", "Make a packet rule", "write", "PolicyRule", "", "PolicyRule", false},
-    {"GET", "/v1/policy/{name}", "One packet rule", "read", "", "", "PolicyRule", false},
-    {"PUT", "/v1/policy/{name}", "Change a packet rule; what is left out stays", "write", "PolicyRule", "",
-     "PolicyRule", false},
-    {"DELETE", "/v1/policy/{name}", "Remove a packet rule", "write", "", "deleted", "PolicyRule", false},
-});
 
 Json text(std::string_view description) {
   return {{"type", "string"}, {"description", description}};
@@ -192,55 +143,44 @@ Json answer(std::string_view description, std::string_view type, Json schema) {
   return {{"description", description}, {"content", {{std::string{type}, {{"schema", std::move(schema)}}}}}};
 }
 
-Json own_operation(const Endpoint& e) {
-  Json parameters = path_parameters(e.path);
-  if (!e.parameters.empty()) {
-    for (const std::string_view name : split(e.parameters, ' '))
-      parameters.push_back({{"name", name}, {"in", "query"}, {"schema", {{"type", "string"}}}});
-  }
-  const bool is_stream = e.path.ends_with("/stream");
-  const bool is_metrics = e.path.ends_with("/metrics");
-  const bool is_public = e.path == "/" || e.path == "/v1/health";
-  Json out = {{"operationId", operation_id(e.method, e.path)}, {"summary", e.does}};
-  if (!parameters.empty()) out["parameters"] = std::move(parameters);
-  out["responses"] = {{"200", answer("done",
-                                     is_stream    ? "text/event-stream"
-                                     : is_metrics ? "text/plain"
-                                                  : "application/json",
-                                     is_stream || is_metrics ? Json{{"type", "string"}} : Json{{"type", "object"}})},
-                      {"default", answer("refused", "application/json", ref("Error"))}};
-  out["x-scope"] = is_public ? "none" : e.path == "/v1/purge" ? "local" : e.method == "GET" ? "read" : "write";
-  if (is_public) out["security"] = Json::array();
-  return out;
+void add_query(Json& parameters, std::string_view names) {
+  if (names.empty()) return;
+  for (const std::string_view name : split(names, ' '))
+    parameters.push_back(
+        {{"name", name}, {"in", "query"}, {"schema", {{"type", name == "validate_only" ? "boolean" : "string"}}}});
 }
 
-Json object_operation(const ObjectEndpoint& e) {
-  Json result = e.list ? list_of(e.object) : ref(e.object);
-  if (!e.wrapper.empty()) result = object({{std::string{e.wrapper}, std::move(result)}});
-  const bool own = e.path.starts_with("/v1");
-  Json whole = own ? std::move(result) : Json{{"allOf", {ref("Envelope"), object({{"result", std::move(result)}})}}};
+Json content_of(const Endpoint& e) {
+  if (e.action == Action::StreamEvents) return answer("done", "text/event-stream", {{"type", "string"}});
+  if (e.action == Action::ShowMetrics) return answer("done", "text/plain", {{"type", "string"}});
+  const Schemas& s = e.schemas;
+  Json result = s.object.empty() ? Json{{"type", "object"}} : s.list ? list_of(s.object) : ref(s.object);
+  if (!s.wrapper.empty()) result = object({{std::string{s.wrapper}, std::move(result)}});
+  if (!e.path.starts_with("/v1") && e.is_object())
+    result = {{"allOf", {ref("Envelope"), object({{"result", std::move(result)}})}}};
+  return answer("done", "application/json", std::move(result));
+}
+
+Json operation(const Endpoint& e) {
+  Json parameters = path_parameters(e.path);
+  add_query(parameters, e.parameters);
   Json out = {{"operationId", operation_id(e.method, e.path)}, {"summary", e.does}};
-  out["parameters"] = path_parameters(e.path);
-  if (e.method != "GET" && !own)
-    out["parameters"].push_back({{"name", "validate_only"}, {"in", "query"}, {"schema", {{"type", "boolean"}}}});
-  if (!e.body.empty())
-    out["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", ref(e.body)}}}}}};
-  out["responses"] = {{"200", answer("done", "application/json", std::move(whole))},
-                      {"default", answer("refused", "application/json", ref(own ? "Error" : "Envelope"))}};
-  out["x-scope"] = e.scope;
+  if (!parameters.empty()) out["parameters"] = std::move(parameters);
+  if (!e.schemas.body.empty())
+    out["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", ref(e.schemas.body)}}}}}};
+  const bool envelope = e.path.starts_with("/client/v4");
+  out["responses"] = {{"200", content_of(e)},
+                      {"default", answer("refused", "application/json", ref(envelope ? "Envelope" : "Error"))}};
+  out["x-scope"] = to_string(e.scope);
+  if (e.scope == Scope::None) out["security"] = Json::array();
   return out;
 }
 
 }  // namespace
 
-std::span<const ObjectEndpoint> object_endpoints() {
-  return kObjects;
-}
-
 std::string openapi_document(std::string_view version) {
   Json paths = Json::object();
-  for (const Endpoint& e : endpoints()) paths[std::string{e.path}][key_of(e.method)] = own_operation(e);
-  for (const ObjectEndpoint& e : object_endpoints()) paths[std::string{e.path}][key_of(e.method)] = object_operation(e);
+  for (const Endpoint& e : endpoints()) paths[std::string{e.path}][key_of(e.method)] = operation(e);
   const Json document = {
       {"openapi", "3.1.0"},
       {"info",

@@ -1,5 +1,6 @@
 #include "control/openapi.hpp"
 
+#include <algorithm>
 #include <set>
 
 #include <gmock/gmock.h>
@@ -9,6 +10,7 @@
 
 #include "control/api.hpp"
 #include "control/control_testing.hpp"
+#include "control/endpoints.hpp"
 #include "control/object_api.hpp"
 
 namespace qanat::control {
@@ -56,7 +58,7 @@ TEST(OpenApi, WhatIsDescribedIsServedAndNothingElse) {
       }
     }
   }
-  EXPECT_EQ(static_cast<std::size_t>(described), endpoints().size());
+  EXPECT_EQ(described, std::ranges::count_if(endpoints(), [](const Endpoint& e) { return !e.is_object(); }));
 }
 
 TEST(OpenApi, ParametersAreTheOnesThatAreTaken) {

@@ -116,6 +116,7 @@ struct PolicyStatus {
   std::string action;  // "allow" | "drop" | "log"
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;
+  std::string account = "default";  // the VRF's name
 };
 
 struct TunnelStatus {
@@ -143,6 +144,7 @@ struct TunnelStatus {
   std::vector<ExchangeStep> last_failure;  // how far the last failed attempt came; empty after a success
   std::string failure_code;                // "fragments_lost" when that is what the last failure looks like
   std::uint32_t classical_penalty = 0;     // configured
+  std::string account = "default";         // the VRF's name
 };
 
 // One entry of the routing table.
@@ -156,6 +158,7 @@ struct RouteStatus {
   std::uint32_t penalty = 0;      // added to the priority now: health, classical keys
   bool refused = false;           // pq = "require", and the tunnel's keys are classical, or there are none
   std::string source = "config";  // "config" | "kernel": a route of the host's kernel to the peer's interface address
+  std::string account = "default";  // the VRF's name
 };
 
 // The listener for HTTPS, since the daemon's start.

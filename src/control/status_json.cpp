@@ -143,6 +143,7 @@ void describe(auto& io, T& route) {
   io("penalty", route.penalty);
   io("refused", route.refused);
   io("source", route.source);
+  io("account", route.account);
 }
 
 template <Of<HandshakeTimes> T>
@@ -232,6 +233,7 @@ void describe(auto& io, T& tunnel) {
   io("last_failure", tunnel.last_failure);
   io("failure_code", tunnel.failure_code);
   io("classical_penalty", tunnel.classical_penalty);
+  io("account", tunnel.account);
 }
 
 template <Of<ApiStatus> T>
@@ -268,6 +270,7 @@ void describe(auto& io, T& rule) {
   io("action", rule.action);
   io("packets", rule.packets);
   io("bytes", rule.bytes);
+  io("account", rule.account);
 }
 
 template <Of<PingStatus> T>

@@ -16,9 +16,12 @@ class EventFeed {
  public:
   explicit EventFeed(WallTime started);
 
+  // `account`: whose it is; empty: the gateway's.
   void add(WallTime at, control::EventLevel level, std::string name,
-           std::vector<std::pair<std::string, std::string>> fields);
+           std::vector<std::pair<std::string, std::string>> fields, const std::string& account = {});
   [[nodiscard]] control::Events recent() const;
+  // Those of one account, which have numbers of their own: how many others there are, nobody learns from them.
+  [[nodiscard]] control::Events recent(const std::string& account) const;
   [[nodiscard]] control::Reply open(const control::EventStreamWish& wish);
 
  private:

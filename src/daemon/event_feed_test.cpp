@@ -66,6 +66,29 @@ TEST(EventFeed, OneTunnelsAlone) {
   EXPECT_THAT(text, Not(HasSubstr("berlin")));
 }
 
+TEST(EventFeed, AnAccountsReaderLearnsOfNoOther) {
+  EventFeed feed(kStarted);
+  const auto happens = [&](const std::string& account) {
+    feed.add(WallTime{1'790'000'001}, control::EventLevel::Info, "tunnel-up", {{"tunnel", account + "-tunnel"}},
+             account);
+  };
+  const control::Reply blue = feed.open({control::EventPlace{}, "", "blue"});
+  for (int i = 0; i < 50; ++i) happens("red");
+  say(feed, "of nobody");
+  happens("blue");
+  for (std::size_t i = 0; i < control::EventRing::kLimit; ++i) happens("red");
+  happens("blue");
+  const std::string text = pull(blue);
+  EXPECT_THAT(text, HasSubstr("id: 1790000000.1\n"));
+  EXPECT_THAT(text, HasSubstr("id: 1790000000.2\n"))
+      << "numbered by themselves: no gap tells how many others there are";
+  EXPECT_THAT(text, Not(HasSubstr("gap")));
+  EXPECT_THAT(text, Not(HasSubstr("red")));
+  EXPECT_THAT(text, Not(HasSubstr("nobody")));
+  EXPECT_EQ(feed.recent("blue").size(), 2U);
+  EXPECT_EQ(feed.recent("green").size(), 0U);
+}
+
 TEST(EventFeed, ASlowReaderIsToldWhatItMissed) {
   EventFeed feed(kStarted);
   const control::Reply reply = feed.open({control::EventPlace{}, ""});

@@ -1,6 +1,7 @@
 // What listens, and who answers: the control socket, the listener for HTTPS, and that for metrics.
 #include <fmt/format.h>
 
+#include "control/account_view.hpp"
 #include "control/metrics.hpp"
 #include "control/object_api.hpp"
 #include "daemon/page.hpp"
@@ -109,8 +110,13 @@ void Wiring::answer(const control::Request& request, io::HttpServer::Reply reply
     if (!objects_) return reply(control::no_store_reply());
     if (auto done = objects_->handle(request, recent_snapshot())) return reply(std::move(*done));
   }
-  const auto snapshot = request.target == "/v1/health" ? recent_snapshot() : wait_for_snapshot(request);
+  auto snapshot = request.target == "/v1/health" ? recent_snapshot() : wait_for_snapshot(request);
   if (!snapshot) return reply(busy());
+  if (const auto& account = request.principal.account; account && control::wants_events(request)) {
+    auto own = std::make_shared<control::Snapshot>(control::account_view(*snapshot, *account));
+    own->events = events_.recent(*account);
+    snapshot = std::move(own);
+  }
   auto outcome = control::handle(request, *snapshot);
   if (auto* ready = std::get_if<control::Reply>(&outcome)) {
     reply(std::move(*ready));

@@ -1,11 +1,23 @@
 #include "daemon/objects.hpp"
 
 #include "control/tokens.hpp"
+#include "crypto/digest.hpp"
 #include "gateway/object_rooms.hpp"
 #include "io/clock.hpp"
 #include "io/sqlite_store.hpp"
 
 namespace qanat::daemon {
+
+namespace {
+
+// A key as it is used: never the octets of the key file themselves, which may open a bundle as well.
+std::optional<SecretBytes> at_rest_key(const model::PresharedKey& key) {
+  if (key.empty()) return std::nullopt;
+  const auto hash = crypto::sha256({to_bytes(std::string_view{"qanat object store"}), key.expose()});
+  return SecretBytes::copy_of(hash);
+}
+
+}  // namespace
 
 Objects::Objects(std::unique_ptr<store::ObjectStore> store, control::LoadedFile file)
     : file_(std::make_shared<const control::LoadedFile>(std::move(file))),
@@ -14,10 +26,24 @@ Objects::Objects(std::unique_ptr<store::ObjectStore> store, control::LoadedFile 
 
 Result<std::unique_ptr<Objects>> Objects::open(const std::string& path, control::LoadedFile file) {
   static crypto::SystemRng rng;  // the store's, which outlives everything here
-  QANAT_ASSIGN(auto store, io::SqliteStore::open(path, rng));
+  const model::Gateway& gateway = file.config->gateway;
+  QANAT_ASSIGN(auto store,
+               io::SqliteStore::open(path, rng, at_rest_key(gateway.store_key), at_rest_key(gateway.store_key_before)));
   std::unique_ptr<Objects> out(new Objects(std::move(store), std::move(file)));
   QANAT_TRY(out->api_.load());
   return out;
+}
+
+Result<model::Config> whole_without_secrets(const std::string& path, const control::LoadedFile& file) {
+  crypto::SystemRng rng;
+  QANAT_ASSIGN(const auto store, io::read_without_secrets(path, rng));
+  control::ObjectApi api{*store, gateway::object_rooms()};
+  QANAT_TRY(api.load());
+  auto whole = api.wanted_with(file);
+  if (whole) return std::move(*whole);
+  std::string all;
+  for (const control::Fault& fault : whole.error()) all += (all.empty() ? "" : "; ") + fault.message;
+  return fail(ErrorKind::LocalPolicy, path, "does not fit " + file.name + ": " + all);
 }
 
 std::optional<control::Reply> Objects::handle(const control::Request& request,

@@ -20,7 +20,7 @@ using Faults = std::vector<control::Fault>;
 
 class Objects {
  public:
-  // Makes the file when it is not there.
+  // Makes the file when it is not there; the keys are those of `file`.
   [[nodiscard]] static Result<std::unique_ptr<Objects>> open(const std::string& path, control::LoadedFile file);
 
   // --- threads of HTTP
@@ -51,5 +51,9 @@ class Objects {
   control::ObjectApi api_;
   io::Mailbox<model::Config> wanted_;
 };
+
+// File and stored objects together, as far as nobody needs a key for it: what is to be protected before the daemon has
+// begun. The file at `path` is there; nothing in it is changed.
+[[nodiscard]] Result<model::Config> whole_without_secrets(const std::string& path, const control::LoadedFile& file);
 
 }  // namespace qanat::daemon

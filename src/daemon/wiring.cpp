@@ -343,7 +343,7 @@ void Wiring::write_log(const gateway::LogEvent& event) {
                              : event.level == gateway::EventLevel::Warning ? io::LogLevel::Warning
                                                                            : io::LogLevel::Error;
   log_.log(level, event.name, fields);
-  if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields);
+  if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields, event.account);
 }
 
 void Wiring::end_of_turn() {

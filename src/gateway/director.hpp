@@ -36,6 +36,7 @@ struct LogEvent {
   EventLevel level{};
   std::string name;
   std::vector<std::pair<std::string, std::string>> fields;
+  std::string account = {};  // of its tunnel: the VRF's name; empty: the gateway's
 };
 struct HostOut {
   RequestId request;
@@ -155,7 +156,11 @@ class Director {
   [[nodiscard]] control::CommandResult renew(Instant now, Tunnel& tunnel, control::GatewayCommand::Verb verb);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
-  void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields);
+  // `account`: where no field names a tunnel.
+  void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields,
+           std::string account = {});
+  [[nodiscard]] std::string account_of(VrfId vrf) const;  // the VRF's name; empty: there is none
+  void note_refused(const ike::Report& report, Tunnel* t);
   [[nodiscard]] Tunnel* find(TunnelId id);
   [[nodiscard]] Tunnel* find(const std::string& name);
   void note_counters(Instant now, const ipsec::Counters& counters);

@@ -142,7 +142,8 @@ void Director::note_match(const ipsec::PolicyMatch& match) {
       {"to", side(match.to)},
       {"detail", fmt::format("{} -> {}", ipsec::to_string(match.source), ipsec::to_string(match.destination))}};
   if (match.passed_over != 0) fields.emplace_back("not_told", fmt::format("{}", match.passed_over));
-  log(EventLevel::Info, "policy-match", std::move(fields));
+  const Tunnel* side_of = match.from && find(*match.from) ? find(*match.from) : match.to ? find(*match.to) : nullptr;
+  log(EventLevel::Info, "policy-match", std::move(fields), side_of != nullptr ? account_of(side_of->config.vrf) : "");
 }
 
 }  // namespace qanat::gateway

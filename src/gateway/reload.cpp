@@ -129,7 +129,7 @@ void Director::withdraw(Instant now, Tunnel& t) {
   outputs_.emplace_back(ToIkeShard{RemoveIkeTunnel{t.id}});
   outputs_.emplace_back(ipsec::Command{ipsec::RemoveTunnel{t.id}});
   outputs_.emplace_back(CredentialsOut{t.id, nullptr});
-  log(EventLevel::Info, "tunnel-removed", {{"tunnel", t.config.name}});
+  log(EventLevel::Info, "tunnel-removed", {{"tunnel", t.config.name}}, account_of(t.config.vrf));
 }
 
 void Director::change(Instant now, Tunnel& t, const model::Tunnel& was, TunnelState made,

@@ -143,6 +143,12 @@ std::string keys_word(const ike::SafetyVerdict& v) {
   return v.hybrid ? (v.inherited ? "inherited" : "hybrid") : v.ppk ? "ppk" : "classical";
 }
 
+std::string Director::account_of(VrfId vrf) const {
+  if (vrf == VrfId{}) return "default";
+  const auto found = std::ranges::find(config_.vrfs, vrf, &model::Vrf::id);
+  return found == config_.vrfs.end() ? "" : found->name;
+}
+
 // `sas`: its own, the oldest first.
 control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
                                               std::span<const ike::SaInfo* const> sas) const {
@@ -234,6 +240,7 @@ control::TunnelStatus Director::tunnel_status(Instant now, const Tunnel& t,
   for (const ike::ExchangeRecord& r : t.seen.last_failure) out.last_failure.push_back(step_of(r));
   if (looks_like_lost_fragments(t.seen.last_failure)) out.failure_code = "fragments_lost";
   out.classical_penalty = t.config.classical_penalty;
+  out.account = account_of(t.config.vrf);
   return out;
 }
 
@@ -261,7 +268,8 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
                           .rule = c.rule,
                           .action = std::string{action_text(c.action)},
                           .packets = c.packets,
-                          .bytes = c.bytes});
+                          .bytes = c.bytes,
+                          .account = account_of(c.vrf)});
   }
   out.drops = plane_drops_;
   out.ike_counters = ike_counters;
@@ -281,7 +289,7 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
     const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
     out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
                    std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe,
-                   source});
+                   source, account_of(r.vrf)});
   };
   std::set<std::pair<std::string, Prefix>> listed;
   for (const model::Route& r : config_.routes) {

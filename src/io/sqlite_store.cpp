@@ -67,6 +67,7 @@ struct SqliteStore::Impl {
   std::string path;
   Rng* rng = nullptr;
   std::optional<SecretBytes> key;
+  std::optional<SecretBytes> key_before;
   sqlite3* db = nullptr;
   Statement select_one, select_range, put, erase, set_revision, erase_lease, keys_of_lease;
   std::uint64_t revision = 0;
@@ -116,7 +117,7 @@ struct SqliteStore::Impl {
   [[nodiscard]] Status migrate();
   [[nodiscard]] Status prepare_all();
   [[nodiscard]] Status check_key();
-  [[nodiscard]] Status seal_all();
+  [[nodiscard]] Status seal_all(Kind written);
   [[nodiscard]] Status put_row(const std::string& name, Kind kind, ByteView value, std::uint64_t at, LeaseId lease);
   [[nodiscard]] Status write(const Operation& operation, std::uint64_t at);
   [[nodiscard]] Result<Entry> row_of(sqlite3_stmt* s) const;
@@ -177,28 +178,51 @@ Status SqliteStore::Impl::check_key() {
   }
   if (sealed.empty() && !key) return {};
   if (!key)
-    return fail(ErrorKind::LocalPolicy, path, "its secrets are encrypted: name the key file that it was written with");
+    return fail(ErrorKind::LocalPolicy, path,
+                "its secrets are encrypted, and nothing was changed: name the key file that it was written with in "
+                "[gateway] store_key_file");
   const Bytes name = to_bytes(kKeyCheck);
-  if (!sealed.empty()) {
-    if (crypto::open_at_rest(key->expose(), name, sealed)) return {};
-    return fail(ErrorKind::LocalPolicy, path, "its secrets were encrypted with another key file: name that one");
+  if (!sealed.empty() && crypto::open_at_rest(key->expose(), name, sealed)) return {};
+  const bool changes_key = !sealed.empty();
+  if (changes_key && (!key_before || !crypto::open_at_rest(key_before->expose(), name, sealed))) {
+    return fail(ErrorKind::LocalPolicy, path,
+                key_before ? "its secrets were encrypted with another key file than those of [gateway] store_key_file "
+                             "and store_key_file_before, and nothing was changed: name that one"
+                           : "its secrets were encrypted with another key file than [gateway] store_key_file, and "
+                             "nothing was changed: name that one; to change keys, name the old one in "
+                             "store_key_file_before beside the new one");
   }
-  return transaction([&]() -> Status {
-    QANAT_TRY(seal_all());
+  const Status sealed_anew = transaction([&]() -> Status {
+    QANAT_TRY(seal_all(changes_key ? Kind::Sealed : Kind::Secret));
     QANAT_ASSIGN(const Bytes check, crypto::seal_at_rest(key->expose(), name, name, *rng));
-    QANAT_ASSIGN(const Statement insert, prepare("INSERT INTO facts VALUES ('key check', ?1);"));
+    QANAT_ASSIGN(const Statement insert, prepare("INSERT OR REPLACE INTO facts VALUES ('key check', ?1);"));
     bind_blob(insert.get(), 1, check);
     return step(insert.get());
   });
+  if (!sealed_anew) return sealed_anew;
+  // What was written before stands in the log until it is emptied.
+  return run("PRAGMA wal_checkpoint(TRUNCATE);");
 }
 
-Status SqliteStore::Impl::seal_all() {
-  QANAT_ASSIGN(const Statement plain, prepare("SELECT key, kind, value, revision, lease FROM entries WHERE kind = 1;"));
+// Those that are there as `written`: in the clear, or under the key before.
+Status SqliteStore::Impl::seal_all(Kind written) {
+  QANAT_ASSIGN(const Statement asked,
+               prepare("SELECT key, kind, value, revision, lease FROM entries WHERE kind = ?1;"));
+  bind_number(asked.get(), 1, static_cast<std::uint64_t>(written));
   std::vector<Entry> entries;
-  while (sqlite3_step(plain.get()) == SQLITE_ROW) {
-    QANAT_ASSIGN(Entry entry, row_of(plain.get()));
-    entries.push_back(std::move(entry));
+  if (written == Kind::Sealed) std::swap(key, key_before);
+  const auto restore = [&] {
+    if (written == Kind::Sealed) std::swap(key, key_before);
+  };
+  while (sqlite3_step(asked.get()) == SQLITE_ROW) {
+    auto entry = row_of(asked.get());
+    if (!entry) {
+      restore();
+      return std::unexpected(entry.error());
+    }
+    entries.push_back(std::move(*entry));
   }
+  restore();
   for (const Entry& entry : entries)
     QANAT_TRY(write({Operation::Kind::Put, entry.key, {}, entry.secret, entry.lease}, entry.revision));
   return {};
@@ -269,11 +293,13 @@ SqliteStore::SqliteStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SqliteStore::~SqliteStore() = default;
 
 Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, Rng& rng,
-                                                       std::optional<SecretBytes> key) {
+                                                       std::optional<SecretBytes> key,
+                                                       std::optional<SecretBytes> key_before) {
   auto impl = std::make_unique<Impl>();
   impl->path = path;
   impl->rng = &rng;
   impl->key = std::move(key);
+  impl->key_before = std::move(key_before);
   const mode_t before = ::umask(0077);
   const int opened = sqlite3_open_v2(path.c_str(), &impl->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr);
   ::umask(before);
@@ -291,9 +317,42 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
   QANAT_TRY(impl->migrate());
   QANAT_TRY(impl->prepare_all());
   QANAT_TRY(impl->check_key());
+  impl->key_before.reset();
   // A lease ends with the process that asked for it.
   QANAT_TRY(impl->run("DELETE FROM entries WHERE lease != 0;"));
   return std::unique_ptr<SqliteStore>(new SqliteStore(std::move(impl)));
+}
+
+Result<std::unique_ptr<store::MemoryObjectStore>> read_without_secrets(const std::string& path, Rng& rng) {
+  constexpr std::size_t kNobodyKnows = 32;
+  SqliteStore::Impl file;
+  file.path = path;
+  // For writing: a log that a crash has left is worked in.
+  if (sqlite3_open_v2(path.c_str(), &file.db, SQLITE_OPEN_READWRITE, nullptr) != SQLITE_OK)
+    return fail(ErrorKind::Malformed, path, "cannot be opened: is it a file of qanatd?");
+  const auto trouble = [&](std::string_view what) {
+    const bool busy = (sqlite3_errcode(file.db) & 0xff) == SQLITE_BUSY;
+    return fail(busy ? ErrorKind::Resource : ErrorKind::Malformed, path,
+                busy ? "is open in another process: a qanatd runs, and protects what it holds"
+                     : fmt::format("{}: {}", what, sqlite3_errmsg(file.db)));
+  };
+  // Alone, as the daemon is, so that nothing is left beside it.
+  if (!file.run("PRAGMA locking_mode = EXCLUSIVE;")) return trouble("cannot be locked");
+  auto out = std::make_unique<store::MemoryObjectStore>();
+  const auto rows = file.prepare("SELECT key, kind, value FROM entries;");
+  if (!rows) return trouble("cannot be read");
+  int code = 0;
+  while ((code = sqlite3_step(rows->get())) == SQLITE_ROW) {
+    const std::string key = text_of(column_octets(rows->get(), 0));
+    const bool text = static_cast<Kind>(sqlite3_column_int(rows->get(), 1)) == Kind::Text;
+    const std::array<Operation, 1> put{
+        text ? Operation::put(key, text_of(column_octets(rows->get(), 2)))
+             : Operation::put_secret(key,
+                                     std::make_shared<const SecretBytes>(SecretBytes::adopt(rng.bytes(kNobodyKnows))))};
+    QANAT_TRY(out->txn({}, put));
+  }
+  if (code != SQLITE_DONE) return trouble("cannot be read");
+  return out;
 }
 
 Result<std::optional<Entry>> SqliteStore::get(std::string_view key) {

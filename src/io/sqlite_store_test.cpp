@@ -189,6 +189,75 @@ TEST_F(Store, AKeyGivenLaterEncryptsWhatIsThere) {
   EXPECT_THAT(folder_.everything(), ::testing::Not(HasSubstr(psk)));
 }
 
+TEST_F(Store, AKeyIsChangedForAnotherWholeOrNotAtAll) {
+  {
+    auto store = open(key_of(1));
+    ASSERT_TRUE(store);
+    for (int i = 0; i < 20; ++i)
+      ASSERT_TRUE((*store)->txn(
+          {}, std::vector{Operation::put_secret(fmt::format("s/{}", i), secret_of(fmt::format("secret {}", i)))}));
+  }
+  const auto open_with = [&](int key, int before) {
+    return SqliteStore::open(folder_.file(), rng_, key_of(static_cast<std::uint8_t>(key)),
+                             key_of(static_cast<std::uint8_t>(before)));
+  };
+  const auto wrong = open_with(2, 3);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().detail, HasSubstr("store_key_file_before, and nothing was changed"));
+  // One that cannot be opened: nothing is written anew.
+  sql("CREATE TABLE aside AS SELECT * FROM entries WHERE key = 's/7';"
+      "UPDATE entries SET value = x'00' WHERE key = 's/7';");
+  EXPECT_FALSE(open_with(2, 1));
+  sql("UPDATE entries SET value = (SELECT value FROM aside) WHERE key = 's/7'; DROP TABLE aside;");
+  {
+    auto unchanged = open(key_of(1));
+    ASSERT_TRUE(unchanged) << unchanged.error().detail;
+    for (int i = 0; i < 20; ++i)
+      EXPECT_EQ(text_of((*unchanged)->get(fmt::format("s/{}", i))->value().secret), fmt::format("secret {}", i));
+  }
+  {
+    auto changed = open_with(2, 1);
+    ASSERT_TRUE(changed) << changed.error().detail;
+    EXPECT_EQ(text_of((*changed)->get("s/19")->value().secret), "secret 19");
+    EXPECT_EQ((*changed)->get("s/19")->value().revision, 20U);
+  }
+  EXPECT_FALSE(open(key_of(1))) << "the key before opens nothing any more";
+  EXPECT_TRUE(open_with(2, 1)) << "and may stand there until somebody takes it out";
+  auto store = open(key_of(2));
+  ASSERT_TRUE(store) << store.error().detail;
+  EXPECT_EQ(text_of((*store)->get("s/0")->value().secret), "secret 0");
+}
+
+TEST_F(Store, IsReadWithoutItsKeyAndWithoutItsSecrets) {
+  {
+    auto store = open(key_of(1));
+    ASSERT_TRUE(store);
+    ASSERT_TRUE((*store)->txn(
+        {}, std::vector{Operation::put("t", "text"), Operation::put_secret("s", secret_of("nobody reads this"))}));
+    const auto beside = read_without_secrets(folder_.file(), rng_);
+    ASSERT_FALSE(beside);
+    EXPECT_EQ(beside.error().kind, ErrorKind::Resource);
+    EXPECT_THAT(beside.error().detail, HasSubstr("a qanatd runs"));
+  }
+  {
+    const auto read = read_without_secrets(folder_.file(), rng_);
+    ASSERT_TRUE(read) << read.error().detail;
+    EXPECT_EQ((*read)->get("t")->value().value, "text");
+    const auto secret = (*read)->get("s")->value().secret;
+    ASSERT_TRUE(secret);
+    EXPECT_NE(text_of(secret), "nobody reads this");
+  }
+  auto store = open(key_of(1));
+  ASSERT_TRUE(store) << "reading has changed nothing: " << store.error().detail;
+  EXPECT_EQ(text_of((*store)->get("s")->value().secret), "nobody reads this");
+  store->reset();
+  std::ofstream{folder_.file()} << "this is no database, and is long enough to be taken for one at first sight....";
+  const auto rubbish = read_without_secrets(folder_.file(), rng_);
+  ASSERT_FALSE(rubbish);
+  EXPECT_EQ(rubbish.error().kind, ErrorKind::Malformed);
+  EXPECT_FALSE(read_without_secrets(folder_.file() + ".none", rng_));
+}
+
 TEST_F(Store, ASecretMovedToAnotherKeyIsNotBelieved) {
   {
     auto store = open(key_of(1));

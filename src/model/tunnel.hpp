@@ -156,6 +156,10 @@ struct Gateway {
   std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
   std::optional<Endpoint> api;           // where clients may ask with a token, by HTTPS; nullopt: nowhere
   Tunnel::Credentials api_credentials;   // what it shows them: certificates, leaf first, and the key
+  // What the secrets of the API's objects are encrypted with on the disk, as `qanat genpsk` makes it; empty: they are
+  // not. `store_key_before` is the one that they may still be encrypted with: a start changes it for `store_key`.
+  PresharedKey store_key;
+  PresharedKey store_key_before;
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

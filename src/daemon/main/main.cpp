@@ -29,13 +29,39 @@ int complain(const Error& error) {
   return 1;
 }
 
+// With what the API has made, which the daemon's user reads: a file that this user writes is no reading for root.
+Result<model::Config> with_objects(const config::LoadedConfig& loaded, const std::string& file) {
+  const model::Gateway& gateway = loaded.config.gateway;
+  const std::string path = gateway.state_dir + "/objects.db";
+  const daemon::UserIds ids = daemon::find_user(gateway.user);
+  if (::access(path.c_str(), F_OK) != 0) return loaded.config;
+  if (::setegid(ids.gid) != 0 || ::seteuid(ids.uid) != 0) {
+    if (::setegid(0) != 0) return fail(ErrorKind::Internal, "qanatd", "cannot become root again");
+    return fail(ErrorKind::Internal, path, "cannot be read as the user " + gateway.user);
+  }
+  auto whole = daemon::whole_without_secrets(
+      path, {std::make_shared<const model::Config>(loaded.config), file, io::wall_now(), loaded.lines});
+  if (::seteuid(0) != 0 || ::setegid(0) != 0) return fail(ErrorKind::Internal, "qanatd", "cannot become root again");
+  return whole;
+}
+
+int protect(const config::LoadedConfig& loaded, const std::string& file) {
+  const auto whole = with_objects(loaded, file);
+  // A daemon that runs knows them all, and what it has made stands.
+  if (!whole && whole.error().kind == ErrorKind::Resource) return complain(whole.error());
+  // Better the prefixes of the file alone than none.
+  const Status done = daemon::apply_protection_once(gateway::protection(whole ? *whole : loaded.config));
+  if (!whole) (void)complain(whole.error());
+  if (!done) return complain(done.error());
+  return whole ? 0 : 1;
+}
+
 int protect_or_purge(const daemon::Options& options) {
   auto loaded = daemon::read_config(options.config_file);
   if (!loaded) return complain(loaded.error());
+  if (options.mode == daemon::Options::Mode::Protect) return protect(*loaded, options.config_file);
   const gateway::SetProtection protection = gateway::protection(loaded->config);
-  const Status done = options.mode == daemon::Options::Mode::Protect
-                          ? daemon::apply_protection_once(protection)
-                          : daemon::purge_once({protection.route_table, protection.fwmark});
+  const Status done = daemon::purge_once({protection.route_table, protection.fwmark});
   return done ? 0 : complain(done.error());
 }
 
