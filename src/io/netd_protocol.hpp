@@ -45,6 +45,7 @@ struct OpenEsp {
 struct OpenTun {
   std::string name;
   std::uint16_t mtu = 1400;
+  TunQueue queue = TunQueue::Only;
   friend bool operator==(const OpenTun&, const OpenTun&) = default;
 };
 using NetdCommand = std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection,
