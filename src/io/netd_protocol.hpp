@@ -18,6 +18,7 @@
 #include "base/strong_id.hpp"
 #include "gateway/host_command.hpp"
 #include "io/esp_socket.hpp"
+#include "io/tun_device.hpp"
 #include "io/udp_socket.hpp"
 
 namespace qanat::io {
