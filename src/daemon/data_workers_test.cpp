@@ -57,7 +57,6 @@ class Hub {
  public:
   Hub() : log_({.format = io::LogFormat::Human, .level = io::LogLevel::Error}) {
     std::vector<DataSockets> sockets;
-    const io::UdpSocket control = open_udp("127.0.0.1", io::kNatPort, io::ReusePort::Yes);
     for (std::uint32_t w = 0; w < kWorkers; ++w) {
       auto fd =
           io::attach_tun(io::open_tun_control().value(), "qnhub", w == 0 ? io::TunQueue::First : io::TunQueue::Further);
@@ -65,7 +64,7 @@ class Hub {
       one.udp.push_back(open_udp("127.0.0.1", io::kNatPort, io::ReusePort::Yes));
       sockets.push_back(std::move(one));
     }
-    EXPECT_TRUE(io::attach_steering(control.fd(), kWorkers));
+    EXPECT_TRUE(io::attach_steering(control_.fd(), kWorkers));
     shell("ip link set qnhub up; ip addr add 10.1.0.5/32 dev qnhub; ip route add 10.2.0.0/15 dev qnhub");
     workers_.emplace(std::move(sockets), events_, log_);
     EXPECT_TRUE(workers_->start());
@@ -119,6 +118,7 @@ class Hub {
   }
 
  private:
+  io::UdpSocket control_ = open_udp("127.0.0.1", io::kNatPort, io::ReusePort::Yes);  // the first of the group
   io::Log log_;
   io::Mailbox<FromDataWorker> events_;
   std::deque<ipsec::Event> heard_;
