@@ -148,6 +148,8 @@ void add_drops(Page& page, const NamedCounters& drops) {
 std::string daemon_line(const control::Snapshot& snapshot) {
   std::string line = fmt::format("qanatd {}, up {}", clean(snapshot.version), human_time(snapshot.seconds_up));
   if (!snapshot.crypto.empty()) line += ", " + clean(snapshot.crypto);
+  if (snapshot.data_workers > 1)
+    line += fmt::format("\n{} data workers, {} packets handed over", snapshot.data_workers, snapshot.handed_over);
   if (const auto& api = snapshot.api)
     line += fmt::format("\nAPI at {}, TLS handshakes: {} X25519MLKEM768 (hybrid), {} X25519 (classical)",
                         clean(api->listen), api->hybrid, api->classical);

@@ -31,6 +31,7 @@ TEST(Print, StatusTable) {
             "paris: the peer answers NO_PROPOSAL_CHOSEN: set ike = [\"aes256-sha256-modp2048\"] in [[tunnel]] paris\n"
             "\n"
             "qanatd 0.1.0, up 1d 1h, OpenSSL 3.5.4, packets by ipsec-mb 1.3\n"
+            "2 data workers, 11 packets handed over\n"
             "API at 127.0.0.1:8443, TLS handshakes: 30 X25519MLKEM768 (hybrid), 4 X25519 (classical)\n");
 }
 

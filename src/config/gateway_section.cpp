@@ -195,6 +195,8 @@ void read_gateway(Section& section, model::Gateway& gateway, const FileReader& r
     gateway.prefix_limit = static_cast<std::uint32_t>(limit->value);
   if (const auto threads = section.integer("ike_threads", 0, 64))
     gateway.ike_threads = static_cast<std::uint32_t>(threads->value);
+  if (const auto workers = section.integer("data_workers", 1, 16))
+    gateway.data_workers = static_cast<std::uint32_t>(workers->value);
   read_puzzles(section, gateway);
   read_metrics(section, gateway);
   read_api(section, gateway, read_file);

@@ -57,6 +57,7 @@ TEST(Keys, Gateway) {
   EXPECT_EQ(gateway_of("prefix_limit = 3").prefix_limit, 3U);
   EXPECT_EQ(gateway_of("ike_threads = 4").ike_threads, 4U);
   EXPECT_EQ(gateway_of("ike_threads = 0").ike_threads, 0U);
+  EXPECT_EQ(gateway_of("data_workers = 16").data_workers, 16U);
   EXPECT_EQ(gateway_of("puzzle_difficulty = 8").puzzle_difficulty, 8);
   EXPECT_EQ(gateway_of("puzzle_difficulty = 0").puzzle_difficulty, 0);
   EXPECT_EQ(gateway_of("[log]\nlevel = \"debug\"").log_level, "debug");
@@ -205,6 +206,9 @@ TEST(BadKeys, Gateway) {
       {"prefix_limit = \"few\"", "prefix_limit = \"few\""},
       {"ike_threads = 65", "ike_threads = 65"},
       {"ike_threads = \"all\"", "ike_threads = \"all\""},
+      {"data_workers = 0", "data_workers = 0"},
+      {"data_workers = 17", "data_workers = 17: must be from 1 to 16"},
+      {"data_workers = \"all\"", "data_workers = \"all\""},
       {"puzzle_difficulty = 7", "puzzle_difficulty = 7: must be 0, for no puzzles, or from 8 to 22"},
       {"puzzle_difficulty = 23", "puzzle_difficulty = 23"},
       {"puzzle_difficulty = true", "puzzle_difficulty = true"},

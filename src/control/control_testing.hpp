@@ -101,6 +101,8 @@ inline Snapshot full_snapshot() {
   s.seconds_up = 90061.5;
   s.tunnels = {berlin(), paris(), oslo()};
   s.drops = {{"no_route", 7}};
+  s.data_workers = 2;
+  s.handed_over = 11;
   s.ike_counters = {{"malformed", 2}};
   s.api = ApiStatus{"127.0.0.1:8443", 2, 30, 4, 1, 200, 5, 6, 7, "2027-03-01"};
   s.routes = {{0, "10.1.0.0/16", "berlin", 100, 1, "any", 0, false},

@@ -183,6 +183,8 @@ std::string metrics_text(const Snapshot& snapshot) {
   add_health(out, snapshot);
   add_safety(out, snapshot);
   add_reasons(out, Metric::Drops, esp::kDropTexts, [](const esp::DropText& t) { return t.name; }, snapshot.drops);
+  Family{out, Metric::DataWorkers}.add({}, snapshot.data_workers);
+  Family{out, Metric::HandedOver}.add({}, snapshot.handed_over);
   Family policy_packets{out, Metric::PolicyPackets};
   for (const PolicyStatus& p : snapshot.policy)
     policy_packets.add({p.rule, std::to_string(p.vrf), p.action}, p.packets);

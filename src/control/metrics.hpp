@@ -44,6 +44,8 @@ namespace qanat::control {
   X(Handshakes, "qanat_handshakes_total", "counter", "keys kem", "IKE SAs that came up, by verdict and by ML-KEM; rekeys are not counted") \
   X(HandshakeTimes, "qanat_handshake_exchange_duration_seconds", "histogram", "exchange", "from our request to the answer, of exchanges that we began") \
   X(Drops, "qanat_dropped_packets_total", "counter", "reason", "packets of the whole gateway that were not delivered, by reason") \
+  X(DataWorkers, "qanat_data_workers", "gauge", "", "threads that move packets")                                        \
+  X(HandedOver, "qanat_handed_over_packets_total", "counter", "", "packets that one data worker read and another one, which has their tunnel, took over") \
   X(PolicyPackets, "qanat_policy_packets_total", "counter", "rule vrf action", "packets that a rule of the packet policy was the first to fit, and those that it logged") \
   X(PolicyBytes, "qanat_policy_bytes_total", "counter", "rule vrf action", "octets of the same")                       \
   X(IkeMessages, "qanat_ike_messages_total", "counter", "reason", "IKE messages that were not simply acted upon, by reason") \

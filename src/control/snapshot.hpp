@@ -198,6 +198,8 @@ struct Snapshot {
   std::vector<TunnelStatus> tunnels;      // every configured tunnel, in the order of the config
   std::vector<PolicyStatus> policy = {};  // in the order of the rules
   NamedCounters drops;                    // of packets, by reason
+  std::uint32_t data_workers = 1;         // threads that move packets
+  std::uint64_t handed_over = 0;          // packets that one of them read for another
   NamedCounters ike_counters;             // of IKE messages, by reason
   std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};

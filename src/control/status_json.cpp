@@ -257,6 +257,8 @@ void describe(auto& io, T& snapshot) {
   io("seconds_up", snapshot.seconds_up);
   io("tunnels", snapshot.tunnels);
   io("drops", snapshot.drops);
+  io("data_workers", snapshot.data_workers);
+  io("handed_over", snapshot.handed_over);
   io("ike_counters", snapshot.ike_counters);
   io("handshake_times", snapshot.handshake_times);
   io("handshakes", snapshot.handshakes);

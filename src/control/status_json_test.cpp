@@ -43,6 +43,8 @@ TEST(StatusJson, FieldNamesAreStable) {
                            "seconds_up",
                            "tunnels",
                            "drops",
+                           "data_workers",
+                           "handed_over",
                            "ike_counters",
                            "name",
                            "wanted",

@@ -5,9 +5,17 @@
 
 namespace qanat::daemon {
 
-DataWorker::DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log)
-    : sockets_(std::move(sockets)), events_(events), log_(log), rng_(std::make_unique<crypto::SystemRng>()) {
+DataWorker::DataWorker(std::uint32_t index, DataSockets sockets, const HandoverBoxes& boxes,
+                       io::Mailbox<FromDataWorker>& events, const io::Log& log)
+    : index_(index),
+      sockets_(std::move(sockets)),
+      boxes_(boxes),
+      events_(events),
+      log_(log),
+      rng_(std::make_unique<crypto::SystemRng>()) {
   wan::PacketPathConfig config;
+  config.worker = index;
+  config.workers = {static_cast<std::uint32_t>(boxes.size())};
   config.capabilities.native_esp = !sockets_.esp.empty();
   config.hears_outside = !sockets_.icmp.empty();
   path_ = std::make_unique<wan::PacketPath>(config, *rng_);
@@ -24,6 +32,10 @@ DataWorker::~DataWorker() {
 Status DataWorker::start() {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
   QANAT_TRY(loop_->add(inbox_.fd(), [this] { on_commands(); }));
+  QANAT_TRY(loop_->add(boxes_[index_]->fd(), [this] {
+    take_handed();
+    end_of_turn();
+  }));
   QANAT_TRY(loop_->add(sockets_.tun.fd(), [this] { on_tun(VrfId{}, sockets_.tun); }));
   for (DataSockets::AccountTun& a : sockets_.accounts) {
     QANAT_TRY(loop_->add(a.tun.fd(), [this, &a] { on_tun(a.vrf, a.tun); }));
@@ -56,6 +68,8 @@ void DataWorker::on_commands() {
       path_->post(now, std::move(*command));
     } else if (const auto* error = std::get_if<io::PathError>(&message)) {
       on_path_error(now, *error);
+    } else if (const auto* news = std::get_if<wan::TunnelNews>(&message)) {
+      path_->handle_news(*news);
     } else {
       auto& stray = std::get<StrayDatagram>(message);
       const ipsec::OuterPath arrived{{stray.local, io::kNatPort}, stray.remote, ipsec::Encapsulation::Udp};
@@ -67,11 +81,13 @@ void DataWorker::on_commands() {
 }
 
 void DataWorker::on_tun(VrfId vrf, io::TunDevice& tun) {
+  take_handed();
   path_->handle_tun(io::boot_now(), vrf, tun.receive(), *sink_);
   end_of_turn();
 }
 
 void DataWorker::on_udp(io::UdpSocket& socket) {
+  take_handed();
   const Instant now = io::boot_now();
   for (const io::ReceivedDatagram& d : socket.receive()) {
     views_.clear();
@@ -128,6 +144,11 @@ void DataWorker::hear_path_errors() {
       const auto error = socket.next_path_error();
       if (!error) return;
       on_path_error(now, *error);
+      if (error->unreachable) continue;
+      // The kernel does not say whose tunnel it is about.
+      for (std::uint32_t other = 0; other < boxes_.size(); ++other) {
+        if (other != index_) (void)boxes_[other]->post(*error);
+      }
     }
   };
   for (io::UdpSocket& s : sockets_.udp) hear(s);
@@ -135,9 +156,31 @@ void DataWorker::hear_path_errors() {
   if (const std::uint64_t lost = sink_->take_too_big(); lost != 0) path_->note_too_big_lost(lost);
 }
 
+void DataWorker::take_handed() {
+  if (boxes_.size() == 1) return;
+  const Instant now = io::boot_now();
+  handed_ = boxes_[index_]->take();
+  for (HandoverBox::Message& message : handed_) {
+    if (auto* batch = std::get_if<wan::Handover>(&message)) {
+      path_->handle_handover(now, *batch, *sink_);
+    } else {
+      on_path_error(now, std::get<io::PathError>(message));
+    }
+  }
+}
+
+void DataWorker::hand_over() {
+  while (auto leaving = path_->poll_handover()) {
+    if (!boxes_[leaving->worker]->post(leaving->batch)) path_->note_handover_lost(leaving->batch);
+  }
+  while (const auto news = path_->poll_news()) events_.post(*news);
+}
+
 void DataWorker::end_of_turn() {
   while (auto event = path_->poll_event()) events_.post(std::move(*event));
+  if (boxes_.size() > 1) hand_over();
   sink_->flush();
+  handed_.clear();
   hear_path_errors();
   if (const Status armed = loop_->set_timer(path_->next_timeout()); !armed) log_.error("timer-failed", armed.error());
 }

@@ -1,5 +1,6 @@
-// DataWorker: the thread that moves packets. It owns the packet path, the TUNs, its socket of port 4500 and the raw ESP
-// sockets; it hears commands and tells events through mailboxes, and shares nothing.
+// DataWorker: a thread that moves packets. It owns a packet path, a queue of each TUN, a socket of port 4500 and raw
+// ESP sockets; it hears commands and tells events through mailboxes, hands packets of tunnels that another worker owns
+// to it, and shares nothing.
 #pragma once
 
 #include <memory>
@@ -9,6 +10,7 @@
 #include <vector>
 
 #include "base/rng.hpp"
+#include "daemon/handover_box.hpp"
 #include "daemon/worker_sink.hpp"
 #include "io/event_loop.hpp"
 #include "io/log.hpp"
@@ -27,13 +29,17 @@ struct StrayDatagram {
 };
 // A PathError is one that the kernel put into the other thread's queue: it chooses between the sockets by a hash. What
 // is too long is this thread's affair, what does not arrive the control thread's.
-using ToDataWorker = std::variant<ipsec::Command, StrayDatagram, io::PathError>;
-using FromDataWorker = std::variant<ipsec::Event, StrayDatagram, io::PathError>;
+using ToDataWorker = std::variant<ipsec::Command, StrayDatagram, io::PathError, wan::TunnelNews>;
+using FromDataWorker = std::variant<ipsec::Event, StrayDatagram, io::PathError, wan::TunnelNews>;
+
+// One for each worker of the gateway; they outlive all of them.
+using HandoverBoxes = std::vector<std::unique_ptr<HandoverBox>>;
 
 class DataWorker {
  public:
-  // `events` is told what happens; it outlives the worker.
-  DataWorker(DataSockets sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log);
+  // `index`: which of the workers that have `boxes`. `events` is told what happens; it outlives the worker.
+  DataWorker(std::uint32_t index, DataSockets sockets, const HandoverBoxes& boxes, io::Mailbox<FromDataWorker>& events,
+             const io::Log& log);
   ~DataWorker();  // stops and joins
   DataWorker(const DataWorker&) = delete;
   DataWorker& operator=(const DataWorker&) = delete;
@@ -50,9 +56,15 @@ class DataWorker {
   void on_icmp(io::EspSocket& socket);
   void on_path_error(Instant now, const io::PathError& error);
   void hear_path_errors();
+  // What other workers had for this one is older than what its own sockets bring now.
+  void take_handed();
+  void hand_over();
   void end_of_turn();
 
+  std::uint32_t index_;
   DataSockets sockets_;
+  const HandoverBoxes& boxes_;
+  std::vector<HandoverBox::Message> handed_;  // what is delivered of it lies there until the end of the turn
   io::Mailbox<FromDataWorker>& events_;
   const io::Log& log_;
   io::Mailbox<ToDataWorker> inbox_;

@@ -68,7 +68,7 @@ class Netd {
       tuns_.pop_back();
     }
     if (!control) return control;
-    QANAT_ASSIGN(io::UniqueFd tun, io::attach_tun(std::move(*control), c.name));
+    QANAT_ASSIGN(io::UniqueFd tun, io::attach_tun(std::move(*control), c.name, c.queue));
     QANAT_TRY(configure_tun(c.name, c.mtu));
     return tun;
   }

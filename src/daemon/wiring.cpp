@@ -51,7 +51,7 @@ std::vector<std::pair<IpAddress, IpAddress>> own_addresses(const model::Config& 
   return out;
 }
 
-Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets data, Listeners listeners,
+Wiring::Wiring(const model::Config& config, ControlSockets control, std::vector<DataSockets> data, Listeners listeners,
                io::NetdClient netd, AddressMonitor monitor, RouteMonitor routes, std::optional<KeyLogWriter> key_log,
                ReloadSource source, const io::Log& log)
     : log_(log),
@@ -62,7 +62,7 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, DataSockets 
       own_addresses_(own_addresses(config)),
       routes_(std::move(routes)),
       key_log_(std::move(key_log)),
-      gateway_(endpoint_config(config.gateway, !data.esp.empty(), key_log_.has_value(), rng_, log), rng_,
+      gateway_(endpoint_config(config.gateway, !data.front().esp.empty(), key_log_.has_value(), rng_, log), rng_,
                ike_thread_count(config.gateway.ike_threads),
                [this](const ike::EndpointConfig& shard) { return make_shard(shard); }),
       data_(std::move(data), data_events_, log),
@@ -175,7 +175,7 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
   const Instant now = io::boot_now();
   for (const io::ReceivedDatagram& d : socket.receive()) {
     if (port == io::kNatPort && d.data.size() >= 4 && load_be32(d.data.data()) != 0) {
-      data_.inbox().post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
+      data_.post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(d.data)});
       continue;
     }
     gateway_.handle_datagram(now, {{d.local, port}, d.remote}, d.data);
@@ -185,7 +185,7 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
     if (error->unreachable) {
       gateway_.handle_path_error(now, error->local, error->remote);
     } else if (port == io::kNatPort) {
-      data_.inbox().post(*error);
+      data_.post(*error);
     }
   }
   end_of_turn();
@@ -194,8 +194,10 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
 void Wiring::on_data_events() {
   const Instant now = io::boot_now();
   for (FromDataWorker& message : data_events_.take_all()) {
-    if (const auto* event = std::get_if<ipsec::Event>(&message)) {
-      gateway_.handle_plane(now, *event);
+    if (auto* event = std::get_if<ipsec::Event>(&message)) {
+      if (const auto whole = data_.merge(std::move(*event))) gateway_.handle_plane(now, *whole);
+    } else if (const auto* news = std::get_if<wan::TunnelNews>(&message)) {
+      data_.post(*news);
     } else if (const auto* error = std::get_if<io::PathError>(&message)) {
       gateway_.handle_path_error(now, error->local, error->remote);
     } else {
@@ -352,7 +354,7 @@ void Wiring::end_of_turn() {
     if (auto* datagram = std::get_if<ike::Transmit>(&*out)) {
       to_send_.push_back(std::move(*datagram));
     } else if (auto* plane = std::get_if<gateway::PlaneOut>(&*out)) {
-      data_.inbox().post(std::move(plane->command));
+      data_.post(std::move(plane->command));
     } else if (auto* host = std::get_if<gateway::HostOut>(&*out)) {
       netd_.post(host->request, std::move(host->command));
     } else if (auto* credentials = std::get_if<gateway::CredentialsOut>(&*out)) {

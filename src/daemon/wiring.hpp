@@ -2,7 +2,7 @@
 //
 //   control thread: IKE sockets, timers, signals, the helper's answers, API commands -> gateway::Gateway
 //   IKE threads:    an IKE shard each, when ike_threads is above 1                   (ike_thread.hpp)
-//   data thread:    TUN, ESP sockets -> wan::PacketPath                               (data_worker.hpp)
+//   data threads:   TUN, ESP sockets -> a wan::PacketPath each; one, or data_workers  (data_workers.hpp)
 //   auth threads:   signatures and certificate chains                                (auth_workers.hpp)
 //   API thread:     HTTP on the Unix socket -> control::handle over a snapshot, ObjectApi over the store
 //   HTTPS thread:   the same for whoever has a token, and the page; only when it is configured  (front.cpp)
@@ -25,7 +25,7 @@
 #include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
 #include "daemon/config_reader.hpp"
-#include "daemon/data_worker.hpp"
+#include "daemon/data_workers.hpp"
 #include "daemon/event_feed.hpp"
 #include "daemon/ike_thread.hpp"
 #include "daemon/key_log.hpp"
@@ -62,7 +62,7 @@ struct Listeners {
 
 class Wiring {
  public:
-  Wiring(const model::Config& config, ControlSockets control, DataSockets data, Listeners listeners,
+  Wiring(const model::Config& config, ControlSockets control, std::vector<DataSockets> data, Listeners listeners,
          io::NetdClient netd, AddressMonitor monitor, RouteMonitor routes, std::optional<KeyLogWriter> key_log,
          ReloadSource source, const io::Log& log);
   ~Wiring();
@@ -133,7 +133,7 @@ class Wiring {
   std::vector<IkeThread*> ike_threads_;  // of the gateway; none: it works on IKE itself
   gateway::Gateway gateway_;
   io::Mailbox<FromDataWorker> data_events_;
-  DataWorker data_;
+  DataWorkers data_;
   io::Mailbox<AuthAnswer> auth_answers_;
   AuthWorkers auth_;
   io::Mailbox<ApiCall> api_calls_;

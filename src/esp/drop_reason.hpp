@@ -47,6 +47,7 @@ namespace qanat::esp {
   X(NoOutboundSa, "no_outbound_sa", "tunnel or SA went away while the packet was held")                              \
   X(HoldFull, "hold_full", "too many packets wait for an SA")                                                        \
   X(HoldTimeout, "hold_timeout", "packet waited too long for an SA")                                                 \
+  X(HandoverFull, "handover_full", "too many packets wait for the data worker that has their tunnel")                \
   X(SeqExhausted, "seq_exhausted", "sequence number of the outbound SA used up")                                     \
   X(HardLimit, "hard_limit", "SA reached its limit of packets or bytes")                                             \
   X(TooBig, "too_big", "packet larger than any IP packet")                                                           \

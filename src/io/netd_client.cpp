@@ -40,8 +40,8 @@ Result<UniqueFd> NetdClient::open_esp(Family family, std::uint32_t mark) {
   return open(OpenEsp{family, mark}, family == Family::V4 ? "ESP socket, IPv4" : "ESP socket, IPv6");
 }
 
-Result<UniqueFd> NetdClient::open_tun(const std::string& name, std::uint16_t mtu) {
-  return open(OpenTun{name, mtu}, "TUN device " + name);
+Result<UniqueFd> NetdClient::open_tun(const std::string& name, std::uint16_t mtu, TunQueue queue) {
+  return open(OpenTun{name, mtu, queue}, "TUN device " + name);
 }
 
 Result<UniqueFd> NetdClient::open(NetdCommand command, std::string where) {

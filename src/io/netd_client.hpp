@@ -26,7 +26,7 @@ class NetdClient {
   [[nodiscard]] Result<UniqueFd> open_udp(const Endpoint& local, std::uint32_t mark, ReusePort reuse_port);
   [[nodiscard]] Result<UniqueFd> open_esp(Family family, std::uint32_t mark);
   // Up, with this MTU, a queue of 5,000 packets, rp_filter off and no address.
-  [[nodiscard]] Result<UniqueFd> open_tun(const std::string& name, std::uint16_t mtu);
+  [[nodiscard]] Result<UniqueFd> open_tun(const std::string& name, std::uint16_t mtu, TunQueue queue = TunQueue::Only);
 
   void post(RequestId request, gateway::HostCommand command);
   [[nodiscard]] std::optional<gateway::HostResult> poll();             // until empty

@@ -119,6 +119,7 @@ struct Encoder {
   Verb operator()(const OpenTun& c) const {
     put(out, c.name, kMaxText);
     out.u16(c.mtu);
+    out.u8(static_cast<std::uint8_t>(c.queue));
     return Verb::OpenTun;
   }
   Verb operator()(const gateway::SetProtection& c) const {
@@ -190,6 +191,9 @@ Result<NetdCommand> take_open_tun(ByteReader& in) {
   OpenTun c;
   QANAT_ASSIGN(c.name, take_text(in, kMaxText));
   QANAT_ASSIGN(c.mtu, in.u16("MTU"));
+  QANAT_ASSIGN(const std::uint8_t queue, in.u8("queue"));
+  if (queue > static_cast<std::uint8_t>(TunQueue::Further)) return malformed("the queue is of no kind");
+  c.queue = static_cast<TunQueue>(queue);
   return c;
 }
 

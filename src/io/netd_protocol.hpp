@@ -18,6 +18,7 @@
 #include "base/strong_id.hpp"
 #include "gateway/host_command.hpp"
 #include "io/esp_socket.hpp"
+#include "io/tun_device.hpp"
 #include "io/udp_socket.hpp"
 
 namespace qanat::io {
@@ -45,6 +46,7 @@ struct OpenEsp {
 struct OpenTun {
   std::string name;
   std::uint16_t mtu = 1400;
+  TunQueue queue = TunQueue::Only;
   friend bool operator==(const OpenTun&, const OpenTun&) = default;
 };
 using NetdCommand = std::variant<OpenUdp, OpenEsp, OpenTun, gateway::SetProtection, gateway::PurgeProtection,

@@ -40,6 +40,8 @@ std::vector<NetdCommand> samples() {
           OpenUdp{{*IpAddress::parse("2001:db8::1"), 500}, 0, ReusePort::No},
           OpenEsp{Family::V6, 9},
           OpenTun{"qanat0", 1400},
+          OpenTun{"qanat0", 1400, TunQueue::First},
+          OpenTun{"qanat0", 1400, TunQueue::Further},
           protection(),
           gateway::PurgeProtection{5200, 0x5154},
           with_accounts(),

@@ -43,4 +43,30 @@ Status attach_steering(int fd, unsigned workers) {
   return {};
 }
 
+Status attach_esp_filter(const EspSocket& socket, unsigned worker, unsigned workers) {
+  ensure(worker < workers, "a filter needs one of the workers");
+  constexpr std::uint32_t kWhole = 0xffffffff;
+  // The program sees the packet with its IPv4 header, and without its IPv6 header.
+  const sock_filter header =
+      socket.family() == Family::V4 ? statement(BPF_LDX | BPF_B | BPF_MSH, 0) : statement(BPF_LDX | BPF_W | BPF_IMM, 0);
+  std::array<sock_filter, 11> program{
+      header,
+      statement(BPF_LD | BPF_W | BPF_LEN, 0),
+      statement(BPF_ALU | BPF_SUB | BPF_X, 0),
+      jump(BPF_JMP | BPF_JGE | BPF_K, 4, 1, 0),
+      statement(BPF_RET | BPF_K, worker == 0 ? kWhole : 0),
+      statement(BPF_LD | BPF_W | BPF_IND, 0),
+      statement(BPF_ALU | BPF_AND | BPF_K, kBucketMask),
+      statement(BPF_ALU | BPF_MOD | BPF_K, workers),
+      jump(BPF_JMP | BPF_JEQ | BPF_K, worker, 0, 1),
+      statement(BPF_RET | BPF_K, kWhole),
+      statement(BPF_RET | BPF_K, 0),
+  };
+  const sock_fprog code{static_cast<unsigned short>(program.size()), program.data()};
+  if (::setsockopt(socket.fd(), SOL_SOCKET, SO_ATTACH_FILTER, &code, sizeof code) != 0) {
+    return system_failure("the filter of an ESP socket", "SO_ATTACH_FILTER");
+  }
+  return {};
+}
+
 }  // namespace qanat::io

@@ -93,13 +93,16 @@ Result<UniqueFd> open_tun_control() {
   return fd;
 }
 
-Result<UniqueFd> attach_tun(UniqueFd control, const std::string& name) {
+Result<UniqueFd> attach_tun(UniqueFd control, const std::string& name, TunQueue queue) {
   ifreq request{};
   if (name.empty() || name.size() >= sizeof request.ifr_name) {
     return fail(ErrorKind::LocalPolicy, "TUN device", "the name must have 1 to 15 characters");
   }
   std::memcpy(request.ifr_name, name.data(), name.size());
-  request.ifr_flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  unsigned flags = IFF_TUN | IFF_NO_PI | IFF_VNET_HDR;
+  if (queue != TunQueue::Only) flags |= IFF_MULTI_QUEUE;
+  if (queue == TunQueue::First) flags |= IFF_TUN_EXCL;
+  request.ifr_flags = static_cast<short>(flags);
   if (::ioctl(control.get(), TUNSETIFF, &request) != 0) {
     const int error = errno;
     return system_failure("TUN device " + name, error == EBUSY ? "another process has it" : "TUNSETIFF", error);

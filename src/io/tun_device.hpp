@@ -19,7 +19,10 @@ namespace qanat::io {
 // Makes the device. `control`: an open /dev/net/tun, which becomes the device. Needs CAP_NET_ADMIN. MTU, queue length
 // and "up" are netlink's (daemon/netd_netlink.hpp).
 [[nodiscard]] Result<UniqueFd> open_tun_control();
-[[nodiscard]] Result<UniqueFd> attach_tun(UniqueFd control, const std::string& name);
+// Of a device with several queues (IFF_MULTI_QUEUE) each descriptor is one, and the first must be: a device that
+// another process has is refused. The kernel keeps a flow in one queue, and moves it to where its answers are written.
+enum class TunQueue : std::uint8_t { Only, First, Further };
+[[nodiscard]] Result<UniqueFd> attach_tun(UniqueFd control, const std::string& name, TunQueue queue = TunQueue::Only);
 
 struct TunCounters {
   std::uint64_t received = 0;      // reads: a super-packet is one

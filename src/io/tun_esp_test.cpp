@@ -1,6 +1,8 @@
 // The devices that need root: TUN and raw ESP, in a network namespace of their own.
 #include <array>
 #include <cstring>
+#include <map>
+#include <set>
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -15,6 +17,7 @@
 #include "io/esp_socket.hpp"
 #include "io/message_batch.hpp"
 #include "io/netns_testing.hpp"
+#include "io/steering.hpp"
 #include "io/tun_device.hpp"
 #include "io/udp_socket.hpp"
 
@@ -256,6 +259,87 @@ TEST(TunDevice, IsRefusedWhenSomebodyHasIt) {
     }
     EXPECT_FALSE(attach_tun(open_tun_control().value(), "a-name-that-is-too-long"));
     EXPECT_FALSE(attach_tun(open_tun_control().value(), ""));
+  });
+}
+
+TEST(TunDevice, HasSeveralQueuesOfOneProcess) {
+  in_fresh_netns([] {
+    auto first = attach_tun(open_tun_control().value(), "qntest1", TunQueue::First);
+    ASSERT_TRUE(first) << first.error().detail;
+    auto further = attach_tun(open_tun_control().value(), "qntest1", TunQueue::Further);
+    ASSERT_TRUE(further) << further.error().detail;
+    for (const TunQueue queue : {TunQueue::First, TunQueue::Only}) {
+      EXPECT_FALSE(attach_tun(open_tun_control().value(), "qntest1", queue)) << "somebody has it";
+    }
+    std::vector<TunDevice> queues;
+    queues.push_back(TunDevice::adopt(std::move(*first)).value());
+    queues.push_back(TunDevice::adopt(std::move(*further)).value());
+    shell("ip link set lo up; ip link set qntest1 up; ip addr add 10.77.0.1/24 dev qntest1");
+    // Many flows: each is read from one queue, and both have some.
+    std::vector<UdpSocket> clients;
+    for (int i = 0; i < 32; ++i) {
+      clients.push_back(
+          UdpSocket::adopt(open_udp_socket({*IpAddress::parse("10.77.0.1"), 0}, 0, ReusePort::No).value()).value());
+    }
+    for (int round = 0; round < 4; ++round) {
+      for (UdpSocket& c : clients)
+        EXPECT_EQ(c.send({}, {*IpAddress::parse("10.77.0.9"), 7}, 0, Df::Clear, Bytes{1, 2, 3}), SendOutcome::Sent);
+    }
+    std::map<std::uint16_t, std::set<std::size_t>> queues_of;  // by source port
+    std::size_t seen = 0;
+    for (std::size_t q = 0; q < queues.size(); ++q) {
+      std::size_t own = 0;
+      while (readable(queues[q].fd(), 200)) {
+        for (const esp::OffloadPacket& p : queues[q].receive()) {
+          if (p.packet[0] >> 4 != 4 || p.packet[9] != 17) continue;  // the kernel's own IPv6 announcements
+          queues_of[load_be16(&p.packet[20])].insert(q);
+          ++own;
+        }
+      }
+      EXPECT_GT(own, 0U) << "queue " << q;
+      seen += own;
+    }
+    EXPECT_EQ(seen, 128U);
+    EXPECT_EQ(queues_of.size(), 32U);
+    for (const auto& [port, in] : queues_of) EXPECT_EQ(in.size(), 1U) << "port " << port;
+  });
+}
+
+TEST(EspSocket, OfSeveralWorkersEachHearsItsBuckets) {
+  in_fresh_netns([] {
+    shell("ip link set lo up");
+    for (const Family family : {Family::V4, Family::V6}) {
+      constexpr unsigned kWorkers = 3;
+      const IpAddress here = *IpAddress::parse(family == Family::V4 ? "127.0.0.1" : "::1");
+      std::vector<EspSocket> workers;
+      for (unsigned w = 0; w < kWorkers; ++w) {
+        workers.push_back(EspSocket::adopt(open_esp_socket(family, 0).value()).value());
+        ASSERT_TRUE(attach_esp_filter(workers.back(), w, kWorkers));
+      }
+      std::array<std::vector<std::uint32_t>, kWorkers> expected;
+      for (std::uint32_t spi = 0x10000; spi < 0x10000 + 40; ++spi) {
+        Bytes packet(16);
+        store_be32(packet.data(), spi);
+        EXPECT_EQ(workers[0].send({here, {here, 0}, 0, Df::Clear, packet}), SendOutcome::Sent);
+        expected[(spi & 31) % kWorkers].push_back(spi);
+      }
+      EXPECT_EQ(workers[0].send({here, {here, 0}, 0, Df::Clear, Bytes{9, 9, 9}}), SendOutcome::Sent);
+      for (unsigned w = 0; w < kWorkers; ++w) {
+        std::vector<std::uint32_t> got;
+        std::size_t too_short = 0;
+        while (readable(workers[w].fd(), 200)) {
+          for (const ReceivedDatagram& d : workers[w].receive()) {
+            if (d.data.size() < 4) {
+              ++too_short;
+            } else {
+              got.push_back(load_be32(d.data.data()));
+            }
+          }
+        }
+        EXPECT_EQ(got, expected[w]) << "worker " << w;
+        EXPECT_EQ(too_short, w == 0 ? 1U : 0U);
+      }
+    }
   });
 }
 

@@ -245,6 +245,7 @@ struct TunnelCounters {
   std::uint16_t outer_mtu = 0;  // in force: the plan's, or a smaller one that was learnt
   Health health;
   std::uint64_t probes = 0;  // sent
+  bool is_owners = true;     // of the data worker that has the tunnel's SAs: others know nothing but drops
 };
 struct PolicyCounters {
   VrfId vrf;
@@ -259,6 +260,8 @@ struct Counters {
   std::vector<TunnelCounters> tunnels;
   std::vector<PolicyCounters> policy;                        // in the order of the rules
   std::vector<std::pair<std::string, std::uint64_t>> drops;  // of the whole plane
+  std::uint32_t workers = 1;                                 // that these are of
+  std::uint64_t handed_over = 0;                             // packets that one worker read for another
 };
 struct Pinged {
   RequestId request;

@@ -12,11 +12,20 @@ SpiTable::SpiTable(std::uint32_t shard, std::uint32_t first_generation, std::uin
   ensure(slots != 0 && slots % kSpiBuckets == 0 && slots <= (1U << kSpiSlotBits), "SPI slots out of range");
 }
 
+void SpiTable::use_buckets(std::uint32_t first, std::uint32_t step) {
+  ensure(first < step && step <= kSpiBuckets, "SPI buckets out of range");
+  first_bucket_ = next_bucket_ = first;
+  bucket_step_ = step;
+}
+
+std::uint32_t SpiTable::after(std::uint32_t bucket) const {
+  return bucket + bucket_step_ < kSpiBuckets ? bucket + bucket_step_ : first_bucket_;
+}
+
 std::optional<EspSpi> SpiTable::allocate(Instant now, std::optional<std::uint32_t> bucket) {
-  const std::uint32_t first = bucket ? *bucket % kSpiBuckets : next_bucket_;
+  std::uint32_t b = bucket ? *bucket % kSpiBuckets : next_bucket_;
   const std::uint32_t tries = bucket ? 1 : kSpiBuckets;
-  for (std::uint32_t i = 0; i < tries; ++i) {
-    const std::uint32_t b = (first + i) % kSpiBuckets;
+  for (std::uint32_t i = 0; i < tries; ++i, b = after(b)) {
     std::optional<std::uint32_t> slot;
     if (!resting_[b].empty() && resting_[b].front().until <= now) {
       slot = resting_[b].front().slot;
@@ -29,7 +38,7 @@ std::optional<EspSpi> SpiTable::allocate(Instant now, std::optional<std::uint32_
       }
     }
     if (slot) {
-      if (!bucket) next_bucket_ = (b + 1) % kSpiBuckets;
+      if (!bucket) next_bucket_ = after(b);
       return take(*slot);
     }
   }

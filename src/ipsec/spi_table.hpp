@@ -1,5 +1,7 @@
 // SpiTable: which inbound ESP SPIs of one shard are handed out (layout: ipsec/spi.hpp).
 //
+// Several tables may share the SPIs of a shard, each with buckets of its own.
+//
 // A slot is found by an array access. A freed slot rests 60 s, and comes back with the next generation, so that a late
 // packet of the old SA meets nobody. A rekey asks for the bucket of the SA that it replaces: the same worker keeps it.
 #pragma once
@@ -21,8 +23,10 @@ class SpiTable {
   // shard < 64. `first_generation`: of slots used for the first time; another one at every start keeps packets of the
   // last run's SAs from meeting new ones. `slots`: a multiple of 32, at most 2^21.
   explicit SpiTable(std::uint32_t shard, std::uint32_t first_generation = 0, std::uint32_t slots = 1U << kSpiSlotBits);
+  // Without a bucket, only SPIs of the buckets first, first + step, first + 2 * step, ... are handed out.
+  void use_buckets(std::uint32_t first, std::uint32_t step);
 
-  // nullopt when no slot (of that bucket) is free and rested. Without a bucket they take turns.
+  // nullopt when no slot (of that bucket) is free and rested. Without a bucket the table's own take turns.
   [[nodiscard]] std::optional<EspSpi> allocate(Instant now, std::optional<std::uint32_t> bucket = std::nullopt);
   // False, and nothing changes, for an SPI that is not handed out.
   bool release(Instant now, EspSpi spi);
@@ -45,10 +49,13 @@ class SpiTable {
     Instant until;
   };
   [[nodiscard]] EspSpi take(std::uint32_t slot);
+  [[nodiscard]] std::uint32_t after(std::uint32_t bucket) const;
 
   std::uint32_t shard_;
   std::uint32_t first_generation_;
   std::uint32_t slots_;
+  std::uint32_t first_bucket_ = 0;
+  std::uint32_t bucket_step_ = 1;
   std::uint32_t next_bucket_ = 0;
   std::size_t used_ = 0;
   std::vector<Entry> entries_;                            // grows in steps of all buckets

@@ -32,6 +32,23 @@ TEST(SpiTable, CarriesItsShard) {
   EXPECT_EQ(spi_generation(*spi), 31U);
 }
 
+TEST(SpiTable, SharesAShardWithOthersByBuckets) {
+  std::set<EspSpi> all;
+  for (std::uint32_t mine = 0; mine < 3; ++mine) {
+    SpiTable table(5);
+    table.use_buckets(mine, 3);
+    std::set<std::uint32_t> buckets;
+    for (int i = 0; i < 100; ++i) {
+      const auto spi = table.allocate(at(0));
+      ASSERT_TRUE(spi);
+      EXPECT_EQ(spi_bucket(*spi) % 3, mine);
+      buckets.insert(spi_bucket(*spi));
+      EXPECT_TRUE(all.insert(*spi).second);
+    }
+    EXPECT_EQ(buckets.size(), mine == 2 ? 10U : 11U) << "all of them take turns";
+  }
+}
+
 TEST(SpiTable, SpreadsOverBucketsAndKeepsOneThatIsAskedFor) {
   SpiTable table(1);
   std::set<std::uint32_t> buckets;

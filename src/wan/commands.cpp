@@ -88,6 +88,8 @@ Status PacketPath::State::check_direction(const ipsec::SaDirection& sa) const {
     return fail(ErrorKind::Internal, "packet path", "has no extended sequence numbers");
   if (!tunnels.contains(sa.tunnel))
     return fail(ErrorKind::Internal, "packet path", "an SA came for a tunnel that it does not know");
+  if (!owns(sa.tunnel))
+    return fail(ErrorKind::Internal, "packet path", "an SA came for a tunnel that another data worker owns");
   return {};
 }
 
@@ -311,7 +313,13 @@ void PacketPath::State::set_local(VrfId vrf, std::span<const Prefix> prefixes) {
 }
 
 void PacketPath::State::on(Instant now, ipsec::ReadCounters& c) {
-  ipsec::Counters counters{.request = c.request, .sas = {}, .tunnels = {}, .policy = {}, .drops = drops.nonzero()};
+  ipsec::Counters counters{.request = c.request,
+                           .sas = {},
+                           .tunnels = {},
+                           .policy = {},
+                           .drops = drops.nonzero(),
+                           .workers = 1,
+                           .handed_over = handed_over};
   counters.policy.assign(policy.counters().begin(), policy.counters().end());
   if (path_too_big != 0) counters.drops.emplace_back("path_too_big", path_too_big);
   std::map<ChildSaId, ipsec::SaCounters> sas;
@@ -351,7 +359,8 @@ void PacketPath::State::on(Instant now, ipsec::ReadCounters& c) {
                                 .bytes_out = sum.bytes_out,
                                 .outer_mtu = outer_mtu(tunnel),
                                 .health = health_of(now, tunnel),
-                                .probes = board.find(id) != nullptr ? board.find(id)->probes : 0});
+                                .probes = board.find(id) != nullptr ? board.find(id)->probes : 0,
+                                .is_owners = owns(id)});
   }
   events.emplace_back(std::move(counters));
 }

@@ -26,6 +26,9 @@ void PacketPath::State::from_wire(Instant now, const ipsec::OuterPath& arrived, 
   InboundSlot* slot = find_slot(spi);
   Tunnel* tunnel = slot != nullptr ? find_tunnel(slot->tunnel) : nullptr;
   if (tunnel == nullptr) {
+    // Raw sockets bring every packet to every worker, and each takes its own.
+    if (!owns_spi(spi) && arrived.encapsulation == ipsec::Encapsulation::Udp)
+      return hand_over(arrived, outer_tos, datagram);
     note_unknown(now, arrived, spi);
     return drop(nullptr, DropReason::NoSa);
   }

@@ -96,6 +96,7 @@ void PacketPath::State::into_tunnel(Instant now, const Origin& origin, Tunnel& t
   const std::size_t count = esp::packets_in(offload, packet.size());
   if (!carries(tunnel)) {
     const TunnelId id = tunnel.plan.tunnel;
+    if (!owns(id)) return hand_over(id, origin, packet, offload);
     // Its fragments are looked at when it leaves, so that each is seen once.
     const Flow flow = make_flow(Direction::Out, p);
     if (!p.fragment) {

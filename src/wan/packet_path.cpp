@@ -48,7 +48,10 @@ PacketPath::State::State(PacketPathConfig config_in, Rng& rng_in)
       fragments(config.fragment_entries),
       held_out(config.hold_packets, config.hold_bytes / 2, config.hold_time),
       held_in(config.hold_packets, config.hold_bytes / 2, config.hold_time),
+      to_siblings(config.workers.count > 1 ? config.workers.count : 0),
       scratch(65536) {
+  ensure(config.workers.count <= kMaxDataWorkers && config.worker < config.workers.count, "data workers out of range");
+  spis.use_buckets(config.worker, config.workers.count);
   if (config.capabilities.suites.empty()) config.capabilities.suites = every_suite();
 }
 

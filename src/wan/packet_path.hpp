@@ -4,6 +4,8 @@
 //   commands   post(), set_local_prefixes()
 //   inputs     handle_tun(), handle_esp(), handle_outside(), handle_too_big(), note_too_big_lost(), handle_timeout()
 //   outputs    poll_event() until empty; packets leave through the PacketSink that an input is given
+//   siblings   of several paths in one gateway: poll_handover(), poll_news() until empty; handle_handover(),
+//              handle_news(), note_handover_lost()
 //   getters    capabilities(), next_timeout(), drops()
 //
 // Commands have no sink: packets that a command sets free (held ones, dummies) leave with the next input, and
@@ -27,6 +29,8 @@
 #include "esp/drop_reason.hpp"
 #include "esp/offload.hpp"
 #include "ipsec/data_plane.hpp"
+#include "wan/handover.hpp"
+#include "wan/worker_map.hpp"
 
 namespace qanat::wan {
 
@@ -87,7 +91,9 @@ struct OuterTooBig {
 };
 
 struct PacketPathConfig {
-  std::uint32_t shard = 0;           // of our inbound SPIs, below 64
+  std::uint32_t shard = 0;   // of our inbound SPIs, below 64
+  std::uint32_t worker = 0;  // which of `workers` this is: it takes SAs of the tunnels that it owns only
+  WorkerMap workers;
   ipsec::Capabilities capabilities;  // suites empty: every suite that crypto/ has
   bool hears_outside = false;        // handle_outside() is fed: unidirectional health checks can be made
   std::size_t hold_packets = 64;     // per tunnel without an SA, and per SPI without a key
@@ -137,6 +143,20 @@ class PacketPath final : public ipsec::DataPlane {
   void handle_too_big(Instant now, const OuterTooBig& news);
   // Packets that left through the sink and that our own interface refused as too long.
   void note_too_big_lost(std::uint64_t packets);
+
+  // Packets of tunnels that another worker owns, for it; until empty after every input.
+  struct Leaving {
+    std::uint32_t worker = 0;
+    Handover batch;
+  };
+  [[nodiscard]] std::optional<Leaving> poll_handover();
+  // What another worker had for this one. The octets of `batch` are changed, and stay as those of handle_esp().
+  void handle_handover(Instant now, Handover& batch, PacketSink& sink);
+  // A batch of poll_handover() that its worker had no room for: counted as dropped here.
+  void note_handover_lost(const Handover& batch);
+  // What all siblings are to be told, behind the SetTunnel that it is about; until empty after every input.
+  [[nodiscard]] std::optional<TunnelNews> poll_news();
+  void handle_news(const TunnelNews& news);
 
   // When handle_timeout() has something to do; in the past when it has now.
   [[nodiscard]] std::optional<Instant> next_timeout() const;

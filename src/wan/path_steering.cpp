@@ -91,6 +91,7 @@ void PacketPath::State::touch(Instant now, Tunnel& tunnel) {
   const TunnelId id = tunnel.plan.tunnel;
   const bool was_live = states.state(id).keys != KeySafety::None;
   update_state(tunnel);
+  if (!owns(id)) return;
   if (tunnel.plan.health.enabled || board.find(id) != nullptr) {
     touched.push_back(id);
     ready_since = now;
@@ -101,6 +102,15 @@ void PacketPath::State::touch(Instant now, Tunnel& tunnel) {
 
 void PacketPath::State::update_state(const Tunnel& tunnel) {
   const TunnelId id = tunnel.plan.tunnel;
+  const TunnelState before = states.state(id);
+  if (!owns(id)) {
+    // Its owner tells how it fares (TunnelNews).
+    return states.set(id, tunnel.plan.name,
+                      {.health = before.health,
+                       .keys = before.keys,
+                       .hybrid_only = tunnel.plan.hybrid_only,
+                       .classical_penalty = tunnel.plan.classical_penalty});
+  }
   const HealthBoard::Entry* entry = board.find(id);
   TunnelState state{.health = entry != nullptr ? entry->health.state() : HealthState::NotMeasurable,
                     .keys = KeySafety::None,
@@ -111,6 +121,8 @@ void PacketPath::State::update_state(const Tunnel& tunnel) {
     if (state.keys == KeySafety::None || sa->keys < state.keys) state.keys = sa->keys;
   }
   states.set(id, tunnel.plan.name, state);
+  if (!to_siblings.empty() && (state.health != before.health || state.keys != before.keys))
+    untold.push_back({.tunnel = id, .health = state.health, .keys = state.keys});
 }
 
 // An SA that is replaced within one turn has not been away.

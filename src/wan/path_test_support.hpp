@@ -292,6 +292,38 @@ inline PacketSpec a_to_b6() {
   return {.source = ip("2001:db8:1::5"), .destination = ip("2001:db8:2::9")};
 }
 
+struct Super {
+  Bytes packet;
+  esp::Offload offload;
+};
+
+// A TCP super-packet from site a to site b, as the kernel leaves it to us.
+inline Super tcp_super(std::size_t payload, std::size_t segment, bool v6 = false, bool dont_fragment = true,
+                       std::uint8_t flags = 0x18) {
+  PacketSpec spec = v6 ? a_to_b6() : a_to_b();
+  spec.protocol = esp::kProtocolTcp;
+  spec.dont_fragment = dont_fragment;
+  ByteWriter t;
+  t.u16(spec.source_port);
+  t.u16(spec.destination_port);
+  t.u32(1);
+  t.u32(1);
+  t.u16(static_cast<std::uint16_t>(0x5000U | flags));
+  t.u16(1000);
+  t.u32(0);
+  for (std::size_t i = 0; i < payload; ++i) t.u8(static_cast<std::uint8_t>(i * 7));
+  Super out;
+  out.packet = transport_packet(spec, std::move(t).take());
+  const std::uint16_t start = v6 ? 40 : 20;
+  out.offload = {.kind = v6 ? esp::Offload::Kind::Tcp6 : esp::Offload::Kind::Tcp4,
+                 .needs_checksum = true,
+                 .checksum_start = start,
+                 .checksum_offset = 16,
+                 .header_size = static_cast<std::uint16_t>(start + 20),
+                 .segment_size = static_cast<std::uint16_t>(segment)};
+  return out;
+}
+
 // What arrives of a forwarded packet: the same with one hop less.
 inline Bytes one_hop_less(PacketSpec s) {
   s.ttl = static_cast<std::uint8_t>(s.ttl - 1);

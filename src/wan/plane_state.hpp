@@ -1,6 +1,6 @@
 // PacketPath::State: the tables behind a PacketPath and the steps of both trips. The steps stand, in packet order, in
 // outbound.cpp and inbound.cpp, what both ask about routes, health and policy in path_steering.cpp; what commands do to
-// the tables in commands.cpp; timers in packet_path.cpp.
+// the tables in commands.cpp; timers in packet_path.cpp; what other workers own in handover.cpp.
 #pragma once
 
 #include <algorithm>
@@ -146,14 +146,6 @@ struct InboundSlot {
   std::unique_ptr<Inbound> sa;
 };
 
-// An inner packet on its way into a tunnel: where it came from (there errors about it go), and what its route demands.
-struct Origin {
-  enum class Kind : std::uint8_t { Tun, Tunnel, Ourselves } kind = Kind::Tun;
-  VrfId vrf;
-  TunnelId tunnel;  // of Kind::Tunnel
-  bool hybrid_only = false;
-};
-
 struct HeldInner {
   Origin origin;
   Bytes packet;
@@ -288,6 +280,13 @@ struct PacketPath::State {
   void note_path(Instant now, Tunnel& tunnel, const Inbound& sa, const ipsec::OuterPath& arrived);
   void note_outside(Instant now, Tunnel& tunnel, const Inbound& sa, ByteView packet);
 
+  // handover.cpp. Of a tunnel that this worker does not own it has no SA, so the trips come here only where there is
+  // none.
+  [[nodiscard]] bool owns(TunnelId tunnel) const { return config.workers.owner_of(tunnel) == config.worker; }
+  [[nodiscard]] bool owns_spi(ipsec::EspSpi spi) const { return config.workers.worker_of(spi) == config.worker; }
+  void hand_over(TunnelId tunnel, const Origin& origin, ByteView packet, const esp::Offload& offload);
+  void hand_over(const ipsec::OuterPath& arrived, std::uint8_t tos, ByteView datagram);
+
   // packet_path.cpp
   void flush(Instant now, PacketSink& sink);
   void release_held(Instant now, PacketSink& sink);
@@ -343,6 +342,9 @@ struct PacketPath::State {
   esp::DropCounters drops;
   std::uint64_t path_too_big = 0;
   std::deque<ipsec::Event> events;
+  std::vector<Handover> to_siblings;  // to each worker; none when there is one
+  std::uint64_t handed_over = 0;      // packets
+  std::deque<TunnelNews> untold;
   Bytes scratch;        // one segment
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;

@@ -65,23 +65,29 @@ int protect_or_purge(const daemon::Options& options) {
   return done ? 0 : complain(done.error());
 }
 
-// Sockets of one family: 500, and the two of 4500 in the order that steering counts.
+// Sockets of one family: 500, and those of 4500 in the order that steering counts.
 Status open_family(io::NetdClient& netd, const model::Gateway& g, const IpAddress& any, daemon::ControlSockets& control,
-                   daemon::DataSockets& data) {
+                   std::vector<daemon::DataSockets>& workers) {
   const auto open = [&](std::uint16_t port, io::ReusePort reuse) -> Result<io::UdpSocket> {
     QANAT_ASSIGN(io::UniqueFd fd, netd.open_udp({any, port}, g.fwmark, reuse));
     return io::UdpSocket::adopt(std::move(fd));
   };
   QANAT_ASSIGN(io::UdpSocket ike, open(io::kIkePort, io::ReusePort::No));
   QANAT_ASSIGN(io::UdpSocket nat, open(io::kNatPort, io::ReusePort::Yes));
-  QANAT_ASSIGN(io::UdpSocket packets, open(io::kNatPort, io::ReusePort::Yes));
-  QANAT_TRY(io::attach_steering(nat.fd(), 1));
+  for (daemon::DataSockets& worker : workers) {
+    QANAT_ASSIGN(io::UdpSocket packets, open(io::kNatPort, io::ReusePort::Yes));
+    worker.udp.push_back(std::move(packets));
+  }
+  const auto count = static_cast<unsigned>(workers.size());
+  QANAT_TRY(io::attach_steering(nat.fd(), count));
   control.ike.push_back(std::move(ike));
   control.nat.push_back(std::move(nat));
-  data.udp.push_back(std::move(packets));
-  QANAT_ASSIGN(io::UniqueFd raw, netd.open_esp(any.is_v6() ? io::Family::V6 : io::Family::V4, g.fwmark));
-  QANAT_ASSIGN(io::EspSocket esp, io::EspSocket::adopt(std::move(raw)));
-  data.esp.push_back(std::move(esp));
+  for (unsigned worker = 0; worker < count; ++worker) {
+    QANAT_ASSIGN(io::UniqueFd raw, netd.open_esp(any.is_v6() ? io::Family::V6 : io::Family::V4, g.fwmark));
+    QANAT_ASSIGN(io::EspSocket esp, io::EspSocket::adopt(std::move(raw)));
+    if (count > 1) QANAT_TRY(io::attach_esp_filter(esp, worker, count));
+    workers[worker].esp.push_back(std::move(esp));
+  }
   return {};
 }
 
@@ -145,17 +151,24 @@ int run(const daemon::Options& options) {
   io::NetdClient netd{std::move(helper->socket)};
   daemon::ControlSockets control;
   const gateway::SetProtection protection = gateway::protection(*config);
+  std::vector<daemon::DataSockets> data;
   const auto open_tun = [&](const std::string& name, std::uint16_t mtu) -> Result<io::TunDevice> {
-    QANAT_ASSIGN(io::UniqueFd fd, netd.open_tun(name, mtu));
+    const io::TunQueue queue = config->gateway.data_workers == 1 ? io::TunQueue::Only
+                               : data.empty()                    ? io::TunQueue::First
+                                                                 : io::TunQueue::Further;
+    QANAT_ASSIGN(io::UniqueFd fd, netd.open_tun(name, mtu, queue));
     return io::TunDevice::adopt(std::move(fd));
   };
-  auto tun = open_tun(protection.tun, protection.tun_mtu);
-  if (!tun) return end(complain(tun.error()));
-  daemon::DataSockets data{std::move(*tun), {}, {}};
-  for (const gateway::AccountProtection& account : protection.accounts) {
-    auto opened = open_tun(account.tun, account.tun_mtu);
-    if (!opened) return end(complain(opened.error()));
-    data.accounts.push_back({account.vrf, std::move(*opened)});
+  while (data.size() < config->gateway.data_workers) {
+    auto tun = open_tun(protection.tun, protection.tun_mtu);
+    if (!tun) return end(complain(tun.error()));
+    daemon::DataSockets worker{std::move(*tun), {}, {}};
+    for (const gateway::AccountProtection& account : protection.accounts) {
+      auto opened = open_tun(account.tun, account.tun_mtu);
+      if (!opened) return end(complain(opened.error()));
+      worker.accounts.push_back({account.vrf, std::move(*opened)});
+    }
+    data.push_back(std::move(worker));
   }
   const auto uses = [&](bool v6) {
     const auto is = [&](const std::optional<IpAddress>& a) { return a && a->is_v6() == v6; };
@@ -172,7 +185,8 @@ int run(const daemon::Options& options) {
     if (const Status opened = open_family(netd, config->gateway, any6, control, data); !opened)
       return end(complain(opened.error()));
   }
-  open_icmp(uses, config->gateway.fwmark, data, log);
+  // Each hears all answers, and knows those to its own probes.
+  for (daemon::DataSockets& worker : data) open_icmp(uses, config->gateway.fwmark, worker, log);
   daemon::Listeners listeners;
   if (config->gateway.metrics) {
     auto opened = io::open_tcp_listener(*config->gateway.metrics);

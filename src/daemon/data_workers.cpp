@@ -1,0 +1,37 @@
+#include "daemon/data_workers.hpp"
+
+namespace qanat::daemon {
+
+DataWorkers::DataWorkers(std::vector<DataSockets> sockets, io::Mailbox<FromDataWorker>& events, const io::Log& log)
+    : shards_(static_cast<std::uint32_t>(sockets.size())) {
+  while (boxes_.size() < sockets.size()) boxes_.push_back(std::make_unique<HandoverBox>());
+  for (DataSockets& s : sockets) {
+    const auto index = static_cast<std::uint32_t>(workers_.size());
+    workers_.push_back(std::make_unique<DataWorker>(index, std::move(s), boxes_, events, log));
+  }
+}
+
+Status DataWorkers::start() {
+  for (const auto& worker : workers_) QANAT_TRY(worker->start());
+  return {};
+}
+
+void DataWorkers::post(ipsec::Command command) {
+  shards_.post(std::move(command),
+               [this](std::uint32_t worker, ipsec::Command c) { workers_[worker]->inbox().post(std::move(c)); });
+}
+
+void DataWorkers::post(StrayDatagram datagram) {
+  const std::uint32_t worker = datagram.data.size() < 4 ? 0 : shards_.map().worker_of(load_be32(datagram.data.data()));
+  workers_[worker]->inbox().post(std::move(datagram));
+}
+
+void DataWorkers::post(const io::PathError& error) {
+  for (const auto& worker : workers_) worker->inbox().post(error);
+}
+
+void DataWorkers::post(const wan::TunnelNews& news) {
+  for (const auto& worker : workers_) worker->inbox().post(news);
+}
+
+}  // namespace qanat::daemon
