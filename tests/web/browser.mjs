@@ -81,6 +81,12 @@ export async function settled(page) {
   await page.locator("#connection.good").waitFor();
   await page.waitForTimeout(300);
 }
+// Until the curves of this view have some points.
+export async function drawn(page) {
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll(".spark path")].some((path) => (path.getAttribute("d") ?? "").length > 20),
+  );
+}
 export async function eventually(what, condition) {
   const until = Date.now() + PATIENCE;
   while (!(await condition())) {
