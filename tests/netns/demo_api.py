@@ -60,9 +60,13 @@ class Sdk:
         return json.loads(done.stdout)
 
 
-def brief(value, most: int = 150) -> str:
-    """JSON as a person would write it in JavaScript, cut where it is long."""
-    if isinstance(value, dict):
+def brief(value, most: int = 130) -> str:
+    """JSON as a person would write it in JavaScript, cut where it is long; ... stands for what is left out."""
+    if value is ...:
+        text = "..."
+    elif isinstance(value, dict) and not value:
+        text = "{}"
+    elif isinstance(value, dict):
         text = "{ " + ", ".join(f"{key}: {brief(item, 1000)}" for key, item in value.items()) + " }"
     elif isinstance(value, list):
         text = "[" + ", ".join(brief(item, 1000) for item in value) + "]"
@@ -89,13 +93,13 @@ def tell_making(show: Show, lab: Lab, sdk: Sdk) -> dict:
     a, b, c = lab["a"], lab["b"], lab["c"]
     health = {"enabled": True, "type": "request", "direction": "bidirectional", "rate": "mid"}
     out = {}
-    out["berlin"] = sdk.call("ipsecTunnels.create", name="berlin", cloudflare_endpoint=a.outer4, customer_endpoint=b.outer4,
-                             interface_address="10.255.0.0/31", health_check={**health, "target": b.gw4})
+    berlin = {"name": "berlin", "cloudflare_endpoint": a.outer4, "customer_endpoint": b.outer4, "interface_address": "10.255.0.0/31"}
+    out["berlin"] = sdk.call("ipsecTunnels.create", **berlin, health_check={**health, "target": b.gw4}, shown={**berlin, "health_check": ...})
     made = sdk.call("ipsecTunnels.pskGenerate", out["berlin"]["id"], body={})
     out["psk"] = made["psk"]
     show.seen(len(made["psk"]) == 49, f"a key of 256 random bits, for the peer: {made['psk'][:9]}...")
     madrid = {"name": "madrid", "cloudflare_endpoint": a.outer4, "customer_endpoint": c.outer4, "interface_address": "10.255.0.4/31"}
-    out["madrid"] = sdk.call("ipsecTunnels.create", **madrid, psk=lab.psk, health_check=health, shown={**madrid, "psk": "qpsk1-..."})
+    out["madrid"] = sdk.call("ipsecTunnels.create", **madrid, psk=lab.psk, health_check=health, shown={**madrid, "psk": ..., "health_check": ...})
     routes = ((b.net4, "10.255.0.1"), (c.net4, "10.255.0.5"))
     out["routes"] = [sdk.call("routes.create", prefix=prefix, nexthop=hop, priority=100)["id"] for prefix, hop in routes]
     listed = sdk.call("ipsecTunnels.list")["ipsec_tunnels"]
