@@ -74,7 +74,7 @@ async function everything() {
   await page.locator("main tbody tr, main .notice, #notices > *").first().waitFor();
   await page.waitForTimeout(3000);
   await shot(page, "capture");
-  const phone = await open({ viewport: PHONE, isMobile: true, hasTouch: true, deviceScaleFactor: 2 });
+  const phone = await open({ viewport: PHONE, isMobile: true, hasTouch: true });
   await logIn(phone);
   await phone.waitForTimeout(5000);
   await shot(phone, "phone");
