@@ -81,7 +81,7 @@ def one_round(report, tunnels: int, objects: int) -> None:
         lab.configure("b", [lab.tunnel("b", "a", start="respond")])
         lab.start("b")
         lab.configure("a", [lab.tunnel("a", "b")], **make_certificate(a.dir))
-        gateway = lab.start("a", "--log-level", "warning", wait=False)
+        gateway = lab.start("a")
         gateway.wait_up("site-b", 60)
         token = gateway.cli("token", "create", "bench", "--scope", "read,write").stdout.strip()
 

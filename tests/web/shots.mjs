@@ -7,6 +7,7 @@ import { PHONE, launch } from "./chromium.mjs";
 const [tunnel, address] = process.argv.slice(2);
 const { QANAT_WEB_BASE: base, QANAT_WEB_TOKEN: token, QANAT_WEB_SHOTS: folder } = process.env;
 const seconds = Number(process.env.QANAT_WEB_SECONDS ?? 20);
+const HIGHEST = 1300; // pixels of a long view, from its top
 const faults = [];
 const browser = await launch();
 
@@ -42,7 +43,9 @@ async function shot(page, name) {
     scrollTo(0, 0);
   });
   await page.waitForTimeout(400);
-  await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true });
+  const { width } = page.viewportSize();
+  const height = Math.min(HIGHEST, await page.evaluate(() => document.documentElement.scrollHeight));
+  await page.screenshot({ path: `${folder}/${name}.png`, fullPage: true, clip: { x: 0, y: 0, width, height } });
   console.log(`${name}.png`);
 }
 
