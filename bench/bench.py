@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Qanat beside its peers, in one run on one machine: `./run bench` calls it, as root.
 
-    bench/bench.py [throughput|packets|latency|handshake|scale|rekey|wan|esp|all]... [--rounds N] [--seconds N] [--only SUBJECT]...
+    bench/bench.py [throughput|packets|latency|handshake|scale|rekey|wan|api|esp|all]... [--rounds N] [--seconds N] [--only SUBJECT]...
                    [--smallest] [--publish]
 
 Every benchmark prints a table and leaves build/bench/NAME.json and NAME.svg. --publish puts the last results of all of
@@ -17,6 +17,7 @@ import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import api  # noqa: E402
 import handshake  # noqa: E402
 import latency  # noqa: E402
 import packets  # noqa: E402
@@ -31,10 +32,10 @@ from lab import SKIPPED, why_not  # noqa: E402
 from processes import stop_on_signals  # noqa: E402
 
 BENCHES = {"throughput": throughput, "packets": packets, "latency": latency, "handshake": handshake, "scale": scale, "rekey": rekey,
-           "wan": wan, "esp": small}
+           "wan": wan, "api": api, "esp": small}
 SMALLEST = {"rounds": 1, "seconds": 1, "step_seconds": 0.3, "close": 4, "pings": 10, "idle": 50, "handshakes": 20, "signed_handshakes": 20,
             "tunnels": 50, "identities": 10, "rekey_seconds": 3, "in_flight": 16, "min_time": 0.01, "wan_tunnels": 20, "wan_rounds": 1, "settle": 0,
-            "watch": 1}
+            "watch": 1, "api_tunnels": 120, "api_objects": 300}
 
 
 def arguments() -> argparse.Namespace:
@@ -54,6 +55,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rekey-seconds", type=int, default=60)
     parser.add_argument("--wan-tunnels", type=int, default=1000, help="of the wan benchmark")
     parser.add_argument("--wan-rounds", type=int, default=3, help="cuts and kills of the wan benchmark")
+    parser.add_argument("--api-tunnels", type=int, default=1000, help="made by bulk calls in the api benchmark")
+    parser.add_argument("--api-objects", type=int, default=10_000, help="listed in the api benchmark")
     parser.add_argument("--watch", type=float, default=20, help="seconds over which the cost of probing is taken")
     parser.add_argument("--settle", type=float, default=420, help="seconds to wait for a mended line to carry again; 0: do not")
     parser.add_argument("--min-time", type=float, default=0.3, help="seconds of one small benchmark")

@@ -74,5 +74,8 @@ TARGETS = (
     less("cut at health rate high: silence at 10,000 packets/s", row("wan", "cut at high, out: silence", key="max"), 1000, 1000, " ms"),
     less("packets that other tunnels lose by a reload", row("wan", "reload: others lost", key="max"), 0, 0),
     less("packets in the clear after kill -9 of the daemon", row("wan", "kill -9, hub calls: clear", key="max"), 0, 0),
+    less("1,000 tunnels made by bulk calls over HTTPS", row("api", "made"), None, 2, " s"),
+    less("packets that a tunnel loses meanwhile", row("api", "made: lost", key="max"), 0, 0),
+    less("10,000 objects listed over HTTPS", row("api", "listed"), 100, 50, " ms"),
     less("busy time at 500 Mbit/s vs wireguard-go", ratio("latency", "busy-500M", "wireguard-go"), 0.5, 0.33, "x"),
 )

@@ -128,8 +128,8 @@ void set_psk(ApiTunnel& tunnel, store::Secret psk, std::optional<WallTime> made)
 void render(ApiTunnel& tunnel, std::string_view file_name);
 void render(ApiRoute& route, std::string_view file_name);
 void render(ApiRule& rule, std::string_view file_name);
-// ,"pq_status":{...}} for the end of a tunnel's text.
-[[nodiscard]] std::string tunnel_tail(const TunnelStatus* status);
+// Adds ,"pq_status":{...}}, the end of a tunnel's text.
+void add_tunnel_tail(std::string& out, const TunnelStatus* status);
 
 // As they stand in the store, and back. The PSK is an entry of its own.
 [[nodiscard]] std::string to_stored(const ApiTunnel& tunnel);

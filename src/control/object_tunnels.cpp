@@ -35,20 +35,30 @@ class States {
   std::unordered_map<std::string_view, const TunnelStatus*> by_name_;
 };
 
-std::string text_of(const Call& call, const ApiTunnel& tunnel, const States& states) {
-  return (call.target_object ? tunnel.text_target : tunnel.text_plain) + tunnel_tail(states.of(tunnel));
+void add_text(std::string& out, const Call& call, const ApiTunnel& tunnel, const States& states) {
+  out += call.target_object ? tunnel.text_target : tunnel.text_plain;
+  add_tunnel_tail(out, states.of(tunnel));
 }
 std::string text_of(const Call& call, const ApiTunnel& tunnel) {
-  return text_of(call, tunnel, States{call.situation.snapshot.get()});
+  std::string out;
+  add_text(out, call, tunnel, States{call.situation.snapshot.get()});
+  return out;
 }
-std::string list_of(const Call& call, const std::vector<Tunnel>& tunnels) {
+// Between `before` and `after`: one text, in which each octet is written once. There may be many tunnels.
+std::string list_of(const Call& call, const std::vector<Tunnel>& tunnels, std::string_view before,
+                    std::string_view after) {
+  constexpr std::size_t kTail = 256;  // about what add_tunnel_tail() adds
   const States states{call.situation.snapshot.get()};
-  std::string out = "[";
+  std::size_t size = before.size() + after.size() + 2;
+  for (const Tunnel& tunnel : tunnels) size += tunnel->text_target.size() + kTail;
+  std::string out;
+  out.reserve(size);
+  out.append(before).append("[");
   for (const Tunnel& tunnel : tunnels) {
-    if (out.size() > 1) out += ',';
-    out += text_of(call, *tunnel, states);
+    if (out.back() != '[') out += ',';
+    add_text(out, call, *tunnel, states);
   }
-  return out + "]";
+  return out.append("]").append(after);
 }
 
 Reply no_such_tunnel(const std::string& id) {
@@ -107,7 +117,7 @@ Reply ObjectApi::Impl::list_tunnels(const Call& call) const {
       if (tunnel->account == call.account) all.push_back(tunnel);
     }
   }
-  return success_reply(R"({"ipsec_tunnels":)" + list_of(call, all) + "}");
+  return success_reply(list_of(call, all, R"({"ipsec_tunnels":)", "}"));
 }
 
 Reply ObjectApi::Impl::get_tunnel(const Call& call, const std::string& id) const {
@@ -148,7 +158,7 @@ Reply ObjectApi::Impl::create_tunnels(Call& call) {
   }
   if (!faults.empty()) return failure_reply(status_of(faults), faults);
   if (auto refusal = commit(call, std::move(draft))) return *std::move(refusal);
-  const std::string list = list_of(call, made);
+  const std::string list = list_of(call, made, "", "");
   if (many) return success_reply(fmt::format(R"({{"ipsec_tunnels":{}}})", list), call.messages);
   // Flat for today's clients, and the array for yesterday's.
   std::string flat = text_of(call, *made[0]);
@@ -231,7 +241,7 @@ Reply ObjectApi::Impl::update_tunnels(Call& call) {
   if (faults.size() > kMaxFaults) faults.resize(kMaxFaults);
   if (!faults.empty()) return failure_reply(status_of(faults), faults);
   if (auto refusal = commit(call, std::move(draft))) return *std::move(refusal);
-  return success_reply(R"({"modified":true,"modified_ipsec_tunnels":)" + list_of(call, made) + "}", call.messages);
+  return success_reply(list_of(call, made, R"({"modified":true,"modified_ipsec_tunnels":)", "}"), call.messages);
 }
 
 Reply ObjectApi::Impl::delete_tunnel(Call& call, const std::string& id) {

@@ -16,8 +16,9 @@ struct StaticFile {
 };
 
 inline constexpr std::string_view kContentPolicy =
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'";
 
 // "/" is index.html. GET alone (the shell makes HEAD one).
 [[nodiscard]] Reply static_reply(std::span<const StaticFile> files, const Request& request);

@@ -1,4 +1,6 @@
 // How a tunnel is shown: what was sent, the defaults beside it, and how its keys are.
+#include <iterator>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -85,24 +87,29 @@ void render(ApiTunnel& tunnel, std::string_view file_name) {
   tunnel.text_target = rendered(tunnel, file_name, TargetForm::Object);
 }
 
-std::string tunnel_tail(const TunnelStatus* status) {
-  if (!status)
-    return R"(,"pq_status":{"state":"none","ke":[],"full_transcript":false,"first_hybrid_at":null,)"
+void add_tunnel_tail(std::string& out, const TunnelStatus* status) {
+  if (!status) {
+    out += R"(,"pq_status":{"state":"none","ke":[],"full_transcript":false,"first_hybrid_at":null,)"
            R"("last_classical_at":null,"reason":"","harvestable_bytes":0}})";
+    return;
+  }
   const std::string keys = weakest_keys(*status);
-  const std::string_view state = keys == "none" ? "none" : keys == "classical" ? "classical" : "hybrid";
-  std::string exchanges;
-  std::string reason = status->reason;
+  out.append(R"(,"pq_status":{"state":")")
+      .append(keys == "none"        ? "none"
+              : keys == "classical" ? "classical"
+                                    : "hybrid")
+      .append(R"(","ke":[)");
+  const std::string* reason = &status->reason;
   if (status->ike) {
     for (const std::string& exchange : status->ike->key_exchanges)
-      exchanges += (exchanges.empty() ? "" : ",") + json_text(exchange);
-    if (!status->ike->verdict.reason.empty()) reason = status->ike->verdict.reason;
+      out.append(&exchange == &status->ike->key_exchanges.front() ? "" : ",").append(json_text(exchange));
+    if (!status->ike->verdict.reason.empty()) reason = &status->ike->verdict.reason;
   }
-  return fmt::format(
-      R"(,"pq_status":{{"state":"{}","ke":[{}],"full_transcript":{},"first_hybrid_at":{},"last_classical_at":{},)"
-      R"("reason":{},"harvestable_bytes":{}}}}})",
-      state, exchanges, status->ike && status->ike->downgrade_excluded, time_or_null(status->posture.first_hybrid_at),
-      time_or_null(status->posture.last_classical_at), json_text(reason), status->posture.classical_bytes);
+  fmt::format_to(
+      std::back_inserter(out),
+      R"(],"full_transcript":{},"first_hybrid_at":{},"last_classical_at":{},"reason":{},"harvestable_bytes":{}}}}})",
+      status->ike && status->ike->downgrade_excluded, time_or_null(status->posture.first_hybrid_at),
+      time_or_null(status->posture.last_classical_at), json_text(*reason), status->posture.classical_bytes);
 }
 
 }  // namespace qanat::control

@@ -20,6 +20,7 @@ from processes import run  # noqa: E402
 from traffic import SteadyPing, wait_until  # noqa: E402
 
 PORT = 8443
+DESCRIPTORS = 1024  # of the daemon, while ten times as many connections want one; its unit gives 65,536
 
 
 def make_certificate(folder: pathlib.Path, days: int = 365) -> dict:
@@ -123,7 +124,7 @@ def inside_certificate(ca: str) -> dict:
 
 
 def timed(ca: str, bearer: str, count: int) -> list[float]:
-    """Seconds that a request takes, each with a connection and a handshake of its own."""
+    """Seconds that a request takes, each with a connection and a handshake of its own; all of them are answered."""
     out = []
     for _ in range(count):
         begin = time.monotonic()
@@ -138,16 +139,26 @@ def inside_flood(ca: str, bearer: str, count: str) -> dict:
     """Requests alone, and while so many connections that never finish theirs are being made and held."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    kept = http.client.HTTPSConnection("localhost", PORT, context=tls(ca), timeout=10)
+
+    def ask_again() -> int:  # on the same connection: http.client raises when the server has closed it
+        kept.request("GET", "/v1/version", headers={"Authorization": f"Bearer {bearer}"})
+        reply = kept.getresponse()
+        reply.read()
+        return reply.status
+    statuses = [ask_again()]
     alone = timed(ca, bearer, 20)
     # A process of its own: what slows the flood's Python must not look like a slow server.
     flood = subprocess.Popen([sys.executable, __file__, "--inside", "hold", ca, count], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert flood.stdout.readline().strip() == "begun"
     during = timed(ca, bearer, 40)
     held = json.loads(flood.stdout.readline())
+    statuses.append(ask_again())
     after = timed(ca, bearer, 20)
+    statuses.append(ask_again())
     flood.stdin.close()
     flood.wait(30)
-    return {"alone": alone, "during": during, "after": after, **held}
+    return {"alone": alone, "during": during, "after": after, "kept": statuses, **held}
 
 
 def inside_hold(_: str, count: str) -> dict:
@@ -221,29 +232,32 @@ def events_and_certificates() -> None:
 
 
 def ten_thousand_connections() -> None:
-    """10,000 connections that never finish a request slow no other client, not the control socket and no tunnel"""
+    """10,000 connections that never finish a request: other clients, the control socket and a tunnel do not feel them"""
     with laboratory() as lab:
         lab.configure("b", [lab.tunnel("b", "a", start="respond")])
         lab.start("b")
-        a = start_with_api(lab)
+        lab.configure("a", [lab.tunnel("a", "b")], **make_certificate(lab["a"].dir))
+        a = Qanatd(lab["a"])
+        a.wrap = ["prlimit", f"--nofile={DESCRIPTORS}:{DESCRIPTORS}"]
+        lab.daemons.append(a)
+        a.start()
         a.wait_up()
         reader = token(a, "read")
         with SteadyPing(lab["a"].site, lab["b"].host4) as steady:
             seen = in_gateway(a, "flood", reader, "10000", timeout=200)
-            begin = time.monotonic()
             a.cli("status")
-            socket_seconds = time.monotonic() - begin
             pings = steady.stop()
+        # Times are told, not judged: whoever was not answered within ten seconds has given up, and failed.
         for when in ("alone", "during", "after"):
             say(f"{when}: median {statistics.median(seen[when]) * 1000:.1f} ms, worst {max(seen[when]) * 1000:.1f} ms")
-        say(f"made {seen['made']}, refused {seen['refused']}; `qanat status` took {socket_seconds * 1000:.0f} ms; {pings}")
-        check(seen["made"] >= 9_900, f"{seen['made']} connections were made")
-        check(statistics.median(seen["during"]) < 0.5 and max(seen["during"]) < 3, "another client is served meanwhile")
-        check(statistics.median(seen["after"]) < 0.5 and max(seen["after"]) < 3, "and while they are held")
-        check(socket_seconds < 3, "the control socket answers")
-        check(pings.lost == 0, f"the tunnel loses nothing: {pings}")
+        check(seen["made"] >= 9_900, f"{seen['made']} connections were made from forty addresses, {seen['refused']} refused")
+        check(len(seen["during"]) == 40 and len(seen["after"]) == 20, "60 new clients were answered meanwhile, and `qanat status` too")
+        check(seen["kept"] == [200] * 3, "a connection that asks now and then keeps its place")
+        check(pings.sent > 100 and pings.lost == 0, f"the tunnel loses nothing: {pings}")
         api = a.status_json()["api"]
-        check(api["connections"] <= 512 and api["closed_idle"] > 9_000, f"status: {api}")
+        check(api["connections"] <= 512 and api["closed_idle"] > 9_000, f"those that do nothing make room: {api}")
+        held = len(os.listdir(f"/proc/{a.pid}/fd"))
+        check(held < DESCRIPTORS, f"{held} of {DESCRIPTORS} descriptors are in use")
 
 
 if __name__ == "__main__":

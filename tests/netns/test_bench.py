@@ -23,7 +23,8 @@ ABOUT = {"cpu", "cores", "kernel", "compiler", "build", "rounds", "unusual", "ve
 CASES = {"throughput": {"tcp1", "tcp1-nooffload", "tcp1-native", "tcp1-idle10k"}, "packets": {"udp64"}, "latency": {"rtt", "rtt-added", "busy-500M"},
          "handshake": {"psk cpu", "psk rate", "psk p99 at half rate", "ecdsa-p256 cpu", "mldsa65 cpu"},
          "scale": {"from cold", "memory per tunnel"}, "rekey": {"lost", "duplicated", "reordered", "offered"},
-         "wan": {"probing cpu, hub", "reload: others lost", "cut at mid, out: lost", "cut at high, in: silence", "kill -9, hub calls: clear"}, "esp": set()}
+         "wan": {"probing cpu, hub", "reload: others lost", "cut at mid, out: lost", "cut at high, in: silence", "kill -9, hub calls: clear"},
+         "api": {"made", "made: lost", "listed", "listed: lost", "one more made"}, "esp": set()}
 BESIDE = {"throughput": ("tcp1", {"wireguard-go", "strongswan"}), "packets": ("udp64", {"wireguard-go", "strongswan"}),
           "latency": ("rtt", {"wireguard-go", "strongswan"}), "handshake": ("psk cpu", {"strongswan"})}
 

@@ -1,20 +1,14 @@
 // What the tests of the page stand on: one Chromium, one world, and a page of its own for each test.
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 
+import { PHONE, launch } from "./chromium.mjs";
 import { Cannot, makeWorld } from "./world.mjs";
 
-// Where npm has put it: ./run test keeps it in the cache.
-const NPM = process.env.QANAT_WEB_NPM ?? fileURLToPath(new URL(".", import.meta.url));
-const { chromium } = await import(pathToFileURL(`${NPM}/node_modules/playwright-core/index.mjs`).href);
-
 const SHOTS = process.env.QANAT_WEB_SHOTS ?? fileURLToPath(new URL("../../build/web", import.meta.url));
-const BROWSER =
-  process.env.QANAT_CHROMIUM ??
-  ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
-export const PHONE = { width: 360, height: 740 };
+export { PHONE };
 export const PATIENCE = 20000;
 
 export let world;
@@ -23,11 +17,7 @@ let browser;
 before(async () => {
   mkdirSync(SHOTS, { recursive: true });
   world = await makeWorld();
-  const spki = process.env.QANAT_WEB_SPKI;
-  browser = await chromium.launch({
-    executablePath: BROWSER,
-    args: ["--no-sandbox", "--disable-gpu", ...(spki ? [`--ignore-certificate-errors-spki-list=${spki}`] : [])],
-  });
+  browser = await launch();
 });
 after(async () => {
   await browser?.close();
@@ -90,6 +80,12 @@ export const heading = (page, name) => page.getByRole("heading", { level: 1, nam
 export async function settled(page) {
   await page.locator("#connection.good").waitFor();
   await page.waitForTimeout(300);
+}
+// Until the curves of this view have some points.
+export async function drawn(page) {
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll(".spark path")].some((path) => (path.getAttribute("d") ?? "").length > 20),
+  );
 }
 export async function eventually(what, condition) {
   const until = Date.now() + PATIENCE;

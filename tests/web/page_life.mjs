@@ -30,6 +30,7 @@ webTest("the policy for scripts and styles is strict, and nothing inline would r
   const policy = reply.headers()["content-security-policy"] ?? "";
   assert.match(policy, /default-src 'none'/);
   assert.match(policy, /frame-ancestors 'none'/);
+  assert.match(policy, /require-trusted-types-for 'script'; trusted-types 'none'/);
   assert.doesNotMatch(policy, /unsafe-|\*|https?:|(script|style|connect)-src[^;]*data:/);
   assert.equal(reply.headers()["x-content-type-options"], "nosniff");
   const html = await reply.text();

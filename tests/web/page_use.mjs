@@ -1,7 +1,7 @@
 // The page: by keyboard, by screen reader, light and dark, on a phone, with a thousand tunnels.
 import assert from "node:assert/strict";
 
-import { PHONE, heading, logIn, rowOf, settled, shot, webTest, world } from "./browser.mjs";
+import { PHONE, drawn, heading, logIn, rowOf, settled, shot, webTest, world } from "./browser.mjs";
 
 // --- who uses it, and with what
 
@@ -103,7 +103,7 @@ webTest("every view has landmarks, one heading, names for controls, captions for
 for (const colorScheme of ["light", "dark"]) {
   webTest(`${colorScheme}: every text has a contrast of 4.5 or more`, { context: { colorScheme } }, async (page) => {
     await everyView(page, async (view) => {
-      if (view === "overview") await page.waitForTimeout(9000); // curves grow
+      if (view === "overview") await drawn(page);
       const weak = await page.evaluate(() => {
         const numbers = (text) => text.match(/[\d.]+/g).map(Number);
         const light = ([r, g, b]) =>
