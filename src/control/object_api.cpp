@@ -54,7 +54,6 @@ constexpr auto kAbsent = std::to_array<Absent>({
     {"magic/apps", "application steering"},
     {"magic/cloud", "cloud on-ramps"},
     {"magic/bgp", "BGP: routes are made under magic/routes"},
-    {"pcaps", "captures by this path"},
     {"zerotrust", "Zero Trust settings"},
     {"rulesets", "rulesets: packet rules are made under /v1/policy, or as [[policy]] in the configuration file"},
     {"rules", "lists of rulesets"},
@@ -74,6 +73,13 @@ Reply no_route(const Call& call) {
 
 std::optional<Reply> check_rights(const Call& call) {
   const Principal& who = call.request.principal;
+  // By the decoded path, whatever was made of the target before.
+  if (const auto& path = call.target.path; path.size() > 4 && path[0] == "client" && path[4] == "pcaps") {
+    if (who.capture) return std::nullopt;
+    return failure_reply(403, ApiCode::Forbidden,
+                         fmt::format("{} may not capture: it takes a token with the scope capture",
+                                     printable(who.name, 64)));
+  }
   const bool reads = call.request.method == "GET" || call.request.method == "HEAD";
   if (reads ? who.read : who.write) return std::nullopt;
   return failure_reply(403, ApiCode::Forbidden,
@@ -245,6 +251,7 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
     if (below == absent.path || below.starts_with(std::string{absent.path} + "/"))
       return failure_reply(404, ApiCode::NotOffered, fmt::format("{}: not offered: {}", absent.path, absent.what));
   }
+  if (rest[0] == "pcaps") return pcaps(call, rest.subspan(1));
   if (rest[0] == "magic") rest = rest.subspan(1);
   if (!rest.empty() && rest[0] == "ipsec_tunnels") return tunnels(call, rest.subspan(1));
   if (!rest.empty() && rest[0] == "routes") return routes(call, rest.subspan(1));

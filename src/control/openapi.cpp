@@ -21,6 +21,11 @@ constexpr std::string_view kPsk = "/client/v4/accounts/{account_id}/magic/ipsec_
 constexpr std::string_view kRoutes = "/client/v4/accounts/{account_id}/magic/routes";
 constexpr std::string_view kRoute = "/client/v4/accounts/{account_id}/magic/routes/{id}";
 
+constexpr std::string_view kCaptures = "/client/v4/accounts/{account_id}/pcaps";
+constexpr std::string_view kCapture = "/client/v4/accounts/{account_id}/pcaps/{id}";
+constexpr std::string_view kDownload = "/client/v4/accounts/{account_id}/pcaps/{id}/download";
+constexpr std::string_view kStop = "/client/v4/accounts/{account_id}/pcaps/{id}/stop";
+
 constexpr auto kObjects = std::to_array<ObjectEndpoint>({
     {"GET", kTunnels, "Every tunnel of an account", "read", "", "ipsec_tunnels", "IpsecTunnel", true},
     {"POST", kTunnels, "Make a tunnel; ?validate_only=true only judges it", "write", "IpsecTunnel", "", "IpsecTunnel",
@@ -40,6 +45,12 @@ constexpr auto kObjects = std::to_array<ObjectEndpoint>({
     {"GET", kRoute, "One route", "read", "", "route", "Route", false},
     {"PUT", kRoute, "Change a route; what is left out stays", "write", "Route", "modified_route", "Route", false},
     {"DELETE", kRoute, "Remove a route", "write", "", "deleted_route", "Route", false},
+    {"GET", kCaptures, "Every capture of an account", "capture", "", "", "Capture", true},
+    {"POST", kCaptures, "Start a capture of inner packets", "capture", "NewCapture", "", "Capture", false},
+    {"GET", kCapture, "One capture and its state", "capture", "", "", "Capture", false},
+    {"DELETE", kCapture, "Stop a capture and wipe its packets", "capture", "", "", "CaptureId", false},
+    {"GET", kDownload, "Its packets as pcapng; ?follow=true while it runs", "capture", "", "", "CaptureFile", false},
+    {"PUT", kStop, "Stop a capture; its packets stay for an hour", "capture", "", "", "Capture", false},
     {"GET", "/client/v4/accounts", "The accounts that the token may speak of: VRFs", "read", "", "", "Account", true},
     {"GET", "/client/v4/accounts/{account_id}", "One account", "read", "", "", "Account", false},
     {"GET", "/v1/whoami", "Whose token this is, and what it may do", "read", "", "", "Principal", false},
@@ -153,6 +164,32 @@ Json schemas() {
   out["Imported"] = object({{"imported", typed("integer", "objects that were made or changed")}});
   out["PolicyRule"] = Json{{"type", "object"}, {"description", "the keys of [[policy]]"}};
   out["PolicyRules"] = Json{{"type", "object"}};
+  const Json filter = object({{"source_address", text("an address or a prefix")},
+                              {"source_port", typed("integer", "1 to 65535")},
+                              {"destination_address", text("an address or a prefix")},
+                              {"destination_port", typed("integer", "1 to 65535")},
+                              {"protocol", typed("integer", "its number: 6 is TCP")}});
+  const Json wish = {{"type", text("simple or full")},
+                     {"system", text("magic-transit")},
+                     {"tunnel", text("ours: a tunnel's name or id; left out: every tunnel of the account")},
+                     {"time_limit", typed("integer", "seconds: simple 1 to 300, full 1 to 86400")},
+                     {"packet_limit", typed("integer", "simple 1 to 10000, full 1 to 500000")},
+                     {"byte_limit", typed("integer", "octets, 1 to 67108864; left out: 16777216")},
+                     {"snap_length", typed("integer", "ours: octets of one packet, 64 to 65535")},
+                     {"filter_v1", filter}};
+  Json shown = wish;
+  shown["id"] = text("32 hexadecimal digits");
+  shown["status"] = text("pending, running, success (simple), complete (full), failed, unknown");
+  shown["submitted"] = text("RFC 3339");
+  shown["stop_requested"] = text("RFC 3339");
+  shown["finished_on"] = text("ours: RFC 3339");
+  shown["packets_captured"] = typed("integer", "so far");
+  shown["bytes_captured"] = typed("integer", "ours: octets so far");
+  shown["error_message"] = text("why it failed, or why its packets are gone");
+  out["NewCapture"] = object(wish);
+  out["Capture"] = object(std::move(shown));
+  out["CaptureId"] = object({{"id", text("whose packets were wiped")}});
+  out["CaptureFile"] = text("pcapng");
   out["Routes"] = object({{"routes", list_of("Route")}});
   return out;
 }
@@ -221,11 +258,14 @@ Json object_operation(const ObjectEndpoint& e) {
   Json whole = own ? std::move(result) : Json{{"allOf", {ref("Envelope"), object({{"result", std::move(result)}})}}};
   Json out = {{"operationId", operation_id(e.method, e.path)}, {"summary", e.does}};
   out["parameters"] = path_parameters(e.path);
-  if (e.method != "GET" && !own)
+  if (e.method != "GET" && !own && (e.scope != "capture" || e.method == "POST"))
     out["parameters"].push_back({{"name", "validate_only"}, {"in", "query"}, {"schema", {{"type", "boolean"}}}});
   if (!e.body.empty())
     out["requestBody"] = {{"required", true}, {"content", {{"application/json", {{"schema", ref(e.body)}}}}}};
-  out["responses"] = {{"200", answer("done", "application/json", std::move(whole))},
+  const bool is_file = e.object == "CaptureFile";
+  if (is_file) out["parameters"].push_back({{"name", "follow"}, {"in", "query"}, {"schema", {{"type", "boolean"}}}});
+  out["responses"] = {{"200", is_file ? answer("done", "application/x-pcapng", ref(e.object))
+                                      : answer("done", "application/json", std::move(whole))},
                       {"default", answer("refused", "application/json", ref(own ? "Error" : "Envelope"))}};
   out["x-scope"] = e.scope;
   return out;
