@@ -54,7 +54,8 @@ Unreachable explain(const ClientError& error, const std::string& socket, const S
 
 // A reply with a status of 200 to 299; anything else has been reported and gives the exit code.
 std::expected<control::Reply, int> ask(const CommandLine& line, Shell& shell, const std::string& method,
-                              const std::string& target, std::chrono::seconds timeout, const std::string& body) {
+                                       const std::string& target, std::chrono::seconds timeout,
+                                       const std::string& body) {
   auto reply = shell.exchange(line.socket, {method, target, body}, timeout);
   if (!reply) {
     const Unreachable why = explain(reply.error(), line.socket, shell);

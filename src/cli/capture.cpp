@@ -22,7 +22,8 @@ std::optional<unsigned> protocol_of(std::string_view text) {
   if (text == "icmp6") return 58;
   unsigned number = 0;
   const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return fault == std::errc{} && end == text.data() + text.size() && number < 256 ? std::optional{number} : std::nullopt;
+  return fault == std::errc{} && end == text.data() + text.size() && number < 256 ? std::optional{number}
+                                                                                  : std::nullopt;
 }
 
 // The envelope's result; null when there is none.
@@ -110,8 +111,8 @@ int capture(const CommandLine& line, Shell& shell) {
     return written.has_value();
   };
   const auto patience = std::chrono::seconds{line.capture.seconds} + kReadTimeout;
-  const auto reply = shell.follow(line.socket, {"GET", fmt::format("{}/{}/download?follow=true", path, *id), ""}, take,
-                                  patience);
+  const auto reply =
+      shell.follow(line.socket, {"GET", fmt::format("{}/{}/download?follow=true", path, *id), ""}, take, patience);
   if (!written) return report(shell, line.json, kFailed, "cannot_write", written.error().detail);
   if (!reply) {
     const Unreachable why = explain(reply.error(), line.socket, shell);
@@ -119,12 +120,14 @@ int capture(const CommandLine& line, Shell& shell) {
   }
   if (reply->status >= 300) {
     const auto error = envelope_error(reply->body);
-    return report(shell, line.json, kFailed, "failed", error ? error->message : "the daemon refuses to send the packets");
+    return report(shell, line.json, kFailed, "failed",
+                  error ? error->message : "the daemon refuses to send the packets");
   }
   const auto state = ask(line, shell, "GET", fmt::format("{}/{}", path, *id), kReadTimeout);
   if (!state) return state.error();
   if (line.json && !to_screen) shell.out(state->body + "\n");
-  if (!line.json) shell.err(fmt::format("{}{}\n", capture_text(state->body), to_screen ? "" : ": wrote " + clean(line.file)));
+  if (!line.json)
+    shell.err(fmt::format("{}{}\n", capture_text(state->body), to_screen ? "" : ": wrote " + clean(line.file)));
   // It has been read; nobody else is to.
   const auto gone = ask(line, shell, "DELETE", fmt::format("{}/{}", path, *id), kReadTimeout);
   return gone ? kOk : gone.error();

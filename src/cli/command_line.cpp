@@ -14,9 +14,10 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 24> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route",   "policy", "ping",  "capture", "metrics", "debug", "up",
-    "down",   "rekey", "check",   "reload",  "genpsk", "purge",  "version", "pki",    "token", "export",  "import"};
+constexpr std::array<std::string_view, 24> kCommands = {"status", "watch",   "explain", "posture", "events",  "routes",
+                                                        "route",  "policy",  "ping",    "capture", "metrics", "debug",
+                                                        "up",     "down",    "rekey",   "check",   "reload",  "genpsk",
+                                                        "purge",  "version", "pki",     "token",   "export",  "import"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kSummary = "qanat: what the tunnels of qanatd do, and how safe they are";
@@ -117,7 +118,8 @@ void add_token(CLI::App& app, CommandLine& line) {
 }
 
 void add_capture(CLI::App& app, CommandLine& line) {
-  CLI::App* capture = app.add_subcommand("capture", "The packets inside a tunnel as pcapng, as they go in and come out");
+  CLI::App* capture =
+      app.add_subcommand("capture", "The packets inside a tunnel as pcapng, as they go in and come out");
   capture->callback([&line] { line.command = Command::Capture; });
   CaptureLine& c = line.capture;
   capture->add_option("NAME", line.name, "The tunnel")->required();
@@ -132,7 +134,9 @@ void add_capture(CLI::App& app, CommandLine& line) {
   capture->add_option("--seconds", c.seconds, "How long at most; Ctrl-C ends it before")
       ->check(CLI::Range(1U, 86'400U))
       ->capture_default_str();
-  capture->add_option("--packets", c.packets, "How many at most")->check(CLI::Range(1U, 500'000U))->capture_default_str();
+  capture->add_option("--packets", c.packets, "How many at most")
+      ->check(CLI::Range(1U, 500'000U))
+      ->capture_default_str();
   capture->add_option("--snap", c.snap, "Octets of each packet that are kept (default: all)")
       ->check(CLI::Range(64U, 65'535U));
   capture->add_option("--account", c.account, "The tunnel's account, a [[vrf]]")->capture_default_str();

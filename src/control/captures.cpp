@@ -197,11 +197,10 @@ std::optional<std::string> CaptureBook::take(Instant now, const ipsec::CaptureCh
     if (is_full) break;
     ++status.packets;
     status.bytes += packet.kept;
-    pcapng::append_packet(block, interface->second,
-                          static_cast<std::uint64_t>((Duration{packet.at.ns()} + capture.boot).count()),
-                          packet.way == ipsec::CapturedPacket::Way::Out ? pcapng::Direction::Outbound
-                                                                        : pcapng::Direction::Inbound,
-                          ByteView{chunk.octets}.subspan(packet.begin, packet.kept), packet.size);
+    pcapng::append_packet(
+        block, interface->second, static_cast<std::uint64_t>((Duration{packet.at.ns()} + capture.boot).count()),
+        packet.way == ipsec::CapturedPacket::Way::Out ? pcapng::Direction::Outbound : pcapng::Direction::Inbound,
+        ByteView{chunk.octets}.subspan(packet.begin, packet.kept), packet.size);
   }
   capture.data->add(std::move(block));
   using End = ipsec::CaptureEnd;
@@ -225,8 +224,7 @@ std::optional<std::string> CaptureBook::fail(Instant now, CaptureId capture, std
 }
 
 void CaptureBook::finish(Instant now, Capture& capture, CaptureState state, std::string error) {
-  capture.status.state =
-      state == CaptureState::Success && capture.status.wish.full ? CaptureState::Complete : state;
+  capture.status.state = state == CaptureState::Success && capture.status.wish.full ? CaptureState::Complete : state;
   capture.status.error = std::move(error);
   capture.status.ended = wall(now, capture.boot);
   capture.ended = now;

@@ -24,9 +24,9 @@
 
 namespace qanat::control {
 
-inline constexpr std::size_t kCapturesRunning = 4;     // of one account
-inline constexpr std::size_t kGatewayCaptures = 16;    // that run
-inline constexpr std::size_t kCapturesKept = 32;       // of one account
+inline constexpr std::size_t kCapturesRunning = 4;                                // of one account
+inline constexpr std::size_t kGatewayCaptures = 16;                               // that run
+inline constexpr std::size_t kCapturesKept = 32;                                  // of one account
 inline constexpr std::uint64_t kCaptureOctets = std::uint64_t{128} << 20;         // of one account
 inline constexpr std::uint64_t kGatewayCaptureOctets = std::uint64_t{256} << 20;  // of all
 inline constexpr Duration kCaptureKept = std::chrono::hours{1};                   // after its end

@@ -76,9 +76,9 @@ std::optional<Reply> check_rights(const Call& call) {
   // By the decoded path, whatever was made of the target before.
   if (const auto& path = call.target.path; path.size() > 4 && path[0] == "client" && path[4] == "pcaps") {
     if (who.capture) return std::nullopt;
-    return failure_reply(403, ApiCode::Forbidden,
-                         fmt::format("{} may not capture: it takes a token with the scope capture",
-                                     printable(who.name, 64)));
+    return failure_reply(
+        403, ApiCode::Forbidden,
+        fmt::format("{} may not capture: it takes a token with the scope capture", printable(who.name, 64)));
   }
   const bool reads = call.request.method == "GET" || call.request.method == "HEAD";
   if (reads ? who.read : who.write) return std::nullopt;

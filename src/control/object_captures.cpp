@@ -71,7 +71,8 @@ ipsec::CaptureFilter read_filter(Fields fields) {
 
 CaptureWish read_wish(const json& body, ApiFaults& faults, std::vector<std::string>& messages) {
   enum class Type : std::uint8_t { Simple, Full };
-  constexpr auto kTypes = std::to_array<std::pair<std::string_view, Type>>({{"simple", Type::Simple}, {"full", Type::Full}});
+  constexpr auto kTypes =
+      std::to_array<std::pair<std::string_view, Type>>({{"simple", Type::Simple}, {"full", Type::Full}});
   constexpr auto kSystems = std::to_array<std::pair<std::string_view, int>>({{"magic-transit", 0}});
   CaptureWish out;
   Fields fields{body, "", "", faults};
@@ -91,7 +92,8 @@ CaptureWish read_wish(const json& body, ApiFaults& faults, std::vector<std::stri
   if (fields.has("filter_v1")) {
     if (auto filter = fields.object("filter_v1")) out.filter = read_filter(std::move(*filter));
   }
-  if (fields.text("colo_name", kMaxName, "text")) messages.emplace_back("colo_name has no effect: there is one gateway");
+  if (fields.text("colo_name", kMaxName, "text"))
+    messages.emplace_back("colo_name has no effect: there is one gateway");
   if (fields.has("destination_conf"))
     fields.refuse("destination_conf", "buckets are not offered: leave it out, and GET /pcaps/{id}/download",
                   ApiCode::NotOffered);
@@ -136,8 +138,8 @@ struct Remembered {
 };
 std::optional<Remembered> remembered(const store::Entry& entry) {
   json in = json::parse(entry.value, nullptr, false);
-  if (!in.is_object() || !in.contains("submitted") || !in["submitted"].is_number_integer() || !in.contains("document") ||
-      !in["document"].is_object())
+  if (!in.is_object() || !in.contains("submitted") || !in["submitted"].is_number_integer() ||
+      !in.contains("document") || !in["document"].is_object())
     return std::nullopt;
   return Remembered{entry.key.substr(entry.key.rfind('/') + 1), in["submitted"].get<std::int64_t>(),
                     std::move(in["document"])};
@@ -168,9 +170,10 @@ void ObjectApi::use_captures(CaptureRoom* room) {
 Reply ObjectApi::Impl::pcaps(Call& call, std::span<const std::string> rest) {
   const std::string& method = call.request.method;
   if (!rest.empty() && rest[0] == "ownership")
-    return failure_reply(404, ApiCode::NotOffered,
-                         "pcaps/ownership: not offered: there is no bucket here whose owner could be asked; packets are "
-                         "downloaded with GET /pcaps/{id}/download");
+    return failure_reply(
+        404, ApiCode::NotOffered,
+        "pcaps/ownership: not offered: there is no bucket here whose owner could be asked; packets are "
+        "downloaded with GET /pcaps/{id}/download");
   if (!captures) return failure_reply(503, ApiCode::Store, "captures are not made here");
   const bool is_download = rest.size() == 2 && rest[1] == "download";
   constexpr std::array<std::string_view, 1> kFollow = {"follow"};
@@ -225,7 +228,8 @@ Reply ObjectApi::Impl::list_captures(const Call& call) const {
   const std::vector<CaptureStatus> here = captures->list(call.account);
   for (const store::Entry& entry : entries->entries) {
     const auto known = remembered(entry);
-    const bool is_here = known && std::any_of(here.begin(), here.end(), [&](const auto& c) { return c.wish.id == known->id; });
+    const bool is_here =
+        known && std::any_of(here.begin(), here.end(), [&](const auto& c) { return c.wish.id == known->id; });
     if (known && !is_here && known->submitted + kRemembered > call.situation.now.seconds)
       all.emplace_back(known->submitted, shown_capture(*known));
   }
@@ -286,10 +290,12 @@ Reply ObjectApi::Impl::start_capture(Call& call) {
       return *refusal;
     const std::string id = wish.id;
     captures->start(std::move(wish));
-    if (const auto status = in_room(*captures, call, id)) return success_reply(text_of(shown_capture(*status)), call.messages);
+    if (const auto status = in_room(*captures, call, id))
+      return success_reply(text_of(shown_capture(*status)), call.messages);
     return no_capture(id);
   }
-  CaptureStatus judged{.wish = std::move(wish), .submitted = call.situation.now, .stop_requested = {}, .ended = {}, .error = {}};
+  CaptureStatus judged{
+      .wish = std::move(wish), .submitted = call.situation.now, .stop_requested = {}, .ended = {}, .error = {}};
   return success_reply(text_of(shown_capture(judged)), call.messages);
 }
 
@@ -300,7 +306,8 @@ Reply ObjectApi::Impl::stop_capture(Call& call, const std::string& id) {
     return known ? success_reply(*known) : no_capture(id);  // it has ended: nothing is left to stop
   }
   if (status->is_running() && !status->stop_requested) {
-    if (auto refusal = write(call, {}, {{"stop capture", call.account, id, status->wish.tunnel, "", ""}})) return *refusal;
+    if (auto refusal = write(call, {}, {{"stop capture", call.account, id, status->wish.tunnel, "", ""}}))
+      return *refusal;
     captures->stop(id);
   }
   return success_reply(find_capture(call, id).value_or(text_of(shown_capture(*status))));
@@ -327,10 +334,11 @@ Reply ObjectApi::Impl::download_capture(Call& call, const std::string& id) {
   const auto status = in_room(*captures, call, id);
   if (!status) {
     if (!find_capture(call, id)) return no_capture(id);
-    return failure_reply(404, ApiCode::NotFound,
-                         fmt::format("the packets of capture {} are not kept any more: they stand in memory, for an hour "
-                                     "or until newer captures need the room, and a restart ends them",
-                                     id));
+    return failure_reply(
+        404, ApiCode::NotFound,
+        fmt::format("the packets of capture {} are not kept any more: they stand in memory, for an hour "
+                    "or until newer captures need the room, and a restart ends them",
+                    id));
   }
   if (status->state == CaptureState::Failed)
     return failure_reply(404, ApiCode::NotFound,

@@ -33,14 +33,14 @@ TEST(Pcapng, BlocksStandAsTheDraftSays) {
   append_packet(file, 0, 0x1122334455667788, Direction::Outbound, packet, 1400);
   EXPECT_EQ(blocks(file), (std::vector<std::uint32_t>{0x0a0d0d0a, 1, 6}));
   EXPECT_EQ(le32(file, 8), 0x1a2b3c4dU);
-  EXPECT_EQ(le32(file, packet_at + 8), 0U);             // interface
-  EXPECT_EQ(le32(file, packet_at + 12), 0x11223344U);   // time, its upper half first
+  EXPECT_EQ(le32(file, packet_at + 8), 0U);            // interface
+  EXPECT_EQ(le32(file, packet_at + 12), 0x11223344U);  // time, its upper half first
   EXPECT_EQ(le32(file, packet_at + 16), 0x55667788U);
-  EXPECT_EQ(le32(file, packet_at + 20), 5U);            // kept
-  EXPECT_EQ(le32(file, packet_at + 24), 1400U);         // of
+  EXPECT_EQ(le32(file, packet_at + 20), 5U);     // kept
+  EXPECT_EQ(le32(file, packet_at + 24), 1400U);  // of
   EXPECT_EQ(file[packet_at + 28], 0x45);
-  EXPECT_EQ(le32(file, packet_at + 36), 0x00040002U);   // epb_flags
-  EXPECT_EQ(le32(file, packet_at + 40), 2U);            // outbound
+  EXPECT_EQ(le32(file, packet_at + 36), 0x00040002U);  // epb_flags
+  EXPECT_EQ(le32(file, packet_at + 40), 2U);           // outbound
 }
 
 TEST(Pcapng, AnyLengthIsPaddedAndWithinTheBound) {

@@ -77,7 +77,8 @@ void CaptureDesk::State::change(const Change& what) {
     std::erase_if(streams, [&](const std::weak_ptr<Stream>& one) {
       auto stream = one.lock();
       if (!stream) return true;
-      if (stream->wake() && std::find(ids.begin(), ids.end(), stream->id()) != ids.end()) wakes.push_back(stream->wake());
+      if (stream->wake() && std::find(ids.begin(), ids.end(), stream->id()) != ids.end())
+        wakes.push_back(stream->wake());
       readers.push_back(std::move(stream));
       return false;
     });

@@ -25,9 +25,9 @@ namespace qanat::wan {
 
 class CaptureSet {
  public:
-  static constexpr std::size_t kMany = 16;                  // at once; another ends as TooMany
+  static constexpr std::size_t kMany = 16;                     // at once; another ends as TooMany
   static constexpr std::size_t kChunk = std::size_t{1} << 16;  // octets of a full chunk
-  static constexpr Duration kPatience = 100ms;              // of a chunk that does not become full
+  static constexpr Duration kPatience = 100ms;                 // of a chunk that does not become full
 
   explicit CaptureSet(std::deque<ipsec::Event>& events) : events_(events) {}
 
