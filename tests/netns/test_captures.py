@@ -61,6 +61,10 @@ def state(daemon: Qanatd, name: str, account: str = "default") -> dict:
     return result(daemon, "GET", name if name.startswith("/") else f"{CAPTURES.format(account)}/{name}")
 
 
+def is_running(daemon: Qanatd) -> bool:
+    return any(one["status"] == "running" for one in result(daemon, "GET", CAPTURES.format("default")))
+
+
 def finish(daemon: Qanatd, path: str) -> dict:
     """Stops it, and waits for its end."""
     result(daemon, "PUT", f"{path}/stop")
@@ -177,7 +181,7 @@ def by_the_command() -> None:
         file = lab.dir / "cli.pcapng"
         command = [binary("qanat"), "--socket", str(lab["a"].dir / "qanat.sock"), "capture", name, "--to", there, "--protocol", "icmp"]
         running = subprocess.Popen([*command, "--packets", "10", "-w", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        wait_until(lambda: result(a, "GET", CAPTURES.format("default")), "it has begun", 10)
+        wait_until(lambda: is_running(a), "it has begun", 10)
         ping(lab["a"].site, there, count=15)
         out, err = running.communicate(timeout=20)
         check(running.returncode == 0 and "10 packets" in err and str(file) in err, f"it says: {err.strip()}")
@@ -191,7 +195,7 @@ def by_the_command() -> None:
         tshark = subprocess.Popen(["tshark", "-l", "-r", "-", "-T", "fields", "-e", "ip.dst"], stdin=pipe.stdout, stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL, text=True)
         pipe.stdout.close()
-        wait_until(lambda: result(a, "GET", CAPTURES.format("default")), "it has begun", 10)
+        wait_until(lambda: is_running(a), "it has begun", 10)
         ping(lab["a"].site, there, count=6)
         lines = tshark.communicate(timeout=20)[0].split()
         check(lines == [there] * 6, f"tshark at the pipe saw {len(lines)}")

@@ -174,8 +174,7 @@ export class Mock {
     for await (const piece of request) body += piece;
     this.asked.push(`${request.method} ${request.url}`);
     const needs = url.pathname.includes("/pcaps") ? "capture" : request.method !== "GET" ? "write" : "read";
-    if (!who[needs])
-      return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
+    if (!who[needs]) return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
     if (who.account === "tenant" && url.pathname.startsWith("/v1/status"))
       return this.#json(reply, 403, failure("forbidden", "this token is of account 'tenant'; the gateway is of all"));
     if (url.pathname === "/v1/events/stream") return this.#stream(url, request, reply);
