@@ -157,6 +157,17 @@ json shown_capture(const Remembered& one) {
   return out;
 }
 
+// `known`: the only one, if any.
+std::optional<Reply> check_parameters(const Call& call, std::string_view known) {
+  for (const auto& [name, value] : call.target.query) {
+    if (!known.empty() && name == known) continue;
+    return failure_reply(400, ApiCode::BadParameter,
+                         fmt::format("unknown parameter '{}'; {}", printable(name, 64),
+                                     known.empty() ? "this path takes none" : fmt::format("known is {}", known)));
+  }
+  return std::nullopt;
+}
+
 Reply no_capture(std::string_view id) {
   return failure_reply(404, ApiCode::NotFound, fmt::format("there is no capture {}", printable(id, 64)));
 }
@@ -176,13 +187,8 @@ Reply ObjectApi::Impl::pcaps(Call& call, std::span<const std::string> rest) {
         "downloaded with GET /pcaps/{id}/download");
   if (!captures) return failure_reply(503, ApiCode::Store, "captures are not made here");
   const bool is_download = rest.size() == 2 && rest[1] == "download";
-  constexpr std::array<std::string_view, 1> kFollow = {"follow"};
-  constexpr std::array<std::string_view, 1> kValidate = {"validate_only"};
   const bool starts = rest.empty() && method == "POST";
-  if (auto refusal = check_query(call, is_download ? std::span<const std::string_view>{kFollow}
-                                       : starts    ? std::span<const std::string_view>{kValidate}
-                                                   : std::span<const std::string_view>{}))
-    return *refusal;
+  if (auto refusal = check_parameters(call, is_download ? "follow" : starts ? "validate_only" : "")) return *refusal;
   if (rest.empty()) {
     if (starts) return start_capture(call);
     return method == "GET" ? list_captures(call) : method_not_allowed(call, "GET, POST");
