@@ -57,6 +57,8 @@ export function stageOf(capture) {
       return { word: "complete", tone: "good", running: false, file: true };
     case "failed":
       return { word: "failed", tone: "bad", running: false, file: false };
+    case "unknown": // the gateway was restarted, or an hour is over
+      return { word: "gone", tone: "idle", running: false, file: false };
     default:
       return { word: "unknown", tone: "idle", running: false, file: false };
   }

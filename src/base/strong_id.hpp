@@ -24,6 +24,7 @@ using TunnelId = StrongId<struct TunnelIdTag, std::uint32_t>;    // a configured
 using ChildSaId = StrongId<struct ChildSaIdTag, std::uint64_t>;  // one Child SA pair, never reused on a node
 using IkeSaId = StrongId<struct IkeSaIdTag, std::uint64_t>;      // one IKE SA, never reused on a node
 using RequestId = StrongId<struct RequestIdTag, std::uint64_t>;  // pairs a command with its answer
+using CaptureId = StrongId<struct CaptureIdTag, std::uint64_t>;  // one packet capture, never reused by a process
 
 }  // namespace qanat
 

@@ -3,7 +3,9 @@
 
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "control/api.hpp"
 
@@ -27,5 +29,12 @@ struct ClientError {
 [[nodiscard]] std::expected<control::Reply, ClientError> exchange(const std::string& socket_path,
                                                                   const control::Request& request,
                                                                   std::chrono::seconds timeout);
+
+// The same for an answer that comes bit by bit: what has come of its body goes to `take`, as long as that returns true.
+// Of a status that is no success the body is in the reply instead.
+using TakeBody = std::function<bool(std::string_view octets)>;
+[[nodiscard]] std::expected<control::Reply, ClientError> follow(const std::string& socket_path,
+                                                                const control::Request& request, const TakeBody& take,
+                                                                std::chrono::seconds timeout);
 
 }  // namespace qanat::cli

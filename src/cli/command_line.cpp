@@ -14,9 +14,10 @@ namespace qanat::cli {
 
 namespace {
 
-constexpr std::array<std::string_view, 23> kCommands = {
-    "status", "watch", "explain", "posture", "events", "routes", "route",   "policy", "ping",  "metrics", "debug", "up",
-    "down",   "rekey", "check",   "reload",  "genpsk", "purge",  "version", "pki",    "token", "export",  "import"};
+constexpr std::array<std::string_view, 24> kCommands = {"status", "watch",   "explain", "posture", "events",  "routes",
+                                                        "route",  "policy",  "ping",    "capture", "metrics", "debug",
+                                                        "up",     "down",    "rekey",   "check",   "reload",  "genpsk",
+                                                        "purge",  "version", "pki",     "token",   "export",  "import"};
 constexpr std::size_t kSocketPathSize = 107;  // sun_path without its zero
 
 constexpr const char* kSummary = "qanat: what the tunnels of qanatd do, and how safe they are";
@@ -116,6 +117,31 @@ void add_token(CLI::App& app, CommandLine& line) {
       ->required();
 }
 
+void add_capture(CLI::App& app, CommandLine& line) {
+  CLI::App* capture =
+      app.add_subcommand("capture", "The packets inside a tunnel as pcapng, as they go in and come out");
+  capture->callback([&line] { line.command = Command::Capture; });
+  CaptureLine& c = line.capture;
+  capture->add_option("NAME", line.name, "The tunnel")->required();
+  capture->add_option("-w,--write", line.file, "A new file (mode 0600), or - for standard output: | tshark -r -")
+      ->required()
+      ->type_name("FILE");
+  capture->add_option("--from", c.source, "Only packets from this address or prefix")->type_name("ADDRESS");
+  capture->add_option("--to", c.destination, "Only packets to this address or prefix")->type_name("ADDRESS");
+  capture->add_option("--protocol", c.protocol, "Only tcp, udp, icmp, icmp6, or a number")->type_name("PROTOCOL");
+  capture->add_option("--from-port", c.source_port, "Only packets from this port")->check(CLI::Range(1U, 65535U));
+  capture->add_option("--to-port", c.destination_port, "Only packets to this port")->check(CLI::Range(1U, 65535U));
+  capture->add_option("--seconds", c.seconds, "How long at most; Ctrl-C ends it before")
+      ->check(CLI::Range(1U, 86'400U))
+      ->capture_default_str();
+  capture->add_option("--packets", c.packets, "How many at most")
+      ->check(CLI::Range(1U, 500'000U))
+      ->capture_default_str();
+  capture->add_option("--snap", c.snap, "Octets of each packet that are kept (default: all)")
+      ->check(CLI::Range(64U, 65'535U));
+  capture->add_option("--account", c.account, "The tunnel's account, a [[vrf]]")->capture_default_str();
+}
+
 // Everything that can be typed; `line` must outlive `app`.
 void describe(CLI::App& app, CommandLine& line) {
   app.require_subcommand(1);
@@ -162,6 +188,7 @@ void describe(CLI::App& app, CommandLine& line) {
   CLI::App* ping = command("ping", "Echo requests to the peer, inside the tunnel: loss and round trip", Command::Ping);
   ping->add_option("NAME", line.name, "The tunnel")->required();
   ping->add_option("-c,--count", line.count, "How many, one a second (default 4)")->check(CLI::Range(1U, 1000U));
+  add_capture(app, line);
   command("metrics", "Everything that is counted, in Prometheus' text format", Command::Metrics);
   CLI::App* debug = app.add_subcommand("debug", "For a report of trouble: debug bundle");
   debug->require_subcommand(1);

@@ -19,6 +19,7 @@ enum class Command : std::uint8_t {
   RouteGet,
   Policy,
   Ping,
+  Capture,
   Metrics,
   Bundle,
   Completion,
@@ -61,6 +62,19 @@ struct TokenLine {
   int days = 0;         // 0: until it is deleted
 };
 
+// What goes in and comes out of a tunnel, as pcapng.
+struct CaptureLine {
+  std::string account = "default";
+  std::string source;       // address or prefix; empty: any
+  std::string destination;  //
+  std::string protocol;     // "tcp", "udp", "icmp", "icmp6", a number; empty: any
+  unsigned source_port = 0;
+  unsigned destination_port = 0;
+  unsigned seconds = 60;
+  unsigned packets = 10'000;
+  unsigned snap = 0;  // octets of a packet; 0: all of it
+};
+
 struct CommandLine {
   Command command = Command::Status;
   std::string name;     // status, watch, events (may be empty), explain, up, down: the tunnel
@@ -80,6 +94,7 @@ struct CommandLine {
   bool json = false;
   PkiLine pki;
   TokenLine token;
+  CaptureLine capture;
 };
 
 // Exit codes, the same for every command.

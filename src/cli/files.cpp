@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <system_error>
 
 #include <fcntl.h>
@@ -122,26 +123,35 @@ config::FileReader key_reader(const std::string& config_path) {
 
 namespace {
 
-Status write_exclusively(const std::string& path, ByteView content, mode_t mode) {
-  Descriptor file{::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode)};
-  if (file.get() < 0) {
-    const int error = errno;
-    if (error == EEXIST)
-      return trouble(
-          path, fmt::format("{} is there already and is not overwritten: remove it first, or take another name", path));
-    if (error == ENOENT) return trouble(path, fmt::format("{} cannot be made: its folder is not there", path));
-    if (error == EACCES) return trouble(path, fmt::format("{} may not be made by you: try again with sudo", path));
-    return trouble(path, fmt::format("{} cannot be made: {}", path, system_words(error)));
-  }
-  int error = 0;
-  while (error == 0 && !content.empty()) {
-    const ssize_t put = ::write(file.get(), content.data(), content.size());
+Result<int> make_exclusively(const std::string& path, mode_t mode) {
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
+  if (file >= 0) return file;
+  const int error = errno;
+  if (error == EEXIST)
+    return trouble(
+        path, fmt::format("{} is there already and is not overwritten: remove it first, or take another name", path));
+  if (error == ENOENT) return trouble(path, fmt::format("{} cannot be made: its folder is not there", path));
+  if (error == EACCES) return trouble(path, fmt::format("{} may not be made by you: try again with sudo", path));
+  return trouble(path, fmt::format("{} cannot be made: {}", path, system_words(error)));
+}
+
+// 0, or what is wrong.
+int write_whole(int file, ByteView content) {
+  while (!content.empty()) {
+    const ssize_t put = ::write(file, content.data(), content.size());
     if (put >= 0) {
       content = content.subspan(static_cast<std::size_t>(put));
     } else if (errno != EINTR) {
-      error = errno;
+      return errno;
     }
   }
+  return 0;
+}
+
+Status write_exclusively(const std::string& path, ByteView content, mode_t mode) {
+  QANAT_ASSIGN(const int fd, make_exclusively(path, mode));
+  Descriptor file{fd};
+  int error = write_whole(file.get(), content);
   if (error == 0 && ::fsync(file.get()) != 0 && errno != EINVAL && errno != EROFS) error = errno;
   if (::close(file.release()) != 0 && error == 0) error = errno;
   if (error == 0) return {};
@@ -153,6 +163,15 @@ Status write_exclusively(const std::string& path, ByteView content, mode_t mode)
 
 Status write_new_file(const std::string& path, ByteView content) {
   return write_exclusively(path, content, S_IRUSR | S_IWUSR);
+}
+
+Result<std::function<Status(ByteView)>> open_new_file(const std::string& path) {
+  QANAT_ASSIGN(const int fd, make_exclusively(path, S_IRUSR | S_IWUSR));
+  return [path, file = std::make_shared<Descriptor>(fd)](ByteView content) -> Status {
+    const int error = write_whole(file->get(), content);
+    if (error == 0) return {};
+    return trouble(path, fmt::format("{} cannot be written: {}", path, system_words(error)));
+  };
 }
 
 Status write_public_file(const std::string& path, ByteView content) {

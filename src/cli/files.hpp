@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,8 @@ namespace qanat::cli {
 [[nodiscard]] config::FileReader key_reader(const std::string& config_path);
 // Mode 0600 from the first moment; a file that is there already is never touched.
 [[nodiscard]] Status write_new_file(const std::string& path, ByteView content);
+// The same for what comes bit by bit; the file is closed when the function goes.
+[[nodiscard]] Result<std::function<Status(ByteView)>> open_new_file(const std::string& path);
 // Mode 0644: for certificates. replace_public_file puts the new content in the old one's place at once.
 [[nodiscard]] Status write_public_file(const std::string& path, ByteView content);
 [[nodiscard]] Status replace_public_file(const std::string& path, ByteView content);

@@ -20,10 +20,15 @@ struct Shell {
   std::function<std::expected<control::Reply, ClientError>(const std::string& socket, const control::Request&,
                                                            std::chrono::seconds timeout)>
       exchange;
+  std::function<std::expected<control::Reply, ClientError>(const std::string& socket, const control::Request&,
+                                                           const TakeBody& take, std::chrono::seconds timeout)>
+      follow;
   std::function<Result<std::string>(const std::string& path)> read_file;
   std::function<config::FileReader(const std::string& config_path)> key_reader;
   // Makes a file that is not there yet, mode 0600.
   std::function<Status(const std::string& path, ByteView content)> write_new_file;
+  // The same for what comes bit by bit: each call of what it gives appends.
+  std::function<Result<std::function<Status(ByteView)>>(const std::string& path)> open_new_file;
   // The same for what everybody may read, mode 0644; the second takes the place of a file that is there.
   std::function<Status(const std::string& path, ByteView content)> write_public_file;
   std::function<Status(const std::string& path, ByteView content)> replace_public_file;

@@ -55,7 +55,8 @@ constexpr auto kAbsent = std::to_array<Absent>({
     {"magic/apps", "application steering"},
     {"magic/cloud", "cloud on-ramps"},
     {"magic/bgp", "BGP: routes are made under magic/routes"},
-    {"pcaps", "captures by this path"},
+    {"pcaps/ownership",
+     "there is no bucket here whose owner could be asked; packets are downloaded with GET /pcaps/{id}/download"},
     {"zerotrust", "Zero Trust settings"},
     {"rulesets", "rulesets: packet rules are made under /v1/policy, or as [[policy]] in the configuration file"},
     {"rules", "lists of rulesets"},
@@ -75,6 +76,13 @@ Reply no_route(const Call& call) {
 
 std::optional<Reply> check_rights(const Call& call) {
   const Principal& who = call.request.principal;
+  // By the decoded path, whatever was made of the target before.
+  if (const auto& path = call.target.path; path.size() > 4 && path[0] == "client" && path[4] == "pcaps") {
+    if (who.capture) return std::nullopt;
+    return failure_reply(
+        403, ApiCode::Forbidden,
+        fmt::format("{} may not capture: it takes a token with the scope capture", printable(who.name, 64)));
+  }
   const bool reads = call.request.method == "GET" || call.request.method == "HEAD";
   if (reads ? who.read : who.write) return std::nullopt;
   return failure_reply(403, ApiCode::Forbidden,
@@ -285,6 +293,13 @@ Reply ObjectApi::Impl::act(Call& call, Action action, const std::string& id) {
       return update_route(call, id);
     case Action::DeleteRoute:
       return delete_route(call, id);
+    case Action::ListCaptures:
+    case Action::StartCapture:
+    case Action::GetCapture:
+    case Action::DeleteCapture:
+    case Action::DownloadCapture:
+    case Action::StopCapture:
+      return pcaps(call, action, id);
     case Action::WhoAmI:
       return whoami(call);
     case Action::ListTokens:

@@ -2,6 +2,7 @@
 //
 //   /client/v4/accounts/{account}/magic/ipsec_tunnels[/{id}[/psk_generate]]
 //   /client/v4/accounts/{account}/magic/routes[/{id}]
+//   /client/v4/accounts/{account}/pcaps[/{id}[/download|/stop]]
 //   /v1/tokens[/{id}]   /v1/policy[/{name}]   /v1/audit   /v1/export   /v1/import
 //
 // An account is a VRF: its path names it by its name, or by account_id(); a gateway without [[vrf]] takes any 32
@@ -81,6 +82,8 @@ class ObjectApi {
 
   // nullopt: the target is none of this API's.
   [[nodiscard]] std::optional<Reply> handle(const Request& request, const Situation& situation);
+  // Who makes captures; it outlives this. Without one there are none.
+  void use_captures(class CaptureRoom* room);
   // After a write: file and stored objects together. Only the last one counts.
   [[nodiscard]] std::optional<model::Config> poll_wanted();
 

@@ -91,6 +91,15 @@ struct ObjectApi::Impl {
   [[nodiscard]] Reply audit_log(const Call& call);
   [[nodiscard]] Reply whoami(const Call& call) const;
   [[nodiscard]] Reply rules(Call& call, Action action);
+  // object_captures.cpp
+  CaptureRoom* captures = nullptr;
+  [[nodiscard]] Reply pcaps(Call& call, Action action, std::string id);
+  [[nodiscard]] Reply list_captures(const Call& call) const;
+  [[nodiscard]] Reply start_capture(Call& call);
+  [[nodiscard]] Reply stop_capture(Call& call, const std::string& id);
+  [[nodiscard]] Reply delete_capture(Call& call, const std::string& id);
+  [[nodiscard]] Reply download_capture(Call& call, const std::string& id);
+  [[nodiscard]] std::optional<std::string> find_capture(const Call& call, const std::string& id) const;  // JSON text
   // object_transfer.cpp
   [[nodiscard]] Reply export_text();
   [[nodiscard]] Reply export_secrets(Call& call);

@@ -104,6 +104,32 @@ Json schemas() {
   out["Imported"] = object({{"imported", typed("integer", "objects that were made or changed")}});
   out["PolicyRule"] = Json{{"type", "object"}, {"description", "the keys of [[policy]]"}};
   out["PolicyRules"] = Json{{"type", "object"}};
+  const Json filter = object({{"source_address", text("an address or a prefix")},
+                              {"source_port", typed("integer", "1 to 65535")},
+                              {"destination_address", text("an address or a prefix")},
+                              {"destination_port", typed("integer", "1 to 65535")},
+                              {"protocol", typed("integer", "its number: 6 is TCP")}});
+  const Json wish = {{"type", text("simple or full")},
+                     {"system", text("magic-transit")},
+                     {"tunnel", text("ours: a tunnel's name or id; left out: every tunnel of the account")},
+                     {"time_limit", typed("integer", "seconds: simple 1 to 300, full 1 to 86400")},
+                     {"packet_limit", typed("integer", "simple 1 to 10000, full 1 to 500000")},
+                     {"byte_limit", typed("integer", "octets, 1 to 67108864; left out: 16777216")},
+                     {"snap_length", typed("integer", "ours: octets of one packet, 64 to 65535")},
+                     {"filter_v1", filter}};
+  Json shown = wish;
+  shown["id"] = text("32 hexadecimal digits");
+  shown["status"] = text("pending, running, success (simple), complete (full), failed, unknown");
+  shown["submitted"] = text("RFC 3339");
+  shown["stop_requested"] = text("RFC 3339");
+  shown["finished_on"] = text("ours: RFC 3339");
+  shown["packets_captured"] = typed("integer", "so far");
+  shown["bytes_captured"] = typed("integer", "ours: octets so far");
+  shown["error_message"] = text("why it failed, or why its packets are gone");
+  out["NewCapture"] = object(wish);
+  out["Capture"] = object(std::move(shown));
+  out["CaptureId"] = object({{"id", text("whose packets were wiped")}});
+  out["CaptureFile"] = text("pcapng");
   out["Routes"] = object({{"routes", list_of("Route")}});
   return out;
 }
@@ -147,11 +173,12 @@ void add_query(Json& parameters, std::string_view names) {
   if (names.empty()) return;
   for (const std::string_view name : split(names, ' '))
     parameters.push_back(
-        {{"name", name}, {"in", "query"}, {"schema", {{"type", name == "validate_only" ? "boolean" : "string"}}}});
+        {{"name", name}, {"in", "query"}, {"schema", {{"type", name == "validate_only" || name == "follow" ? "boolean" : "string"}}}});
 }
 
 Json content_of(const Endpoint& e) {
   if (e.action == Action::StreamEvents) return answer("done", "text/event-stream", {{"type", "string"}});
+  if (e.action == Action::DownloadCapture) return answer("done", "application/x-pcapng", ref(e.schemas.object));
   if (e.action == Action::ShowMetrics) return answer("done", "text/plain", {{"type", "string"}});
   const Schemas& s = e.schemas;
   Json result = s.object.empty() ? Json{{"type", "object"}} : s.list ? list_of(s.object) : ref(s.object);

@@ -34,4 +34,11 @@ void DataWorkers::post(const wan::TunnelNews& news) {
   for (const auto& worker : workers_) worker->inbox().post(news);
 }
 
+std::optional<ipsec::Event> DataWorkers::merge(ipsec::Event event) {
+  auto whole = shards_.merge(std::move(event));
+  const auto* chunk = whole ? std::get_if<ipsec::CaptureChunk>(&*whole) : nullptr;
+  if (chunk && chunk->end && workers_.size() > 1) post(ipsec::StopCapture{chunk->capture});
+  return whole;
+}
+
 }  // namespace qanat::daemon

@@ -21,7 +21,7 @@ class DataWorkers {
   void post(const io::PathError& error);   // for all: nobody knows whose tunnel it is about
   void post(const wan::TunnelNews& news);  // for all; its owner knows it already
   // What `events` has brought, as the gateway is to hear it (see wan::DataShards).
-  [[nodiscard]] std::optional<ipsec::Event> merge(ipsec::Event event) { return shards_.merge(std::move(event)); }
+  [[nodiscard]] std::optional<ipsec::Event> merge(ipsec::Event event);
 
  private:
   wan::DataShards shards_;

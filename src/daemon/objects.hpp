@@ -23,6 +23,9 @@ class Objects {
   // Makes the file when it is not there; the keys are those of `file`.
   [[nodiscard]] static Result<std::unique_ptr<Objects>> open(const std::string& path, control::LoadedFile file);
 
+  // Before any of HTTP's threads; it outlives this.
+  void use_captures(control::CaptureRoom& room) { api_.use_captures(&room); }
+
   // --- threads of HTTP
 
   // nullopt: the target is none of the objects'. `snapshot` may be null.

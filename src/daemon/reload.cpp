@@ -122,6 +122,7 @@ Result<model::Config> Wiring::with_objects(const model::Config& adapted) {
     return adapted;
   }
   objects_ = std::move(*opened);
+  objects_->use_captures(captures_);
   QANAT_TRY(loop_->add(objects_->wanted_fd(), [this] { on_wanted(); }));
   auto together = objects_->together();
   if (!together) return refused_by_objects(source_.file.name, together.error());
@@ -130,11 +131,15 @@ Result<model::Config> Wiring::with_objects(const model::Config& adapted) {
 }
 
 void Wiring::on_wanted() {
-  auto config = objects_->take_wanted();
+  apply_wanted();
+  end_of_turn();
+}
+
+void Wiring::apply_wanted() {
+  auto config = objects_ ? objects_->take_wanted() : std::nullopt;
   if (!config) return;
   if (const auto changes = apply_difference(std::move(*config)); !changes)
     log_.error("objects-refused", {{"problem", changes.error().detail}, {"hint", ""}});
-  end_of_turn();
 }
 
 // Everybody who has waited hears the same. A bad file changes nothing.

@@ -68,7 +68,8 @@ Wiring::Wiring(const model::Config& config, ControlSockets control, std::vector<
       data_(std::move(data), data_events_, log),
       auth_(auth_answers_, log),
       source_(std::move(source)),
-      events_(io::wall_now()) {}
+      events_(io::wall_now()),
+      captures_(std::string{"qanat "} + QANAT_VERSION) {}
 
 Wiring::~Wiring() = default;
 
@@ -99,6 +100,7 @@ Status Wiring::start(const model::Config& config) {
   QANAT_TRY(loop_->add(auth_answers_.fd(), [this] { on_auth_answers(); }));
   QANAT_TRY(loop_->add(api_calls_.fd(), [this] { on_api_calls(); }));
   QANAT_TRY(loop_->add(snapshot_wishes_.fd(), [this] { on_snapshot_wishes(); }));
+  QANAT_TRY(loop_->add(captures_.orders_fd(), [this] { on_capture_orders(); }));
   QANAT_TRY(loop_->add(netd_.fd(), [this] { on_netd(); }));
   QANAT_TRY(loop_->add(source_.reader.fd(), [this] { on_config(); }));
   QANAT_TRY(loop_->add(monitor_.fd(), [this] { on_address_change(); }));
@@ -108,6 +110,7 @@ Status Wiring::start(const model::Config& config) {
     const Instant now = io::boot_now();
     gateway_.handle_timeout(now);
     keep_ledger(now, gateway::PostureBook::Write::WhenDue);
+    captures_.handle_timeout(now);
     if (look_at_ && now >= *look_at_) look_at_addresses(now);
     if (read_routes_at_ && now >= *read_routes_at_) read_kernel_routes(now);
     end_of_turn();
@@ -195,7 +198,7 @@ void Wiring::on_data_events() {
   const Instant now = io::boot_now();
   for (FromDataWorker& message : data_events_.take_all()) {
     if (auto* event = std::get_if<ipsec::Event>(&message)) {
-      if (const auto whole = data_.merge(std::move(*event))) gateway_.handle_plane(now, *whole);
+      if (auto whole = data_.merge(std::move(*event))) on_plane_event(now, *whole);
     } else if (const auto* news = std::get_if<wan::TunnelNews>(&message)) {
       data_.post(*news);
     } else if (const auto* error = std::get_if<io::PathError>(&message)) {
@@ -204,6 +207,25 @@ void Wiring::on_data_events() {
       const auto& stray = std::get<StrayDatagram>(message);
       gateway_.handle_datagram(now, {{stray.local, io::kNatPort}, stray.remote}, stray.data);
     }
+  }
+  end_of_turn();
+}
+
+void Wiring::on_plane_event(Instant now, ipsec::Event& event) {
+  if (auto* chunk = std::get_if<ipsec::CaptureChunk>(&event)) {
+    captures_.take(now, *chunk);
+    wipe(chunk->octets);
+  } else {
+    gateway_.handle_plane(now, event);
+  }
+}
+
+void Wiring::on_capture_orders() {
+  const Instant now = io::boot_now();
+  apply_wanted();  // the tunnel may have been made by the request before
+  for (const control::CaptureOrder& order : captures_.take_orders()) {
+    if (const Status begun = gateway_.capture(now, order); !begun)
+      captures_.fail(now, order.capture, fmt::format("{}: {}", begun.error().where, begun.error().detail));
   }
   end_of_turn();
 }
@@ -389,6 +411,7 @@ void Wiring::end_of_turn() {
   if (stop_at_ && (!next || *stop_at_ < *next)) next = stop_at_;
   if (look_at_ && (!next || *look_at_ < *next)) next = look_at_;
   if (read_routes_at_ && (!next || *read_routes_at_ < *next)) next = read_routes_at_;
+  if (const auto at = captures_.next_timeout(); at && (!next || *at < *next)) next = at;
   if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
   if (netd_.wants_write()) netd_.flush();
 }

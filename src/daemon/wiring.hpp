@@ -24,6 +24,7 @@
 #include "crypto/rng.hpp"
 #include "daemon/address_monitor.hpp"
 #include "daemon/auth_workers.hpp"
+#include "daemon/capture_desk.hpp"
 #include "daemon/config_reader.hpp"
 #include "daemon/data_workers.hpp"
 #include "daemon/event_feed.hpp"
@@ -102,6 +103,9 @@ class Wiring {
   // The configuration with what the API has stored (reload.cpp), and what follows from it after a write.
   [[nodiscard]] Result<model::Config> with_objects(const model::Config& file);
   void on_wanted();
+  void apply_wanted();
+  void on_plane_event(Instant now, ipsec::Event& event);
+  void on_capture_orders();
   [[nodiscard]] Result<std::vector<config::Change>> apply_difference(model::Config config);
   [[nodiscard]] Result<std::vector<config::Change>> change_to(control::LoadedFile file, bool apply);
   [[nodiscard]] std::unexpected<Error> refused_by_objects(const std::string& file, const Faults& faults);
@@ -149,6 +153,7 @@ class Wiring {
   } read_for_;  // who waits for the one under way
   io::Mailbox<SnapshotWish> snapshot_wishes_;
   EventFeed events_;
+  CaptureDesk captures_;
   std::unique_ptr<Objects> objects_;       // null: state_dir cannot keep them
   control::Access access_;                 // of the HTTPS thread
   std::atomic<std::uint64_t> refused_{0};  // by it

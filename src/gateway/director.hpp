@@ -15,6 +15,7 @@
 
 #include "base/rng.hpp"
 #include "config/diff.hpp"
+#include "control/captures.hpp"
 #include "control/snapshot.hpp"
 #include "gateway/auth_service.hpp"
 #include "gateway/beginnings.hpp"
@@ -67,6 +68,8 @@ class Director {
   [[nodiscard]] const model::Config& config() const { return config_; }
   // `ticket` comes back in one CommandDone.
   void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
+  // An error: why the packet path was not asked. What it captures comes out of it as ipsec::CaptureChunk.
+  [[nodiscard]] Status capture(const control::CaptureOrder& order);
   // `sas`: of the report's tunnel, as they are now; looked at for ChildUp and IkeUp only.
   void handle_report(Instant now, const ike::Report& report, std::span<const ike::SaInfo> sas = {});
   void handle_cannot_initiate(Instant now, const CannotInitiate& failure);

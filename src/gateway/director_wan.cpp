@@ -98,6 +98,30 @@ void Director::note_health(const ipsec::HealthChanged& change) {
        {"detail", change.detail}});
 }
 
+Status Director::capture(const control::CaptureOrder& order) {
+  if (!order.start) {
+    outputs_.emplace_back(ipsec::Command{ipsec::StopCapture{order.capture}});
+    return {};
+  }
+  const control::CaptureWish& wish = *order.start;
+  ipsec::StartCapture start{.capture = order.capture,
+                            .vrf = wish.vrf,
+                            .tunnel = {},
+                            .filter = wish.filter,
+                            .time = wish.time,
+                            .packets = wish.packets,
+                            .bytes = wish.bytes,
+                            .snap = wish.snap};
+  if (!wish.tunnel.empty()) {
+    const Tunnel* t = find(wish.tunnel);
+    if (t == nullptr || t->config.vrf != wish.vrf)
+      return fail(ErrorKind::LocalPolicy, wish.tunnel, "the tunnel is not in force: another change took it away");
+    start.tunnel = t->id;
+  }
+  outputs_.emplace_back(ipsec::Command{std::move(start)});
+  return {};
+}
+
 void Director::ping(std::uint64_t ticket, const Tunnel& t) {
   if (t.live.empty()) {
     const std::string why = t.wanted == Wanted::Down ? fmt::format("it was taken down; qanat up {}", t.config.name)

@@ -180,6 +180,12 @@ void Gateway::command(Instant now, std::uint64_t ticket, const control::GatewayC
   pump(now);
 }
 
+Status Gateway::capture(Instant now, const control::CaptureOrder& order) {
+  const Status done = director_.capture(order);
+  pump(now);
+  return done;
+}
+
 void Gateway::handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) {
   shards_[shard_of_datagram(arrived, payload)]->handle_datagram(now, arrived, payload);
   pump(now);

@@ -37,6 +37,7 @@ class Gateway {
   [[nodiscard]] Result<std::vector<config::Change>> reload(Instant now, const model::Config& config);
   [[nodiscard]] const model::Config& config() const { return director_.config(); }
   void command(Instant now, std::uint64_t ticket, const control::GatewayCommand& command);
+  [[nodiscard]] Status capture(Instant now, const control::CaptureOrder& order);
   void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload);
   void handle_plane(Instant now, const ipsec::Event& event);
   void handle_host(Instant now, const HostResult& result);

@@ -34,6 +34,11 @@ Instant boot_now() {
   return Instant::from_ns(std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec);
 }
 
+Duration wall_at_boot() {
+  const timespec wall = read_clock(CLOCK_REALTIME);
+  return Duration{std::int64_t{wall.tv_sec} * 1'000'000'000 + wall.tv_nsec - boot_now().ns()};
+}
+
 WallTime wall_now() {
   return WallTime{read_clock(CLOCK_REALTIME).tv_sec};
 }

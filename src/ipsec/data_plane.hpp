@@ -153,9 +153,34 @@ struct Ping {
   RequestId request;
   TunnelId tunnel;
 };
-using Command =
-    std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy, RemoveInbound,
-                 RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy, ReadCounters, Ping>;
+// What a capture takes: inner packets that all that is named here fits; what is empty fits every packet. With a port,
+// of later fragments only those whose ports are known.
+struct CaptureFilter {
+  std::optional<Prefix> source = {};
+  std::optional<Prefix> destination = {};
+  std::optional<std::uint16_t> source_port = {};
+  std::optional<std::uint16_t> destination_port = {};
+  std::optional<std::uint8_t> protocol = {};
+  friend bool operator==(const CaptureFilter&, const CaptureFilter&) = default;
+};
+// Inner packets as they go into a tunnel and as they come out of it, before the packet policy. Answered by one
+// CaptureChunk at once, and by one with an end when `time` is over or `packets` or `bytes` are reached.
+struct StartCapture {
+  CaptureId capture;
+  VrfId vrf = {};
+  std::optional<TunnelId> tunnel = {};  // nullopt: every tunnel of the VRF
+  CaptureFilter filter = {};
+  Duration time{};
+  std::uint32_t packets = 0;
+  std::uint64_t bytes = 0;  // octets that are kept
+  std::uint32_t snap = 0;   // octets that are kept of one packet
+};
+struct StopCapture {
+  CaptureId capture;
+};
+using Command = std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy,
+                             RemoveInbound, RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy,
+                             ReadCounters, Ping, StartCapture, StopCapture>;
 
 // Events.
 struct Done {
@@ -270,8 +295,24 @@ struct Pinged {
   IpAddress to;
   std::optional<Duration> round_trip;  // nullopt: no answer within 2 s
 };
+enum class CaptureEnd : std::uint8_t { Time, Packets, Bytes, Stopped, TunnelGone, TooMany };
+struct CapturedPacket {
+  enum class Way : std::uint8_t { Out, In } way = Way::Out;  // into the tunnel; out of it
+  Instant at;
+  TunnelId tunnel;
+  std::uint32_t size = 0;   // of the whole packet
+  std::uint32_t begin = 0;  // of what is kept of it, in CaptureChunk::octets
+  std::uint32_t kept = 0;
+};
+struct CaptureChunk {
+  CaptureId capture;
+  std::vector<std::pair<TunnelId, std::string>> tunnels;  // names of those whose first packet is among these
+  std::vector<CapturedPacket> packets;                    // in the order of `octets`
+  Bytes octets;
+  std::optional<CaptureEnd> end;  // the last of this capture
+};
 using Event = std::variant<Done, Acquire, FirstInbound, SoftLimit, HardLimit, PeerMoved, OutsideSelectors,
-                           HealthChanged, PolicyMatch, Counters, Pinged, UnknownSpi>;
+                           HealthChanged, PolicyMatch, Counters, Pinged, UnknownSpi, CaptureChunk>;
 
 class DataPlane {
  public:

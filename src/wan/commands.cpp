@@ -292,6 +292,7 @@ void PacketPath::State::on(Instant now, ipsec::RemoveTunnel& c) {
   if (tunnel == nullptr) return;
   remove_addresses(tunnel->plan);
   forget_routes(tunnel->plan);
+  captures.forget(c.tunnel);
   board.remove(c.tunnel);
   states.remove(c.tunnel);
   forget_mtu(*tunnel);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <iterator>
 #include <type_traits>
+#include <utility>
+
+#include "base/secret.hpp"
 
 namespace qanat::wan {
 
@@ -61,7 +64,7 @@ void add(ipsec::Counters& sum, ipsec::Counters&& more) {
 
 }  // namespace
 
-void DataShards::post(ipsec::Command command, const Send& send) const {
+void DataShards::post(ipsec::Command command, const Send& send) {
   if (map_.count == 1) return send(0, std::move(command));
   std::visit(
       [&](auto& c) {
@@ -74,6 +77,10 @@ void DataShards::post(ipsec::Command command, const Send& send) const {
           send(map_.owner_of(c.tunnel), c);
         } else if constexpr (std::is_same_v<C, ipsec::ReleaseSpi>) {
           send(map_.worker_of(c.spi), c);
+        } else if constexpr (std::is_same_v<C, ipsec::StartCapture>) {
+          if (c.tunnel) return send(map_.owner_of(*c.tunnel), c);
+          captures_[c.capture] = {.packets = c.packets, .bytes = c.bytes, .running = map_.count};
+          for (std::uint32_t worker = 0; worker < map_.count; ++worker) send(worker, c);
         } else {
           for (std::uint32_t worker = 0; worker < map_.count; ++worker) send(worker, c);
         }
@@ -81,9 +88,40 @@ void DataShards::post(ipsec::Command command, const Send& send) const {
       command);
 }
 
+std::optional<ipsec::Event> DataShards::merge(ipsec::CaptureChunk&& chunk) {
+  const auto at = captures_.find(chunk.capture);
+  if (at == captures_.end()) return chunk;  // of one tunnel: its owner's alone
+  Capture& capture = at->second;
+  const bool was_over = capture.over;
+  const std::optional<ipsec::CaptureEnd> its = std::exchange(chunk.end, std::nullopt);
+  if (its) --capture.running;
+  std::size_t taken = 0;
+  while (!was_over && taken < chunk.packets.size() && capture.packets > 0 &&
+         chunk.packets[taken].kept <= capture.bytes) {
+    --capture.packets;
+    capture.bytes -= chunk.packets[taken++].kept;
+  }
+  if (taken < chunk.packets.size()) {
+    chunk.end = capture.packets == 0 ? ipsec::CaptureEnd::Packets : ipsec::CaptureEnd::Bytes;
+    const std::size_t kept = chunk.packets[taken].begin;
+    wipe(MutableByteView{chunk.octets}.subspan(kept));
+    chunk.octets.resize(kept);
+    chunk.packets.resize(taken);
+  } else if (its == ipsec::CaptureEnd::Packets || its == ipsec::CaptureEnd::Bytes ||
+             its == ipsec::CaptureEnd::TooMany || capture.running == 0) {
+    chunk.end = its;
+  }
+  capture.over = was_over || chunk.end.has_value();
+  if (capture.running == 0) captures_.erase(at);
+  if (was_over) return std::nullopt;
+  return chunk;
+}
+
 std::optional<ipsec::Event> DataShards::merge(ipsec::Event event) {
+  if (map_.count == 1) return event;
+  if (auto* chunk = std::get_if<ipsec::CaptureChunk>(&event)) return merge(std::move(*chunk));
   auto* counters = std::get_if<ipsec::Counters>(&event);
-  if (counters == nullptr || map_.count == 1) return event;
+  if (counters == nullptr) return event;
   const auto [at, is_first] = counters_.try_emplace(counters->request);
   Parts& parts = at->second;
   if (is_first) {

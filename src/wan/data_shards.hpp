@@ -21,7 +21,7 @@ class DataShards {
   // What an SA or a ping is about goes to its tunnel's owner, everything else to all: a command that names an SA or a
   // tunnel of another worker's changes nothing there. Commands to one worker must stay in order.
   using Send = std::function<void(std::uint32_t worker, ipsec::Command command)>;
-  void post(ipsec::Command command, const Send& send) const;
+  void post(ipsec::Command command, const Send& send);
 
   // An event of any worker, as IKE and the Director hear it. nullopt: of an answer that is made of all workers' the
   // last part is not there yet.
@@ -33,8 +33,19 @@ class DataShards {
     std::uint32_t missing = 0;
   };
 
+  // A capture of several tunnels runs in every worker, each with the whole bounds; what goes up keeps them together.
+  // At its end whoever carries events posts StopCapture: some workers may not have reached theirs.
+  struct Capture {
+    std::uint64_t packets = 0;  // that it may still take
+    std::uint64_t bytes = 0;
+    std::uint32_t running = 0;  // workers that have not told an end
+    bool over = false;          // its end was told; the other workers' are to be stopped
+  };
+  [[nodiscard]] std::optional<ipsec::Event> merge(ipsec::CaptureChunk&& chunk);
+
   WorkerMap map_;
   std::map<RequestId, Parts> counters_;  // that are awaited
+  std::map<CaptureId, Capture> captures_;
 };
 
 }  // namespace qanat::wan

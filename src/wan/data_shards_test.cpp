@@ -320,5 +320,53 @@ TEST_F(DataShards, OwnInterfaceAddressesAnswerAtEveryWorker) {
   }
 }
 
+// Bounds hold for a capture, not for each worker's part of it, and its end is told once.
+TEST(CapturesOfSeveralWorkers, KeepTheirBoundsTogether) {
+  wan::DataShards shards(2);
+  unsigned asked = 0;
+  const auto send = [&](std::uint32_t, const ipsec::Command&) { ++asked; };
+  const auto chunk = [](std::size_t packets, std::optional<ipsec::CaptureEnd> end = {}) {
+    ipsec::CaptureChunk out{.capture = CaptureId{1}, .tunnels = {}, .packets = {}, .octets = {}, .end = end};
+    for (std::size_t i = 0; i < packets; ++i) {
+      out.packets.push_back(
+          {.tunnel = kOdd, .size = 10, .begin = static_cast<std::uint32_t>(out.octets.size()), .kept = 10});
+      out.octets.resize(out.octets.size() + 10);
+    }
+    return ipsec::Event{out};
+  };
+  const auto merged = [&](ipsec::Event event) -> std::optional<ipsec::CaptureChunk> {
+    auto whole = shards.merge(std::move(event));
+    return whole ? std::optional{std::get<ipsec::CaptureChunk>(*whole)} : std::nullopt;
+  };
+  ipsec::StartCapture wish{.capture = CaptureId{1}, .time = 10s, .packets = 5, .bytes = 1000, .snap = 100};
+  shards.post(wish, send);
+  EXPECT_EQ(asked, 2U);
+  EXPECT_EQ(merged(chunk(3)).value().packets.size(), 3U);
+  const auto last = merged(chunk(4)).value();
+  EXPECT_EQ(last.packets.size(), 2U);
+  EXPECT_EQ(last.octets.size(), 20U);
+  EXPECT_EQ(last.end, ipsec::CaptureEnd::Packets);
+  EXPECT_FALSE(merged(chunk(1, ipsec::CaptureEnd::Stopped)));
+  EXPECT_FALSE(merged(chunk(0, ipsec::CaptureEnd::Stopped)));
+
+  wish.bytes = 25;
+  shards.post(wish, send);
+  EXPECT_EQ(merged(chunk(3)).value().end, ipsec::CaptureEnd::Bytes);
+  EXPECT_FALSE(merged(chunk(0, ipsec::CaptureEnd::Stopped)));
+  EXPECT_FALSE(merged(chunk(0, ipsec::CaptureEnd::Stopped)));
+
+  // Time ends it when it has ended in both.
+  shards.post(wish, send);
+  EXPECT_FALSE(merged(chunk(1, ipsec::CaptureEnd::Time)).value().end);
+  EXPECT_EQ(merged(chunk(1, ipsec::CaptureEnd::Time)).value().end, ipsec::CaptureEnd::Time);
+
+  // Of one tunnel: its owner's alone.
+  wish.tunnel = kOdd;
+  asked = 0;
+  shards.post(wish, send);
+  EXPECT_EQ(asked, 1U);
+  EXPECT_EQ(merged(chunk(1, ipsec::CaptureEnd::Stopped)).value().end, ipsec::CaptureEnd::Stopped);
+}
+
 }  // namespace
 }  // namespace qanat::wan

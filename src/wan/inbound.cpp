@@ -108,6 +108,9 @@ void PacketPath::State::from_peer(Instant now, Tunnel& tunnel, const Inbound& sa
   const VrfId vrf = tunnel.plan.vrf;
   const auto flow = flow_of(now, Direction::In, id, *p);
   if (!flow) return drop(&tunnel, flow.error());
+  if (!captures.empty()) [[unlikely]] {
+    captures.see(now, tunnel.plan, ipsec::CapturedPacket::Way::In, packet, *p, known_ports(*flow, Direction::In));
+  }
   switch (sa.fits(*flow)) {
     case Fit::No:
       note_outside(now, tunnel, sa, packet);

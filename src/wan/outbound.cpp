@@ -246,6 +246,12 @@ MutableByteView PacketPath::State::room_for(const Outbound& sa, std::size_t inne
 void PacketPath::State::seal_and_send(Instant now, Tunnel& tunnel, Outbound& sa, MutableByteView room,
                                       std::size_t inner_size, std::uint8_t next_header, std::uint8_t tos, DfBit df,
                                       PacketSink& sink) {
+  // As it goes in: the peer takes out what is seen here.
+  if (!captures.empty() && next_header != esp::kNextHeaderNone && !sa.sa.meter().blocked()) [[unlikely]] {
+    const ByteView inner = room.subspan(sa.sa.layout().payload_offset(), inner_size);
+    if (const auto p = esp::parse_inner(inner))
+      captures.see(now, tunnel.plan, ipsec::CapturedPacket::Way::Out, inner, *p, known_ports(*p));
+  }
   const auto size = sa.sa.seal_in_place(inner_size, next_header, room, rng);
   if (!size) return drop(&tunnel, size.error());
   sa.sent = true;

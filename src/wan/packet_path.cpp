@@ -180,6 +180,7 @@ std::optional<Instant> PacketPath::next_timeout() const {
   if (!s.learnt_mtus.empty()) sooner(s.learnt_mtus.begin()->first);
   sooner(s.board.next_timeout());
   sooner(s.pings.next_timeout());
+  sooner(s.captures.next_timeout());
   return next;
 }
 
@@ -189,6 +190,7 @@ void PacketPath::handle_timeout(Instant now, PacketSink& sink) {
   state_->board.handle_timeout(now);
   while (const auto unanswered = state_->pings.expire(now)) state_->end_ping(*unanswered);
   state_->pump_health(now, sink);
+  state_->captures.handle_timeout(now);
 }
 
 void PacketPath::State::flush(Instant now, PacketSink& sink) {

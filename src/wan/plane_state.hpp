@@ -18,6 +18,7 @@
 #include "esp/seal.hpp"
 #include "esp/segmenter.hpp"
 #include "ipsec/spi_table.hpp"
+#include "wan/capture.hpp"
 #include "wan/flow.hpp"
 #include "wan/fragments.hpp"
 #include "wan/health_board.hpp"
@@ -180,6 +181,8 @@ struct PacketPath::State {
   void on(Instant now, ipsec::SetPolicy& c);
   void on(Instant now, ipsec::ReadCounters& c);
   void on(Instant now, ipsec::Ping& c);
+  void on(Instant now, ipsec::StartCapture& c) { captures.begin(now, std::move(c)); }
+  void on(Instant /*now*/, ipsec::StopCapture& c) { captures.stop(c.capture); }
   void set_local(VrfId vrf, std::span<const Prefix> prefixes);
   [[nodiscard]] Status install(ipsec::InstallInbound& c);
   [[nodiscard]] Status install(ipsec::InstallOutbound& c);
@@ -345,6 +348,7 @@ struct PacketPath::State {
   std::vector<Handover> to_siblings;  // to each worker; none when there is one
   std::uint64_t handed_over = 0;      // packets
   std::deque<TunnelNews> untold;
+  CaptureSet captures{events};
   Bytes scratch;        // one segment
   Instant icmp_window;  // the second that icmp_sent counts
   std::uint32_t icmp_sent = 0;

@@ -78,6 +78,45 @@ step("routes: create, get, list, update, bulk update", async () => {
   assert.equal(bulk.modified_routes[0].prefix, "10.78.0.0/16");
   assert.equal((await routes.list({ account_id })).routes.length, 1);
 });
+step("captures: start, list, get, stop, download", async () => {
+  const { pcaps } = cf.magicTransit;
+  const wish = { account_id, system: "magic-transit", type: "simple", time_limit: 60, packet_limit: 100 };
+  const begun = await pcaps.create({ ...wish, tunnel: "branch-1", filter_v1: { source_address: "10.1.2.3", destination_port: 443, protocol: 6 } });
+  assert.match(begun.id, /^[0-9a-f]{32}$/);
+  assert.ok(["pending", "running"].includes(begun.status), begun.status);
+  assert.equal(begun.time_limit, 60);
+  assert.deepEqual(begun.filter_v1, { source_address: "10.1.2.3", destination_port: 443, protocol: 6 });
+  assert.ok(Date.parse(begun.submitted) > 0);
+  const listed = [];
+  for await (const each of pcaps.list({ account_id })) listed.push(each.id);
+  assert.deepEqual(listed, [begun.id]);
+  await fails(pcaps.download.get(begun.id, { account_id }), Cloudflare.ConflictError, /still runs/);
+  await pcaps.stop(begun.id, { account_id });
+  let state = await pcaps.get(begun.id, { account_id });
+  for (let i = 0; i < 50 && state.status === "running"; ++i) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    state = await pcaps.get(begun.id, { account_id });
+  }
+  assert.equal(state.status, "success");
+  assert.ok(Date.parse(state.stop_requested) > 0);
+  assert.equal(state.packets_captured, 0);
+  const file = Buffer.from(await (await pcaps.download.get(begun.id, { account_id })).arrayBuffer());
+  assert.equal(file.readUInt32LE(0), 0x0a0d0d0a, "a section header of pcapng");
+  assert.equal(file.readUInt32LE(4), file.length, "and no packet");
+  await pcaps.stop(begun.id, { account_id });
+});
+step("captures: what is wrong and what is not offered", async () => {
+  const { pcaps } = cf.magicTransit;
+  const wish = { account_id, system: "magic-transit", type: "simple", time_limit: 60, packet_limit: 100 };
+  await fails(pcaps.create({ ...wish, time_limit: 301 }), Cloudflare.BadRequestError, /time_limit = 301: .* 1 to 300/);
+  await fails(pcaps.create({ ...wish, tunnel: "nobody" }), Cloudflare.BadRequestError, /tunnel = "nobody"/);
+  await fails(pcaps.create({ ...wish, type: "full", colo_name: "ord02", destination_conf: "s3://bucket" }), Cloudflare.BadRequestError, /buckets are not offered/);
+  await fails(pcaps.get("0".repeat(32), { account_id }), Cloudflare.NotFoundError, /no capture/);
+  await fails(pcaps.download.get("0".repeat(32), { account_id }), Cloudflare.NotFoundError, /no capture/);
+  await fails(pcaps.ownership.create({ account_id, destination_conf: "s3://bucket" }), Cloudflare.NotFoundError, /no bucket here/);
+  await fails(pcaps.ownership.get({ account_id }), Cloudflare.NotFoundError, /no bucket here/);
+  await fails(client(process.env.QANAT_READER).magicTransit.pcaps.list({ account_id }), Cloudflare.PermissionDeniedError, /scope capture/);
+});
 step("error classes", async () => {
   await fails(tunnels.get("0".repeat(32), { account_id }), Cloudflare.NotFoundError, /no IPsec tunnel/);
   await fails(routes.get("0".repeat(32), { account_id }), Cloudflare.NotFoundError, /route/);

@@ -51,7 +51,7 @@ def conversation() -> None:
         site = place["a"]
         place.configure("a", [], outer=[4], **certificate(site.dir))
         daemon = place.start("a")
-        said = node(daemon, "conversation.mjs", check=False, QANAT_TOKEN=token(daemon, "sdk", "read,write"),
+        said = node(daemon, "conversation.mjs", check=False, QANAT_TOKEN=token(daemon, "sdk", "read,write,capture"),
                     QANAT_READER=token(daemon, "reader", "read"))
         print(said.stdout + said.stderr, flush=True)
         expect(said.returncode == 0, "the conversation failed")

@@ -173,8 +173,8 @@ export class Mock {
     let body = "";
     for await (const piece of request) body += piece;
     this.asked.push(`${request.method} ${request.url}`);
-    if (request.method !== "GET" && !who[url.pathname.includes("/pcaps") ? "capture" : "write"])
-      return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
+    const needs = url.pathname.includes("/pcaps") ? "capture" : request.method !== "GET" ? "write" : "read";
+    if (!who[needs]) return this.#json(reply, 403, failure("forbidden", "this token may not do that"));
     if (who.account === "tenant" && url.pathname.startsWith("/v1/status"))
       return this.#json(reply, 403, failure("forbidden", "this token is of account 'tenant'; the gateway is of all"));
     if (url.pathname === "/v1/events/stream") return this.#stream(url, request, reply);
@@ -295,7 +295,8 @@ export class Mock {
     if (kind !== "pcaps") return [404, refusal(1000, "not found")];
     for (const one of this.captures) {
       const seconds = (performance.now() - one.began) / 1000;
-      if (one.status === "running" && (seconds > one.time_limit || one.stop_requested)) one.status = "complete";
+      if (one.status === "running" && (seconds > one.time_limit || one.stop_requested))
+        Object.assign(one, { status: "success", finished_on: new Date().toISOString() });
       if (one.status === "pending") one.status = "running";
       if (one.status === "running")
         Object.assign(one, {
@@ -304,20 +305,22 @@ export class Mock {
         });
     }
     if (method === "POST") {
-      this.captures.push({
-        ...body,
-        id: randomBytes(16).toString("hex"),
-        status: "pending",
-        submitted: new Date().toISOString(),
-        began: performance.now(),
-      });
-      return [200, envelope(this.captures.at(-1))];
+      if (!this.tunnels.some((each) => each.name === body.tunnel))
+        return [400, refusal(1002, `tunnel = "${body.tunnel}": there is no tunnel of this name or id in account default`)];
+      const one = { byte_limit: 16777216, snap_length: 65535, ...body, packets_captured: 0, bytes_captured: 0 };
+      Object.assign(one, { id: randomBytes(16).toString("hex"), status: "pending", submitted: new Date().toISOString() });
+      Object.defineProperty(one, "began", { value: performance.now() });
+      this.captures.push(one);
+      return [200, envelope(one)];
     }
     if (!id) return [200, envelope(this.captures)];
     const one = this.captures.find((each) => each.id === id);
-    if (!one) return [404, refusal(1000, "there is no capture of that id")];
-    if (what === "download") return [200, pcapng()];
-    if (what === "stop") one.stop_requested = new Date().toISOString();
+    if (!one) return [404, refusal(1404, `there is no capture ${id}`)];
+    if (what === "download")
+      return ["pending", "running"].includes(one.status)
+        ? [409, refusal(1005, `capture ${id} still runs: stop it, wait for its end, or ask with ?follow=true`)]
+        : [200, pcapng()];
+    if (what === "stop") one.stop_requested ??= new Date().toISOString();
     return [200, envelope(one)];
   }
 }

@@ -313,7 +313,8 @@ test("a capture's form: limits, fields, and what the API gets", () => {
   assert.equal(filterWords({ protocol: 47 }), "protocol 47 any → any");
   assert.equal(filterWords(undefined), "all packets");
   assert.deepEqual(
-    ["pending", "running", "complete", "failed", "new word"].map((status) => stageOf({ status }).file),
-    [false, false, true, false, false],
+    ["pending", "running", "success", "complete", "failed", "unknown", "new word"].map((status) => stageOf({ status }).file),
+    [false, false, true, true, false, false, false],
   );
+  assert.equal(stageOf({ status: "unknown" }).word, "gone", "a restart, or an hour, has taken its packets");
 });

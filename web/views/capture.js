@@ -137,7 +137,7 @@ export function capture(live, session) {
       const captures = (await session.api.get(path)).result ?? [];
       if (!alive) return;
       list(captures);
-      if (captures.some((one) => !["complete", "success", "failed"].includes(one.status))) pause = 1000;
+      if (captures.some((one) => stageOf(one).running)) pause = 1000;
     } catch (error) {
       if (shown === "") target.replaceChildren(el("p", { class: "problem" }, mark("bad"), ` ${error.message}`));
     }

@@ -10,6 +10,8 @@ int main(int argc, char** argv) {
   shell.version = QANAT_VERSION;
   shell.colour = cli::terminal_colour();
   shell.exchange = cli::exchange;
+  shell.follow = cli::follow;
+  shell.open_new_file = cli::open_new_file;
   shell.read_file = cli::read_text_file;
   shell.key_reader = cli::key_reader;
   shell.write_new_file = cli::write_new_file;
