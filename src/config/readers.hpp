@@ -16,6 +16,7 @@ namespace qanat::config {
 void read_gateway(Section& section, model::Gateway& gateway, const FileReader& read_file);
 // The listener for HTTPS; part of read_gateway.
 void read_api(Section& section, model::Gateway& gateway, const FileReader& read_file);
+void read_webhooks(Section& section, model::Gateway& gateway, const FileReader& read_file);
 // "127.0.0.1:9469" or "[::1]:9469".
 [[nodiscard]] std::optional<Endpoint> parse_listener(std::string_view text);
 void read_log(Section& section, model::Gateway& gateway);

@@ -58,7 +58,6 @@ constexpr auto kAbsent = std::to_array<Absent>({
     {"zerotrust", "Zero Trust settings"},
     {"rulesets", "rulesets: packet rules are made under /v1/policy, or as [[policy]] in the configuration file"},
     {"rules", "lists of rulesets"},
-    {"alerting", "notification policies: alert on /v1/metrics"},
 });
 
 std::string joined(std::span<const std::string> path) {
@@ -245,6 +244,7 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
     if (below == absent.path || below.starts_with(std::string{absent.path} + "/"))
       return failure_reply(404, ApiCode::NotOffered, fmt::format("{}: not offered: {}", absent.path, absent.what));
   }
+  if (rest[0] == "alerting") return alerting(call, rest.subspan(1));
   if (rest[0] == "magic") rest = rest.subspan(1);
   if (!rest.empty() && rest[0] == "ipsec_tunnels") return tunnels(call, rest.subspan(1));
   if (!rest.empty() && rest[0] == "routes") return routes(call, rest.subspan(1));

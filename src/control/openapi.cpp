@@ -40,6 +40,42 @@ constexpr auto kObjects = std::to_array<ObjectEndpoint>({
     {"GET", kRoute, "One route", "read", "", "route", "Route", false},
     {"PUT", kRoute, "Change a route; what is left out stays", "write", "Route", "modified_route", "Route", false},
     {"DELETE", kRoute, "Remove a route", "write", "", "deleted_route", "Route", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/policies", "Every notification policy of an account", "read",
+     "", "", "AlertPolicy", true},
+    {"POST", "/client/v4/accounts/{account_id}/alerting/v3/policies", "Make a notification policy", "write",
+     "AlertPolicy", "", "AlertId", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/policies/{id}", "One notification policy", "read",
+     "", "", "AlertPolicy", false},
+    {"PUT", "/client/v4/accounts/{account_id}/alerting/v3/policies/{id}", "Change a notification policy; what is left out stays", "write",
+     "AlertPolicy", "", "AlertId", false},
+    {"DELETE", "/client/v4/accounts/{account_id}/alerting/v3/policies/{id}", "Remove a notification policy and its silences", "write",
+     "", "", "AlertId", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/destinations/webhooks", "Every webhook of an account, without its secret", "read",
+     "", "", "Webhook", true},
+    {"POST", "/client/v4/accounts/{account_id}/alerting/v3/destinations/webhooks", "Make a webhook; it must accept a test message", "write",
+     "Webhook", "", "AlertId", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/destinations/webhooks/{id}", "One webhook", "read",
+     "", "", "Webhook", false},
+    {"PUT", "/client/v4/accounts/{account_id}/alerting/v3/destinations/webhooks/{id}", "Change a webhook; it must accept a test message", "write",
+     "Webhook", "", "AlertId", false},
+    {"DELETE", "/client/v4/accounts/{account_id}/alerting/v3/destinations/webhooks/{id}", "Remove a webhook that no policy names", "write",
+     "", "", "AlertId", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/destinations/eligible", "Which ways of notifying there are", "read",
+     "", "", "AlertDestinations", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/available_alerts", "What can be alerted of, with its filters", "read",
+     "", "", "AvailableAlerts", false},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/history", "What was notified, the last first", "read",
+     "", "", "AlertHistory", true},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/silences", "Every silence of an account", "read",
+     "", "", "Silence", true},
+    {"POST", "/client/v4/accounts/{account_id}/alerting/v3/silences", "Make silences: their policies tell nothing from start_time to end_time", "write",
+     "Silences", "", "Silence", true},
+    {"PUT", "/client/v4/accounts/{account_id}/alerting/v3/silences", "Change silences, all or none", "write",
+     "Silences", "", "Silence", true},
+    {"GET", "/client/v4/accounts/{account_id}/alerting/v3/silences/{id}", "One silence", "read",
+     "", "", "Silence", false},
+    {"DELETE", "/client/v4/accounts/{account_id}/alerting/v3/silences/{id}", "Remove a silence", "write",
+     "", "", "AlertId", false},
     {"GET", "/client/v4/accounts", "The accounts that the token may speak of: VRFs", "read", "", "", "Account", true},
     {"GET", "/client/v4/accounts/{account_id}", "One account", "read", "", "", "Account", false},
     {"GET", "/v1/whoami", "Whose token this is, and what it may do", "read", "", "", "Principal", false},
@@ -76,6 +112,43 @@ Json list_of(std::string_view schema) {
 }
 Json object(Json properties) {
   return {{"type", "object"}, {"properties", std::move(properties)}};
+}
+
+void add_alert_schemas(Json& out) {
+  const Json texts = {{"type", "array"}, {"items", {{"type", "string"}}}};
+  const Json id = object({{"id", text("of a webhook")}});
+  out["AlertId"] = object({{"id", text("32 hexadecimal digits")}});
+  out["AlertPolicy"] =
+      object({{"id", text("32 hexadecimal digits; made by the gateway")},
+              {"name", text("for people")},
+              {"description", text("for people")},
+              {"enabled", typed("boolean", "default true")},
+              {"alert_type", text("as /available_alerts has it")},
+              {"alert_interval", text("tell again while it lasts: 5m to 7d")},
+              {"filters", object({{"tunnel_name", texts},
+                                  {"tunnel_id", texts},
+                                  {"new_health", texts},
+                                  {"slo", texts},
+                                  {"days_before", texts}})},
+              {"mechanisms", object({{"webhooks", Json{{"type", "array"}, {"items", id}}}})}});
+  out["Webhook"] = object({{"id", text("32 hexadecimal digits; made by the gateway")},
+                           {"name", text("for people")},
+                           {"url", text("https; a public address, or one of [gateway] webhook_allow")},
+                           {"secret", text("write only: sent as the header cf-webhook-auth")},
+                           {"type", text("generic")},
+                           {"last_success", text("RFC 3339")},
+                           {"last_failure", text("RFC 3339")}});
+  out["Silence"] = object({{"id", text("32 hexadecimal digits; made by the gateway")},
+                           {"policy_id", text("whose")},
+                           {"start_time", text("RFC 3339")},
+                           {"end_time", text("RFC 3339")}});
+  out["Silences"] = list_of("Silence");
+  out["AlertHistory"] = object({{"id", text("x-qanat-notification-id")},
+                                {"alert_body", text("what was sent")},
+                                {"outcome", text("delivered, refused, given up or lost, and why")},
+                                {"sent", text("RFC 3339: when it ended")}});
+  out["AlertDestinations"] = Json{{"type", "object"}};
+  out["AvailableAlerts"] = Json{{"type", "object"}};
 }
 
 Json schemas() {
@@ -154,6 +227,7 @@ Json schemas() {
   out["PolicyRule"] = Json{{"type", "object"}, {"description", "the keys of [[policy]]"}};
   out["PolicyRules"] = Json{{"type", "object"}};
   out["Routes"] = object({{"routes", list_of("Route")}});
+  add_alert_schemas(out);
   return out;
 }
 

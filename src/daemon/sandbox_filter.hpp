@@ -14,6 +14,7 @@ namespace qanat::daemon {
 
 // What qanatd's threads do after start-up; everything else answers EPERM, and what only an intruder would try ends the
 // process. For this thread and those that it starts.
-[[nodiscard]] Status load_syscall_filter();
+// `connects`: IPv4 and IPv6 sockets may be made and connected.
+[[nodiscard]] Status load_syscall_filter(bool connects);
 
 }  // namespace qanat::daemon

@@ -156,6 +156,9 @@ struct Gateway {
   std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
   std::optional<Endpoint> api;           // where clients may ask with a token, by HTTPS; nullopt: nowhere
   Tunnel::Credentials api_credentials;   // what it shows them: certificates, leaf first, and the key
+  bool webhooks = false;                 // whether the daemon may connect to webhooks that the API names
+  std::vector<Prefix> webhook_allow;     // not public, and theirs nevertheless
+  std::vector<Bytes> webhook_ca;         // DER: whom to believe; none: the system's
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };
