@@ -280,11 +280,6 @@ Reply ObjectApi::Impl::alert_webhooks(Call& call, Path rest) {
   if (before != nullptr && method == "DELETE") return delete_webhook(call, before->id, text_of(before->document));
   if (before != nullptr && method != "PUT") return method_not_allowed(call, "GET, PUT, DELETE");
   const model::Gateway& gateway = file->config->gateway;
-  if (!gateway.webhooks)
-    return failure_reply(409, ApiCode::NotOffered,
-                         fmt::format("webhooks are off, and the gateway connects to nobody: write webhooks = true below "
-                                     "[gateway] in {} and restart qanatd",
-                                     file->name));
   ParsedBody body = parse_body(call.request.body);
   ApiFaults& faults = body.faults;
   if (!faults.empty()) return refused(faults);
@@ -296,6 +291,11 @@ Reply ObjectApi::Impl::alert_webhooks(Call& call, Path rest) {
   if (before == nullptr && all->size() >= kMaxAlertObjects)
     faults.push_back({ApiCode::TooLarge, fmt::format("an account can have at most {} webhooks", kMaxAlertObjects)});
   if (!faults.empty()) return refused(faults);
+  if (!gateway.webhooks)
+    return failure_reply(409, ApiCode::NotOffered,
+                         fmt::format("webhooks are off, and the gateway connects to nobody: write webhooks = true below "
+                                     "[gateway] in {} and restart qanatd",
+                                     file->name));
   const std::string secret_key = alert_key(kWebhookSecretKind, call.account, made.id);
   store::Secret kept = secret.value_or(nullptr);
   if (!secret && before != nullptr) {

@@ -18,6 +18,9 @@ class Described : public World {
     };
     put("{account_id}", "default");
     if (path.starts_with("/v1/tokens")) put("{id}", token_);
+    if (path.find("/policies/") != std::string::npos) put("{id}", policy_);
+    if (path.find("/webhooks/") != std::string::npos) put("{id}", webhook_);
+    if (path.find("/silences/") != std::string::npos) put("{id}", silence_);
     put("{id}", path.find("ipsec_tunnels") != std::string::npos ? tunnel_ : route_);
     put("{name}", "rule");
     return path;
@@ -25,6 +28,9 @@ class Described : public World {
   std::string tunnel_;
   std::string route_;
   std::string token_;
+  std::string webhook_;
+  std::string policy_;
+  std::string silence_;
 };
 
 TEST_F(Described, IsServedAndNothingElse) {
@@ -32,6 +38,14 @@ TEST_F(Described, IsServedAndNothingElse) {
   route_ = result("POST", kRoutes, {{"prefix", "10.1.0.0/16"}, {"nexthop", "10.255.9.1"}, {"priority", 1}})["id"];
   token_ = own("POST", "/v1/tokens", {{"name", "t"}, {"scopes", {"read"}}}, 201)["token"]["id"];
   own("POST", "/v1/policy", {{"name", "rule"}, {"action", "drop"}}, 201);
+  const std::string alerting = "/client/v4/accounts/default/alerting/v3";
+  file_ = file_of("[gateway]\naddress = \"203.0.113.1\"\nwebhooks = true\n");
+  tested_.emplace(true, "200");
+  webhook_ = result("POST", alerting + "/destinations/webhooks", {{"name", "w"}, {"url", "https://a.example"}})["id"];
+  policy_ = result("POST", alerting + "/policies",
+                   {{"name", "p"}, {"alert_type", "qanat_classical_keys"}, {"mechanisms", {{"webhooks", {{{"id", webhook_}}}}}}})["id"];
+  silence_ = json::parse(ask("POST", alerting + "/silences",
+                             json::array({{{"policy_id", policy_}, {"start_time", "2027-01-01T00:00:00Z"}, {"end_time", "2027-01-02T00:00:00Z"}}}).dump()).body)["result"][0]["id"];
   std::map<std::string, std::set<std::string>> methods;
   for (const auto& endpoint : control::object_endpoints())
     methods[std::string{endpoint.path}].insert(std::string{endpoint.method});
@@ -47,6 +61,8 @@ TEST_F(Described, IsServedAndNothingElse) {
       }
     }
   }
+  for (const std::string& path : {"/silences/" + silence_, "/policies/" + policy_, "/destinations/webhooks/" + webhook_})
+    EXPECT_EQ(ask("DELETE", alerting + path).status, 200);
   for (const char* path : {"/v1/tokens/{id}", "/v1/policy/{name}"}) EXPECT_EQ(ask("DELETE", filled(path)).status, 200);
   for (const std::string& path : {std::string{kRoutes} + "/" + route_, std::string{kTunnels} + "/" + tunnel_})
     EXPECT_EQ(ask("DELETE", path).status, 200);
