@@ -83,7 +83,8 @@ void read_slo(Fields& fields, AlertPolicy& out) {
     const auto [end, fault] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
     if (fault != std::errc{} || end != text.data() + text.size()) value = -1;
   }
-  if (!(value >= 0 && value <= 99.99)) return fields.refuse("slo", "must be an array of one text from \"0\" to \"99.99\"");
+  if (!(value >= 0 && value <= 99.99))
+    return fields.refuse("slo", "must be an array of one text from \"0\" to \"99.99\"");
   out.slo = value;
 }
 
@@ -130,14 +131,29 @@ void read_filters(Fields& all, const AlertKind& kind, AlertPolicy& out) {
 const std::vector<AlertKind>& alert_kinds() {
   constexpr auto kHealthText = "A tunnel's health has changed: its probes are lost, or it is down.";
   static const std::vector<AlertKind> kKinds = {
-      {AlertType::TunnelHealth, "magic_tunnel_health_check_event", "Tunnel health", kHealthText, false,
+      {AlertType::TunnelHealth,
+       "magic_tunnel_health_check_event",
+       "Tunnel health",
+       kHealthText,
+       false,
        {"tunnel_name", "tunnel_id", "new_health", "slo"}},
-      {AlertType::TunnelHealth, "magic_wan_tunnel_health", "Tunnel health", kHealthText, false,
+      {AlertType::TunnelHealth,
+       "magic_wan_tunnel_health",
+       "Tunnel health",
+       kHealthText,
+       false,
        {"tunnel_name", "tunnel_id", "new_health", "slo"}},
-      {AlertType::ClassicalKeys, "qanat_classical_keys", "A tunnel fell to classical keys",
-       "A peer that once came up with hybrid keys came up with classical ones.", true, {"tunnel_name", "tunnel_id"}},
-      {AlertType::CertificateExpiry, "qanat_certificate_expiration", "A certificate expires",
-       "A certificate of our own, or one that a peer showed, expires within so many days.", true,
+      {AlertType::ClassicalKeys,
+       "qanat_classical_keys",
+       "A tunnel fell to classical keys",
+       "A peer that once came up with hybrid keys came up with classical ones.",
+       true,
+       {"tunnel_name", "tunnel_id"}},
+      {AlertType::CertificateExpiry,
+       "qanat_certificate_expiration",
+       "A certificate expires",
+       "A certificate of our own, or one that a peer showed, expires within so many days.",
+       true,
        {"tunnel_name", "tunnel_id", "days_before"}},
   };
   return kKinds;

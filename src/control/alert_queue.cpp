@@ -96,16 +96,16 @@ void AlertEngine::enqueue(Moment now, const AlertPolicy& policy, const std::stri
              .type = policy.type_word,
              .body = body,
              .made = now.wall.seconds};
-  group.push_back(store::Operation::put(numbered(kAlertQueuePrefix, one.number),
-                                        text_of({{"id", one.id},
-                                                 {"webhook", one.webhook},
-                                                 {"account", one.account},
-                                                 {"policy", one.policy},
-                                                 {"policy_name", one.policy_name},
-                                                 {"description", one.description},
-                                                 {"type", one.type},
-                                                 {"body", one.body},
-                                                 {"made", one.made}})));
+  group.push_back(
+      store::Operation::put(numbered(kAlertQueuePrefix, one.number), text_of({{"id", one.id},
+                                                                              {"webhook", one.webhook},
+                                                                              {"account", one.account},
+                                                                              {"policy", one.policy},
+                                                                              {"policy_name", one.policy_name},
+                                                                              {"description", one.description},
+                                                                              {"type", one.type},
+                                                                              {"body", one.body},
+                                                                              {"made", one.made}})));
   queue_.push_back(std::move(one));
   status_.queued = queue_.size();
 }
@@ -115,18 +115,18 @@ void AlertEngine::finish(Moment now, std::deque<Queued>::iterator which, const s
                          std::vector<store::Operation>& group) {
   const Queued& one = *which;
   group.push_back(store::Operation::erase(numbered(kAlertQueuePrefix, one.number)));
-  group.push_back(store::Operation::put(numbered(kAlertHistoryPrefix, next_history_),
-                                        text_of({{"id", one.id},
-                                                 {"account", one.account},
-                                                 {"alert_body", one.body},
-                                                 {"alert_type", one.type},
-                                                 {"description", one.description},
-                                                 {"mechanism", one.webhook},
-                                                 {"mechanism_type", "webhook"},
-                                                 {"name", one.policy_name},
-                                                 {"policy_id", one.policy},
-                                                 {"outcome", outcome},
-                                                 {"sent", now.wall.seconds}})));
+  group.push_back(
+      store::Operation::put(numbered(kAlertHistoryPrefix, next_history_), text_of({{"id", one.id},
+                                                                                   {"account", one.account},
+                                                                                   {"alert_body", one.body},
+                                                                                   {"alert_type", one.type},
+                                                                                   {"description", one.description},
+                                                                                   {"mechanism", one.webhook},
+                                                                                   {"mechanism_type", "webhook"},
+                                                                                   {"name", one.policy_name},
+                                                                                   {"policy_id", one.policy},
+                                                                                   {"outcome", outcome},
+                                                                                   {"sent", now.wall.seconds}})));
   if (next_history_ > kMaxAlertHistory)
     group.push_back(store::Operation::erase(numbered(kAlertHistoryPrefix, next_history_ - kMaxAlertHistory)));
   ++next_history_;
@@ -173,9 +173,9 @@ void AlertEngine::handle_done(Moment now, const std::string& id, const SendResul
     pause_[webhook] = now.at + pause_after(which->attempts, rng_);
   }
   if (rules_.webhooks.contains(webhook))
-    group.push_back(store::Operation::put(
-        fmt::format("{}{}/{}", kWebhookResultPrefix, webhook, delivered ? "success" : "failure"),
-        text_of({{"at", now.wall.seconds}, {"detail", result.detail}})));
+    group.push_back(
+        store::Operation::put(fmt::format("{}{}/{}", kWebhookResultPrefix, webhook, delivered ? "success" : "failure"),
+                              text_of({{"at", now.wall.seconds}, {"detail", result.detail}})));
   if (!group.empty()) writes_.push_back(std::move(group));
 }
 

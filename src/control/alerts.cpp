@@ -36,7 +36,7 @@ std::string text_of(const json& value) {
 }
 
 std::string certificate_text(const Observation& seen, const std::string& word, WallTime now) {
-  const std::string whose = seen.tunnel.empty() ? "of the listener for HTTPS"
+  const std::string whose = seen.tunnel.empty()   ? "of the listener for HTTPS"
                             : seen.state == "own" ? "of our own for the tunnel " + seen.tunnel
                                                   : "that the peer of the tunnel " + seen.tunnel + " showed last";
   if (word == "expired")
@@ -207,12 +207,12 @@ void AlertEngine::tell(Moment now, const AlertPolicy& policy, const Observation&
   told.sent = now.wall.seconds;
   if (worse) told.begun.push_back(now.wall.seconds);
   if (told.begun.size() > 16) told.begun.erase(told.begun.begin());
-  group.push_back(store::Operation::put(state_key(policy.id + "/" + seen.subject),
-                                        text_of({{"rank", told.rank},
-                                                 {"word", told.word},
-                                                 {"correlation", told.correlation},
-                                                 {"begun", told.begun},
-                                                 {"sent", told.sent}})));
+  group.push_back(
+      store::Operation::put(state_key(policy.id + "/" + seen.subject), text_of({{"rank", told.rank},
+                                                                                {"word", told.word},
+                                                                                {"correlation", told.correlation},
+                                                                                {"begun", told.begun},
+                                                                                {"sent", told.sent}})));
   writes_.push_back(std::move(group));
   if (told.rank != 0 && policy.interval) due(now.at + *policy.interval);
 }
@@ -239,9 +239,10 @@ std::string AlertEngine::body_of(Moment now, const AlertPolicy& policy, const Ob
       data["keys"] = level.word;
       data["reason"] = seen.detail;
       text = level.rank == 0 ? fmt::format("The tunnel {} has quantum-safe keys again.", seen.tunnel)
-                             : fmt::format("The tunnel {} once had hybrid keys and has classical ones now{} What it "
-                                           "carries can be recorded and read with a quantum computer.",
-                                           seen.tunnel, because(seen.detail));
+                             : fmt::format(
+                                   "The tunnel {} once had hybrid keys and has classical ones now{} What it "
+                                   "carries can be recorded and read with a quantum computer.",
+                                   seen.tunnel, because(seen.detail));
       break;
     case AlertType::CertificateExpiry:
       data["certificate"] = seen.state;

@@ -57,12 +57,12 @@ struct AlertPolicy {
   AlertType type{};
   std::string type_word;  // as the client wrote it: two names mean the health of tunnels
   bool enabled = true;
-  std::vector<std::string> webhooks;  // ids
+  std::vector<std::string> webhooks;   // ids
   std::set<std::string> tunnel_names;  // empty: all
   std::set<std::string> tunnel_ids;
-  std::set<std::string> new_health;  // "healthy", "degraded", "down": what is told
-  std::optional<double> slo;         // percent of probes that must succeed; instead of the states
-  std::vector<std::int64_t> days;    // before a certificate ends, falling
+  std::set<std::string> new_health;              // "healthy", "degraded", "down": what is told
+  std::optional<double> slo;                     // percent of probes that must succeed; instead of the states
+  std::vector<std::int64_t> days;                // before a certificate ends, falling
   std::optional<std::chrono::seconds> interval;  // tell again while it lasts
   std::vector<std::pair<WallTime, WallTime>> silences;
 };
@@ -100,7 +100,7 @@ struct Observation {
   std::string detail = {};             // why, for people
   std::optional<double> success = {};  // percent of the last probes; only with enough of them
   WallTime until = {};                 // CertificateExpiry
-  bool awaited = false;           // it has not come up since the start
+  bool awaited = false;                // it has not come up since the start
 };
 [[nodiscard]] std::vector<Observation> observations_of(const Snapshot& snapshot, std::span<const TunnelPlace> places);
 
@@ -142,9 +142,9 @@ class AlertEngine {
   struct Told {
     int rank = 0;
     std::string word;
-    std::string correlation;         // of the incident under way
+    std::string correlation;          // of the incident under way
     std::vector<std::int64_t> begun;  // wall: when it got worse within the last hour
-    std::int64_t sent = 0;           // wall: when it was told last
+    std::int64_t sent = 0;            // wall: when it was told last
     // Not written: since when it is otherwise, and in which direction.
     int direction = 0;
     Instant since;

@@ -1,5 +1,5 @@
-// /client/v4/accounts/{account}/alerting/v3: policies, webhooks, what can be alerted of, history, silences. None of it is
-// part of the configuration: AlertEngine reads it from the store.
+// /client/v4/accounts/{account}/alerting/v3: policies, webhooks, what can be alerted of, history, silences. None of it
+// is part of the configuration: AlertEngine reads it from the store.
 #include <algorithm>
 #include <charconv>
 
@@ -30,7 +30,8 @@ Reply store_failure(const Error& error) {
 }
 
 Reply no_such(std::string_view what, const std::string& id) {
-  return failure_reply(404, ApiCode::NotFound, fmt::format("there is no {} {} in this account", what, printable(id, 64)));
+  return failure_reply(404, ApiCode::NotFound,
+                       fmt::format("there is no {} {} in this account", what, printable(id, 64)));
 }
 
 Reply refused(const ApiFaults& faults) {
@@ -112,9 +113,10 @@ std::optional<store::Secret> take_secret(json& body, ApiFaults& faults) {
   const auto& text = value.get_ref<const std::string&>();
   const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < 0x7f; });
   if (text.empty() || text.size() > kMaxSecret || !plain)
-    return refuse(fmt::format("must be 1 to {} printable ASCII characters without blanks: it is sent as the header "
-                              "cf-webhook-auth; null removes it",
-                              kMaxSecret));
+    return refuse(
+        fmt::format("must be 1 to {} printable ASCII characters without blanks: it is sent as the header "
+                    "cf-webhook-auth; null removes it",
+                    kMaxSecret));
   return std::make_shared<const SecretBytes>(SecretBytes::copy_of(to_bytes(text)));
 }
 
@@ -175,9 +177,9 @@ Reply eligible() {
 Reply ObjectApi::Impl::alerting(Call& call, Path rest) {
   const std::string& method = call.request.method;
   const auto no_path = [&] {
-    return failure_reply(404, ApiCode::NoRoute,
-                         fmt::format("there is no path {}; docs/alerting.md lists them",
-                                     printable(call.request.target, 128)));
+    return failure_reply(
+        404, ApiCode::NoRoute,
+        fmt::format("there is no path {}; docs/alerting.md lists them", printable(call.request.target, 128)));
   };
   if (rest.size() < 2 || rest[0] != "v3") return no_path();
   const std::string& what = rest[1];
@@ -190,9 +192,10 @@ Reply ObjectApi::Impl::alerting(Call& call, Path rest) {
   if (what == "destinations" && rest.size() > 2) {
     if (rest[2] == "webhooks") return alert_webhooks(call, rest.subspan(3));
     if (rest[2] == "pagerduty")
-      return failure_reply(404, ApiCode::NotOffered,
-                           "alerting/v3/destinations/pagerduty: not offered: give PagerDuty's own URL for webhooks to a "
-                           "webhook destination");
+      return failure_reply(
+          404, ApiCode::NotOffered,
+          "alerting/v3/destinations/pagerduty: not offered: give PagerDuty's own URL for webhooks to a "
+          "webhook destination");
     if (rest[2] == "eligible" && rest.size() == 3)
       return method == "GET" ? eligible() : method_not_allowed(call, "GET");
   }
@@ -245,8 +248,8 @@ Reply ObjectApi::Impl::alert_policies(Call& call, Path rest) {
   if (!webhooks) return std::move(webhooks.error());
   for (const std::string& id : policy.webhooks) {
     if (find_in(*webhooks, id) == nullptr)
-      faults.push_back({ApiCode::BadField, fmt::format("mechanisms.webhooks: there is no webhook {} in this account",
-                                                       printable(id, 64)),
+      faults.push_back({ApiCode::BadField,
+                        fmt::format("mechanisms.webhooks: there is no webhook {} in this account", printable(id, 64)),
                         "/mechanisms/webhooks"});
   }
   if (before == nullptr && all->size() >= kMaxAlertObjects)
@@ -254,10 +257,10 @@ Reply ObjectApi::Impl::alert_policies(Call& call, Path rest) {
   if (faults.size() > kMaxFaults) faults.resize(kMaxFaults);
   if (!faults.empty()) return refused(faults);
   if (!call.validate_only) {
-    if (auto refusal = write(
-            call, {store::Operation::put(alert_key(kPolicyKind, call.account, made.id), to_stored(made))},
-            {audit_line(before != nullptr ? "update alert policy" : "create alert policy", call, made,
-                        before != nullptr ? text_of(before->document) : "", text_of(made.document))}))
+    if (auto refusal =
+            write(call, {store::Operation::put(alert_key(kPolicyKind, call.account, made.id), to_stored(made))},
+                  {audit_line(before != nullptr ? "update alert policy" : "create alert policy", call, made,
+                              before != nullptr ? text_of(before->document) : "", text_of(made.document))}))
       return *std::move(refusal);
   }
   return success_reply(fmt::format(R"({{"id":"{}"}})", made.id));
@@ -292,10 +295,11 @@ Reply ObjectApi::Impl::alert_webhooks(Call& call, Path rest) {
     faults.push_back({ApiCode::TooLarge, fmt::format("an account can have at most {} webhooks", kMaxAlertObjects)});
   if (!faults.empty()) return refused(faults);
   if (!gateway.webhooks)
-    return failure_reply(409, ApiCode::NotOffered,
-                         fmt::format("webhooks are off, and the gateway connects to nobody: write webhooks = true below "
-                                     "[gateway] in {} and restart qanatd",
-                                     file->name));
+    return failure_reply(
+        409, ApiCode::NotOffered,
+        fmt::format("webhooks are off, and the gateway connects to nobody: write webhooks = true below "
+                    "[gateway] in {} and restart qanatd",
+                    file->name));
   const std::string secret_key = alert_key(kWebhookSecretKind, call.account, made.id);
   store::Secret kept = secret.value_or(nullptr);
   if (!secret && before != nullptr) {
@@ -315,8 +319,8 @@ Reply ObjectApi::Impl::alert_webhooks(Call& call, Path rest) {
                                 "/url"}});
   std::vector<store::Operation> operations = {
       store::Operation::put(alert_key(kWebhookKind, call.account, made.id), to_stored(made))};
-  if (secret) operations.push_back(kept ? store::Operation::put_secret(secret_key, kept)
-                                        : store::Operation::erase(secret_key));
+  if (secret)
+    operations.push_back(kept ? store::Operation::put_secret(secret_key, kept) : store::Operation::erase(secret_key));
   if (auto refusal = write(call, std::move(operations),
                            {audit_line(before != nullptr ? "update webhook" : "create webhook", call, made,
                                        before != nullptr ? text_of(before->document) : "", text_of(made.document))}))
@@ -342,8 +346,7 @@ Reply ObjectApi::Impl::delete_webhook(Call& call, const std::string& id, const s
         store::Operation::erase(fmt::format("{}{}/success", kWebhookResultPrefix, id)),
         store::Operation::erase(fmt::format("{}{}/failure", kWebhookResultPrefix, id))};
     const std::string name = json::parse(document, nullptr, false).value("name", id);
-    if (auto refusal =
-            write(call, std::move(operations), {{"delete webhook", call.account, id, name, document, ""}}))
+    if (auto refusal = write(call, std::move(operations), {{"delete webhook", call.account, id, name, document, ""}}))
       return *std::move(refusal);
   }
   return success_reply(fmt::format(R"({{"id":"{}"}})", id));

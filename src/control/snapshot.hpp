@@ -141,10 +141,10 @@ struct TunnelStatus {
   std::uint64_t ike_rekeys = 0;
   std::uint64_t times_up = 0;
   std::uint64_t failed_attempts = 0;
-  std::vector<ExchangeStep> last_failure;  // how far the last failed attempt came; empty after a success
-  std::string failure_code;                // "fragments_lost" when that is what the last failure looks like
-  std::uint32_t classical_penalty = 0;     // configured
-  std::optional<WallTime> certificate_until = {};       // the first of our own certificates to expire
+  std::vector<ExchangeStep> last_failure;          // how far the last failed attempt came; empty after a success
+  std::string failure_code;                        // "fragments_lost" when that is what the last failure looks like
+  std::uint32_t classical_penalty = 0;             // configured
+  std::optional<WallTime> certificate_until = {};  // the first of our own certificates to expire
   std::optional<WallTime> peer_certificate_until = {};  // of those that the peer showed last, since the daemon's start
 };
 
@@ -213,9 +213,9 @@ struct Snapshot {
   std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
-  std::optional<ApiStatus> api = {};  // nullopt: there is none
+  std::optional<ApiStatus> api = {};       // nullopt: there is none
   std::optional<AlertStatus> alerts = {};  // nullopt: [gateway] webhooks is off
-  Events events = {};                 // of /v1/events; not part of /v1/status
+  Events events = {};                      // of /v1/events; not part of /v1/status
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.

@@ -18,7 +18,7 @@ inline constexpr std::size_t kMaxWebhookUrl = 2048;
 struct WebhookUrl {
   std::string host;  // a name, or an address without brackets
   std::uint16_t port = 443;
-  std::string target;  // "/path?query"
+  std::string target;     // "/path?query"
   std::string authority;  // as the header Host has it
 };
 

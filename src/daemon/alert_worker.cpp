@@ -9,8 +9,8 @@ namespace qanat::daemon {
 namespace {
 
 constexpr std::size_t kTestThreads = 2;
-constexpr std::size_t kMaxTests = 8;        // that wait
-constexpr Duration kWriteAgain = 5s;        // after the store could not be written
+constexpr std::size_t kMaxTests = 8;         // that wait
+constexpr Duration kWriteAgain = 5s;         // after the store could not be written
 constexpr std::int64_t kSnapshotShare = 20;  // a snapshot is asked for at most so many times more rarely than it takes
 
 control::Moment moment() {
@@ -199,9 +199,8 @@ void AlertWorker::turn(bool look) {
   const auto no_later = [&](Instant at) { next = std::min(*next, at); };
   if (write()) {
     while (auto send = engine_.poll_send(moment())) {
-      (void)senders_->post([this, send = *std::move(send)] {
-        inbox_.post({send.id, send.webhook, io::post_webhook(way_, send)});
-      });
+      (void)senders_->post(
+          [this, send = *std::move(send)] { inbox_.post({send.id, send.webhook, io::post_webhook(way_, send)}); });
     }
   } else {
     no_later(io::boot_now() + kWriteAgain);

@@ -127,8 +127,7 @@ void Wiring::answer(const control::Request& request, io::HttpServer::Reply reply
 
 Status Wiring::start_alerts(const model::Gateway& gateway) {
   if (!gateway.webhooks || !objects_) return {};
-  QANAT_ASSIGN(alerts_, AlertWorker::start(
-                            gateway, *objects_, [this] { return wait_for_snapshot({}); }, log_));
+  QANAT_ASSIGN(alerts_, AlertWorker::start(gateway, *objects_, [this] { return wait_for_snapshot({}); }, log_));
   return {};
 }
 

@@ -202,8 +202,8 @@ Status allow_connecting(const Filter& filter) {
   constexpr scmp_datum_t kType = 0xff;  // without SOCK_CLOEXEC and SOCK_NONBLOCK
   for (const int family : {AF_INET, AF_INET6}) {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
-      const scmp_arg_cmp of_type{.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = kType,
-                                 .datum_b = static_cast<scmp_datum_t>(type)};
+      const scmp_arg_cmp of_type{
+          .arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = kType, .datum_b = static_cast<scmp_datum_t>(type)};
       QANAT_TRY(check(seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
                                        equals(0, static_cast<scmp_datum_t>(family)), of_type),
                       "socket"));

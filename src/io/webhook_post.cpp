@@ -54,7 +54,8 @@ std::expected<std::vector<Found>, SendResult> look_up(const control::WebhookUrl&
   addrinfo* list = nullptr;
   const int failed = ::getaddrinfo(url.host.c_str(), std::to_string(url.port).c_str(), &hints, &list);
   if (failed != 0)
-    return std::unexpected(again(fmt::format("the name {} could not be looked up: {}", url.host, gai_strerror(failed))));
+    return std::unexpected(
+        again(fmt::format("the name {} could not be looked up: {}", url.host, gai_strerror(failed))));
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> keep(list, &::freeaddrinfo);
   std::vector<Found> out;
   std::string refused;
@@ -115,7 +116,8 @@ class Connection {
     while (true) {
       const ssize_t got = ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
       if (got >= 0) return ByteView{buffer_}.first(static_cast<std::size_t>(got));
-      if (errno != EAGAIN && errno != EINTR) return std::unexpected(again("the connection broke: " + errno_text(errno)));
+      if (errno != EAGAIN && errno != EINTR)
+        return std::unexpected(again("the connection broke: " + errno_text(errno)));
       if (auto late = wait(POLLIN, until_)) return std::unexpected(*std::move(late));
     }
   }

@@ -1,8 +1,9 @@
 // One POST to a webhook over HTTPS, blocking, for a thread that has nothing else to do.
 //
 // The name is looked up by the C library; only addresses that `allowed` and control/webhook_url.hpp let pass are tried,
-// the very ones that were judged. The certificate must be good for the name. A redirect is an answer like any other that
-// is not 2xx, and is not followed. All of it must be over within WebhookLimits; of the answer only the head is read.
+// the very ones that were judged. The certificate must be good for the name. A redirect is an answer like any other
+// that is not 2xx, and is not followed. All of it must be over within WebhookLimits; of the answer only the head is
+// read.
 #pragma once
 
 #include <memory>

@@ -76,7 +76,8 @@ TEST_F(Alerting, ASecretIsInNoAnswerNoLogAndNoListing) {
   const std::string id = make_hook();
   for (const std::string& path : {kHooks, kHooks + "/" + id, std::string{"/v1/audit"}, std::string{"/v1/export"}})
     EXPECT_THAT(ask("GET", path).body, Not(HasSubstr("s3cret-token"))) << path;
-  for (const auto& entry : store_.list("")->entries) EXPECT_THAT(entry.value, Not(HasSubstr("s3cret-token"))) << entry.key;
+  for (const auto& entry : store_.list("")->entries)
+    EXPECT_THAT(entry.value, Not(HasSubstr("s3cret-token"))) << entry.key;
 }
 
 TEST_F(Alerting, AWebhookIsStoredOnlyWhenItHasAcceptedATestMessage) {
@@ -92,8 +93,9 @@ TEST_F(Alerting, AWebhookIsStoredOnlyWhenItHasAcceptedATestMessage) {
   EXPECT_TRUE(result("GET", kHooks).empty());
   EXPECT_FALSE(api_->poll_test()) << "looking tests nothing";
   tested_.emplace(false, "it answered 500");
-  EXPECT_THAT(refused(400, "POST", kHooks, body), HasSubstr("url = \"https://hooks.example.com/q\": the test message was "
-                                                            "not accepted, and nothing was changed: it answered 500"));
+  EXPECT_THAT(refused(400, "POST", kHooks, body),
+              HasSubstr("url = \"https://hooks.example.com/q\": the test message was "
+                        "not accepted, and nothing was changed: it answered 500"));
   tested_.reset();
   (void)result("POST", kHooks + "?validate_only=true", body);
   EXPECT_FALSE(api_->poll_test());
@@ -138,7 +140,8 @@ TEST_F(Alerting, PoliciesAreMadeShownChangedAndRemoved) {
 
 TEST_F(Alerting, SilencesAreMadeShownChangedAndRemoved) {
   const std::string policy = result("POST", kPolicies, policy_body(make_hook()))["id"];
-  const json one = {{"policy_id", policy}, {"start_time", "2027-01-01T00:00:00Z"}, {"end_time", "2027-01-01T02:00:00+01:00"}};
+  const json one = {
+      {"policy_id", policy}, {"start_time", "2027-01-01T00:00:00Z"}, {"end_time", "2027-01-01T02:00:00+01:00"}};
   const std::string id = result("POST", kSilences, json::array({one}))[0]["id"];
   const auto rules = control::alert_rules(store_);
   ASSERT_EQ(rules->policies[0].silences.size(), 1U);
@@ -197,7 +200,8 @@ TEST_F(Alerting, AccountsDoNotSeeEachOther) {
   file_ = file_of(kOn);
   const std::string blue = "/client/v4/accounts/blue/alerting/v3";
   const std::string plain = "/client/v4/accounts/default/alerting/v3";
-  const std::string hook = result("POST", blue + "/destinations/webhooks", {{"name", "b"}, {"url", "https://b.example"}})["id"];
+  const std::string hook =
+      result("POST", blue + "/destinations/webhooks", {{"name", "b"}, {"url", "https://b.example"}})["id"];
   EXPECT_TRUE(result("GET", plain + "/destinations/webhooks").empty());
   EXPECT_EQ(ask("GET", plain + "/destinations/webhooks/" + hook).status, 404);
   EXPECT_THAT(refused(400, "POST", plain + "/policies", policy_body(hook)), HasSubstr("there is no webhook"));
@@ -240,7 +244,8 @@ TEST_P(HookFields, AreRefusedByName) {
   EXPECT_THAT(refused(400, "POST", kHooks, changed(good, GetParam())), HasSubstr(GetParam().message));
   if (std::string_view{GetParam().value}.empty()) return;
   const std::string id = make_hook();
-  EXPECT_THAT(refused(400, "PUT", kHooks + "/" + id, changed(json::object(), GetParam())), HasSubstr(GetParam().message));
+  EXPECT_THAT(refused(400, "PUT", kHooks + "/" + id, changed(json::object(), GetParam())),
+              HasSubstr(GetParam().message));
 }
 INSTANTIATE_TEST_SUITE_P(
     All, HookFields,
@@ -288,8 +293,8 @@ INSTANTIATE_TEST_SUITE_P(
         Row{"/mechanisms", "{\"webhooks\":[{\"id\":\"x\"}]}", "there is no webhook x"},
         Row{"/mechanisms", "{\"webhooks\":[{\"id\":\"x\"}],\"email\":[{\"id\":\"a@b\"}]}", "the gateway sends no mail"},
         Row{"/mechanisms", "{\"webhooks\":[{\"id\":\"x\"}],\"pagerduty\":[{\"id\":\"a\"}]}", "PagerDuty's own URL"},
-        Row{"/mechanisms", "{\"webhooks\":[{\"id\":\"x\"}],\"sms\":[]}", "sms"},
-        Row{"/filters", "5", "filters = 5"}, Row{"/filters", "{\"tunnel_name\":\"a\"}", "tunnel_name"},
+        Row{"/mechanisms", "{\"webhooks\":[{\"id\":\"x\"}],\"sms\":[]}", "sms"}, Row{"/filters", "5", "filters = 5"},
+        Row{"/filters", "{\"tunnel_name\":\"a\"}", "tunnel_name"},
         Row{"/filters", "{\"tunnel_name\":[]}", "must not be empty"},
         Row{"/filters", "{\"tunnel_id\":[5]}", "tunnel_id"},
         Row{"/filters", "{\"new_health\":[\"sick\"]}", "healthy, degraded and down"},

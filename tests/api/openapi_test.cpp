@@ -43,9 +43,15 @@ TEST_F(Described, IsServedAndNothingElse) {
   tested_.emplace(true, "200");
   webhook_ = result("POST", alerting + "/destinations/webhooks", {{"name", "w"}, {"url", "https://a.example"}})["id"];
   policy_ = result("POST", alerting + "/policies",
-                   {{"name", "p"}, {"alert_type", "qanat_classical_keys"}, {"mechanisms", {{"webhooks", {{{"id", webhook_}}}}}}})["id"];
-  silence_ = json::parse(ask("POST", alerting + "/silences",
-                             json::array({{{"policy_id", policy_}, {"start_time", "2027-01-01T00:00:00Z"}, {"end_time", "2027-01-02T00:00:00Z"}}}).dump()).body)["result"][0]["id"];
+                   {{"name", "p"},
+                    {"alert_type", "qanat_classical_keys"},
+                    {"mechanisms", {{"webhooks", {{{"id", webhook_}}}}}}})["id"];
+  silence_ = json::parse(
+      ask("POST", alerting + "/silences",
+          json::array(
+              {{{"policy_id", policy_}, {"start_time", "2027-01-01T00:00:00Z"}, {"end_time", "2027-01-02T00:00:00Z"}}})
+              .dump())
+          .body)["result"][0]["id"];
   std::map<std::string, std::set<std::string>> methods;
   for (const auto& endpoint : control::object_endpoints())
     methods[std::string{endpoint.path}].insert(std::string{endpoint.method});
@@ -61,7 +67,8 @@ TEST_F(Described, IsServedAndNothingElse) {
       }
     }
   }
-  for (const std::string& path : {"/silences/" + silence_, "/policies/" + policy_, "/destinations/webhooks/" + webhook_})
+  for (const std::string& path :
+       {"/silences/" + silence_, "/policies/" + policy_, "/destinations/webhooks/" + webhook_})
     EXPECT_EQ(ask("DELETE", alerting + path).status, 200);
   for (const char* path : {"/v1/tokens/{id}", "/v1/policy/{name}"}) EXPECT_EQ(ask("DELETE", filled(path)).status, 200);
   for (const std::string& path : {std::string{kRoutes} + "/" + route_, std::string{kTunnels} + "/" + tunnel_})
