@@ -63,19 +63,19 @@ void read_mechanisms(Fields& all, AlertPolicy& out) {
 }
 
 void read_new_health(Fields& fields, AlertPolicy& out) {
-  constexpr std::string_view kMust = "an array of healthy, degraded and down";
+  constexpr std::string_view kMust = "healthy, degraded and down";
   const auto words = fields.texts("new_health", 3, kMust);
   if (!words) return;
   out.new_health = {words->begin(), words->end()};
   for (const std::string& word : *words) {
     if (word != "healthy" && word != "degraded" && word != "down")
-      fields.refuse("new_health", "must be " + std::string{kMust});
+      fields.refuse("new_health", "must be an array of " + std::string{kMust});
   }
   if (words->empty()) fields.refuse("new_health", "must not be empty: leave it out for all three");
 }
 
 void read_slo(Fields& fields, AlertPolicy& out) {
-  const auto texts = fields.texts("slo", 1, "an array of one text like \"99.9\"");
+  const auto texts = fields.texts("slo", 1, "one text like \"99.9\"");
   if (!texts) return;
   double value = -1;
   if (texts->size() == 1) {
@@ -89,7 +89,7 @@ void read_slo(Fields& fields, AlertPolicy& out) {
 }
 
 void read_days(Fields& fields, AlertPolicy& out) {
-  const auto texts = fields.texts("days_before", 10, "an array of texts like \"30\"");
+  const auto texts = fields.texts("days_before", 10, "texts like \"30\"");
   if (!texts) return;
   out.days.clear();
   for (const std::string& text : *texts) {
@@ -111,7 +111,7 @@ void read_filters(Fields& all, const AlertKind& kind, AlertPolicy& out) {
   };
   const auto names_of = [&](std::string_view name, std::set<std::string>& into) {
     if (!takes(name)) return;
-    if (const auto texts = fields->texts(name, kMaxFilterValues, "an array of texts")) {
+    if (const auto texts = fields->texts(name, kMaxFilterValues, "texts")) {
       into = {texts->begin(), texts->end()};
       if (texts->empty()) fields->refuse(name, "must not be empty: leave it out for all tunnels");
     }
