@@ -60,9 +60,8 @@ class Alerts : public ::testing::Test {
   // What was written comes back; what was sent and not acknowledged is unknown.
   void restart() {
     engine_ = std::make_unique<AlertEngine>(rng_, now_);
-    std::vector<store::Entry> kept;
-    for (const auto& entry : store_.list("alert_")->entries) kept.push_back(entry);
-    engine_->restore(kept);
+    const auto kept = store_.list("alert_");
+    engine_->restore(kept->entries);
     engine_->set_rules(now_, rules_);
   }
   void see(Observation one) {
@@ -123,7 +122,8 @@ class Alerts : public ::testing::Test {
   std::size_t stored(std::string_view prefix) { return store_.list(prefix)->entries.size(); }
   std::vector<std::string> outcomes() {
     std::vector<std::string> out;
-    for (const auto& entry : store_.list(kAlertHistoryPrefix)->entries)
+    const auto history = store_.list(kAlertHistoryPrefix);
+    for (const auto& entry : history->entries)
       out.push_back(json::parse(entry.value)["outcome"].get<std::string>());
     return out;
   }

@@ -76,7 +76,8 @@ TEST_F(Alerting, ASecretIsInNoAnswerNoLogAndNoListing) {
   const std::string id = make_hook();
   for (const std::string& path : {kHooks, kHooks + "/" + id, std::string{"/v1/audit"}, std::string{"/v1/export"}})
     EXPECT_THAT(ask("GET", path).body, Not(HasSubstr("s3cret-token"))) << path;
-  for (const auto& entry : store_.list("")->entries)
+  const auto all = store_.list("");
+  for (const auto& entry : all->entries)
     EXPECT_THAT(entry.value, Not(HasSubstr("s3cret-token"))) << entry.key;
 }
 
