@@ -216,7 +216,7 @@ Status allow_connecting(const Filter& filter) {
 
 }  // namespace
 
-Status load_syscall_filter(bool connects) {
+Status load_syscall_filter(Connections connections) {
   const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)));
   if (!filter) return fail(ErrorKind::Internal, kSeccomp, "seccomp_init");
   // Refusals are logged where the host's audit wants them; an old kernel without that knows no better.
@@ -245,7 +245,7 @@ Status load_syscall_filter(bool connects) {
                                      equals(0, static_cast<scmp_datum_t>(option))),
                     "prctl"));
   }
-  if (connects) QANAT_TRY(allow_connecting(filter));
+  if (connections == Connections::ToWebhooks) QANAT_TRY(allow_connecting(filter));
   return check(seccomp_load(filter.get()), "seccomp_load");
 }
 

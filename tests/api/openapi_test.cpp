@@ -34,12 +34,14 @@ class Described : public World {
 };
 
 TEST_F(Described, IsServedAndNothingElse) {
+  std::string text{kFile};
+  text.insert(text.find("\n\n"), "\nwebhooks = true");
+  file_ = file_of(text);
   tunnel_ = result("POST", kTunnels, tunnel_body("berlin"))["id"];
   route_ = result("POST", kRoutes, {{"prefix", "10.1.0.0/16"}, {"nexthop", "10.255.9.1"}, {"priority", 1}})["id"];
   token_ = own("POST", "/v1/tokens", {{"name", "t"}, {"scopes", {"read"}}}, 201)["token"]["id"];
   own("POST", "/v1/policy", {{"name", "rule"}, {"action", "drop"}}, 201);
   const std::string alerting = "/client/v4/accounts/default/alerting/v3";
-  file_ = file_of("[gateway]\naddress = \"203.0.113.1\"\nwebhooks = true\n");
   tested_.emplace(true, "200");
   webhook_ = result("POST", alerting + "/destinations/webhooks", {{"name", "w"}, {"url", "https://a.example"}})["id"];
   policy_ = result("POST", alerting + "/policies",
