@@ -169,6 +169,9 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   // While there is no listener there is nothing to show it on.
   const Effect shown = old.api ? Effect::InPlace : Effect::Restart;
   keys.compare(old, now, &Gateway::api_credentials, shown, "api_certificate");
+  restart(&Gateway::webhooks, "webhooks");
+  restart(&Gateway::webhook_allow, "webhook_allow");
+  restart(&Gateway::webhook_ca, "webhook_ca");
   restart(&Gateway::half_open_limit, "half_open_limit");
   restart(&Gateway::cookie_threshold, "cookie_threshold");
   restart(&Gateway::prefix_limit, "prefix_limit");

@@ -201,6 +201,7 @@ void read_gateway(Section& section, model::Gateway& gateway, const FileReader& r
   read_metrics(section, gateway);
   read_api(section, gateway, read_file);
   read_store_keys(section, gateway, read_file);
+  read_webhooks(section, gateway, read_file);
   if (gateway.cookie_threshold > gateway.half_open_limit) {
     section.problems().warn(
         section.place("cookie_threshold"),

@@ -18,6 +18,7 @@ void read_gateway(Section& section, model::Gateway& gateway, const FileReader& r
 void read_api(Section& section, model::Gateway& gateway, const FileReader& read_file);
 // The keys of the object store; part of read_gateway.
 void read_store_keys(Section& section, model::Gateway& gateway, const FileReader& read_file);
+void read_webhooks(Section& section, model::Gateway& gateway, const FileReader& read_file);
 // "127.0.0.1:9469" or "[::1]:9469".
 [[nodiscard]] std::optional<Endpoint> parse_listener(std::string_view text);
 void read_log(Section& section, model::Gateway& gateway);

@@ -94,6 +94,10 @@ std::string gateway_text(const model::Gateway& g) {
   out.unless("data_workers", g.data_workers, usual.data_workers);
   out.unless("puzzle_difficulty", g.puzzle_difficulty, usual.puzzle_difficulty);
   if (g.metrics) out.text("metrics", g.metrics->to_string());
+  out.unless("webhooks", g.webhooks, usual.webhooks);
+  std::vector<std::string> allowed;
+  for (const Prefix& prefix : g.webhook_allow) allowed.push_back(prefix.to_string());
+  if (!allowed.empty()) out.texts("webhook_allow", allowed);
   std::string text = std::move(out).take();
   if (g.log_level == usual.log_level && g.log_json == usual.log_json) return text;
   Lines log{"\n[log]"};

@@ -53,7 +53,8 @@ TEST(Write, EveryKeyOfTheGateway) {
       "control_socket = \"/run/q.sock\"\ncontrol_group = \"ops\"\nstate_dir = \"/var/q\"\nuser = \"vpn\"\n"
       "half_open_limit = 900\ncookie_threshold = 50\nprefix_limit = 9\nike_threads = 4\ndata_workers = "
       "2\npuzzle_difficulty = 12\n"
-      "metrics = \"127.0.0.1:9469\"\n[log]\nlevel = \"debug\"\njson = true\n");
+      "metrics = \"127.0.0.1:9469\"\nwebhooks = true\nwebhook_allow = [\"10.0.0.0/8\", \"fd00::/8\"]\n[log]\nlevel = "
+      "\"debug\"\njson = true\n");
 }
 
 class Keys : public ::testing::TestWithParam<const char*> {};

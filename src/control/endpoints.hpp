@@ -73,6 +73,7 @@ enum class Action : std::uint8_t {
   DeleteCapture,
   DownloadCapture,
   StopCapture,
+  Alerting,  // all below alerting/v3: object_alerts.cpp looks which
   ListAccounts,
   GetAccount,
   WhoAmI,

@@ -157,6 +157,14 @@ void add_api(std::string& out, const ApiStatus& api) {
   Family{out, Metric::ApiClosed}.add({}, api.closed_idle);
 }
 
+void add_alerts(std::string& out, const AlertStatus& alerts) {
+  Family{out, Metric::AlertsQueued}.add({}, alerts.queued);
+  Family ended{out, Metric::AlertsEnded};
+  ended.add({"delivered"}, alerts.delivered);
+  ended.add({"undelivered"}, alerts.undelivered);
+  Family{out, Metric::AlertsFailed}.add({}, alerts.failed_attempts);
+}
+
 }  // namespace
 
 std::string metrics_text(const Snapshot& snapshot) {
@@ -194,6 +202,7 @@ std::string metrics_text(const Snapshot& snapshot) {
       out, Metric::IkeMessages, ike::kCounterInfo, [](const ike::CounterInfo& t) { return t.name; },
       snapshot.ike_counters);
   if (snapshot.api) add_api(out, *snapshot.api);
+  if (snapshot.alerts) add_alerts(out, *snapshot.alerts);
   return out;
 }
 

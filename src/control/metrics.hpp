@@ -53,7 +53,10 @@ namespace qanat::control {
   X(ApiHandshakes, "qanat_api_tls_handshakes_total", "counter", "group", "TLS handshakes by key exchange; failed: those that came to none") \
   X(ApiRequests, "qanat_api_requests_total", "counter", "", "requests over HTTPS") \
   X(ApiRefused, "qanat_api_refused_requests_total", "counter", "reason", "reason: token (none, unknown, or without the scope) or rate") \
-  X(ApiClosed, "qanat_api_closed_connections_total", "counter", "", "connections that made room for others, or did not finish what they began")
+  X(ApiClosed, "qanat_api_closed_connections_total", "counter", "", "connections that made room for others, or did not finish what they began") \
+  X(AlertsQueued, "qanat_alert_notifications_queued", "gauge", "", "notifications that wait to be delivered to a webhook; absent without [gateway] webhooks, as the next two") \
+  X(AlertsEnded, "qanat_alert_notifications_total", "counter", "outcome", "outcome: delivered, or undelivered (refused by the receiver, given up after a day, or lost from a full queue)") \
+  X(AlertsFailed, "qanat_alert_failed_attempts_total", "counter", "", "attempts to deliver a notification that failed")
 // clang-format on
 
 struct MetricInfo {

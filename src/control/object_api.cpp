@@ -57,10 +57,10 @@ constexpr auto kAbsent = std::to_array<Absent>({
     {"magic/bgp", "BGP: routes are made under magic/routes"},
     {"pcaps/ownership",
      "there is no bucket here whose owner could be asked; packets are downloaded with GET /pcaps/{id}/download"},
+    {"alerting/v3/destinations/pagerduty", "give PagerDuty's own URL for webhooks to a webhook destination"},
     {"zerotrust", "Zero Trust settings"},
     {"rulesets", "rulesets: packet rules are made under /v1/policy, or as [[policy]] in the configuration file"},
     {"rules", "lists of rulesets"},
-    {"alerting", "notification policies: alert on /v1/metrics"},
 });
 
 std::string joined(std::span<const std::string> path) {
@@ -259,6 +259,7 @@ Reply ObjectApi::Impl::cloudflare(Call& call) {
   if (found.allowed.empty()) return no_route(call);
   if (!found.endpoint) return method_not_allowed(call, found.allowed);
   if (auto refusal = check_query(call, *found.endpoint)) return *std::move(refusal);
+  if (found.endpoint->action == Action::Alerting) return alerting(call, rest.subspan(1));
   if (rest[0] == "magic") rest = rest.subspan(1);
   return act(call, found.endpoint->action, rest.size() > 1 ? rest[1] : std::string{});
 }

@@ -3,6 +3,8 @@
 //   /client/v4/accounts/{account}/magic/ipsec_tunnels[/{id}[/psk_generate]]
 //   /client/v4/accounts/{account}/magic/routes[/{id}]
 //   /client/v4/accounts/{account}/pcaps[/{id}[/download|/stop]]
+//   /client/v4/accounts/{account}/alerting/v3/policies[/{id}], .../destinations/webhooks[/{id}], .../silences[/{id}],
+//       .../available_alerts, .../history      (what they lead to: alerts.hpp)
 //   /v1/tokens[/{id}]   /v1/policy[/{name}]   /v1/audit   /v1/export   /v1/import
 //
 // An account is a VRF: its path names it by its name, or by account_id(); a gateway without [[vrf]] takes any 32
@@ -24,6 +26,7 @@
 
 #include "base/rng.hpp"
 #include "base/time.hpp"
+#include "control/alerts.hpp"
 #include "control/api.hpp"
 #include "control/snapshot.hpp"
 #include "control/transfer.hpp"
@@ -49,11 +52,24 @@ struct LoadedFile {
 // The checks over a whole configuration (config/judge.hpp). Empty: nothing is wrong.
 using Judge = std::function<std::vector<Fault>(const model::Config&, const LoadedFile&)>;
 
+// A webhook is stored when it has accepted a test message: handle() refuses with any reply and leaves poll_test(); the
+// shell sends it, and asks handle() the same again with what came of it.
+struct WebhookTest {
+  std::string url;
+  store::Secret secret;  // null: none
+  std::string name;
+};
+struct WebhookTested {
+  bool answered = false;
+  std::string detail;
+};
+
 struct Situation {
   WallTime now;
   Rng* rng = nullptr;
   std::shared_ptr<const Snapshot> snapshot;  // may be null: then nothing is known of any state
   std::shared_ptr<const LoadedFile> file;    // never null
+  std::optional<WebhookTested> tested = {};
 };
 
 // What config/ does and control/ cannot see; gateway/object_rooms.hpp has them.
@@ -87,6 +103,11 @@ class ObjectApi {
   // After a write: file and stored objects together. Only the last one counts.
   [[nodiscard]] std::optional<model::Config> poll_wanted();
 
+  // After handle(): its reply does not count, a webhook is to be tested first.
+  [[nodiscard]] std::optional<WebhookTest> poll_test();
+  // Every tunnel of file and store; after a handle() or wanted_with().
+  [[nodiscard]] std::vector<TunnelPlace> tunnel_places() const;
+
   // What would be in force with this file: at the start and for reloads. Faults: the stored objects do not fit it (a
   // route whose tunnel is gone, a name that is there twice); the reload is to be refused.
   [[nodiscard]] std::expected<model::Config, std::vector<Fault>> wanted_with(const LoadedFile& file);
@@ -98,6 +119,12 @@ class ObjectApi {
 
 // Whether the target is of this API: for limits on bodies, before handle().
 [[nodiscard]] bool is_object_target(std::string_view target);
+// Whether AlertEngine's rules may have changed with it.
+[[nodiscard]] bool is_alerting_target(std::string_view target);
+// For a webhook that cannot be tested now.
+[[nodiscard]] Reply webhook_refusal(std::string why);
+// What a webhook gets when it is made or changed.
+[[nodiscard]] std::string webhook_test_body(const std::string& name, WallTime now);
 // 32 hexadecimal digits: what stands for a VRF's name, "default" for the one without a section.
 [[nodiscard]] std::string account_id(std::string_view vrf_name);
 // 32 hexadecimal digits of an object that the file owns: stable while account, kind and name are.

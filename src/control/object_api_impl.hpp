@@ -58,6 +58,7 @@ struct ObjectApi::Impl {
   std::shared_ptr<const LoadedFile> file = {};  // beside which `stored` was read
   Objects from_file = {};
   std::optional<model::Config> wanted = {};
+  std::optional<WebhookTest> test = {};
 
   [[nodiscard]] Status load();
   // Reads the stored documents again when the file has changed: what they mean depends on its addresses.
@@ -104,6 +105,14 @@ struct ObjectApi::Impl {
   [[nodiscard]] Reply export_text();
   [[nodiscard]] Reply export_secrets(Call& call);
   [[nodiscard]] Reply import_all(Call& call);
+
+  // object_alerts.cpp
+  [[nodiscard]] Reply alerting(Call& call, std::span<const std::string> rest);
+  [[nodiscard]] Reply alert_policies(Call& call, std::span<const std::string> rest);
+  [[nodiscard]] Reply alert_webhooks(Call& call, std::span<const std::string> rest);
+  [[nodiscard]] Reply delete_webhook(Call& call, const std::string& id, const std::string& document);
+  [[nodiscard]] Reply alert_silences(Call& call, std::span<const std::string> rest);
+  [[nodiscard]] Reply alert_history(const Call& call);
 
   // Judges and writes a draft. nullopt: done (or only judged, with validate_only).
   [[nodiscard]] std::optional<Reply> commit(const Call& call, Draft draft);

@@ -29,6 +29,42 @@ Json object(Json properties) {
   return {{"type", "object"}, {"properties", std::move(properties)}};
 }
 
+void add_alert_schemas(Json& out) {
+  const Json texts = {{"type", "array"}, {"items", {{"type", "string"}}}};
+  const Json id = object({{"id", text("of a webhook")}});
+  out["AlertId"] = object({{"id", text("32 hexadecimal digits")}});
+  out["AlertPolicy"] = object({{"id", text("32 hexadecimal digits; made by the gateway")},
+                               {"name", text("for people")},
+                               {"description", text("for people")},
+                               {"enabled", typed("boolean", "default true")},
+                               {"alert_type", text("as /available_alerts has it")},
+                               {"alert_interval", text("tell again while it lasts: 5m to 7d")},
+                               {"filters", object({{"tunnel_name", texts},
+                                                   {"tunnel_id", texts},
+                                                   {"new_health", texts},
+                                                   {"slo", texts},
+                                                   {"days_before", texts}})},
+                               {"mechanisms", object({{"webhooks", Json{{"type", "array"}, {"items", id}}}})}});
+  out["Webhook"] = object({{"id", text("32 hexadecimal digits; made by the gateway")},
+                           {"name", text("for people")},
+                           {"url", text("https; a public address, or one of [gateway] webhook_allow")},
+                           {"secret", text("write only: sent as the header cf-webhook-auth")},
+                           {"type", text("generic")},
+                           {"last_success", text("RFC 3339")},
+                           {"last_failure", text("RFC 3339")}});
+  out["Silence"] = object({{"id", text("32 hexadecimal digits; made by the gateway")},
+                           {"policy_id", text("whose")},
+                           {"start_time", text("RFC 3339")},
+                           {"end_time", text("RFC 3339")}});
+  out["Silences"] = list_of("Silence");
+  out["AlertHistory"] = object({{"id", text("x-qanat-notification-id")},
+                                {"alert_body", text("what was sent")},
+                                {"outcome", text("delivered, refused, given up or lost, and why")},
+                                {"sent", text("RFC 3339: when it ended")}});
+  out["AlertDestinations"] = Json{{"type", "object"}};
+  out["AvailableAlerts"] = Json{{"type", "object"}};
+}
+
 Json schemas() {
   Json out;
   out["Error"] =
@@ -131,6 +167,7 @@ Json schemas() {
   out["CaptureId"] = object({{"id", text("whose packets were wiped")}});
   out["CaptureFile"] = text("pcapng");
   out["Routes"] = object({{"routes", list_of("Route")}});
+  add_alert_schemas(out);
   return out;
 }
 
@@ -172,8 +209,9 @@ Json answer(std::string_view description, std::string_view type, Json schema) {
 void add_query(Json& parameters, std::string_view names) {
   if (names.empty()) return;
   for (const std::string_view name : split(names, ' '))
-    parameters.push_back(
-        {{"name", name}, {"in", "query"}, {"schema", {{"type", name == "validate_only" || name == "follow" ? "boolean" : "string"}}}});
+    parameters.push_back({{"name", name},
+                          {"in", "query"},
+                          {"schema", {{"type", name == "validate_only" || name == "follow" ? "boolean" : "string"}}}});
 }
 
 Json content_of(const Endpoint& e) {

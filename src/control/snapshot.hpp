@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/time.hpp"
 #include "control/event_ring.hpp"
 
 namespace qanat::control {
@@ -141,10 +142,12 @@ struct TunnelStatus {
   std::uint64_t ike_rekeys = 0;
   std::uint64_t times_up = 0;
   std::uint64_t failed_attempts = 0;
-  std::vector<ExchangeStep> last_failure;  // how far the last failed attempt came; empty after a success
-  std::string failure_code;                // "fragments_lost" when that is what the last failure looks like
-  std::uint32_t classical_penalty = 0;     // configured
-  std::string account = "default";         // the VRF's name
+  std::vector<ExchangeStep> last_failure;          // how far the last failed attempt came; empty after a success
+  std::string failure_code;                        // "fragments_lost" when that is what the last failure looks like
+  std::uint32_t classical_penalty = 0;             // configured
+  std::optional<WallTime> certificate_until = {};  // the first of our own certificates to expire
+  std::optional<WallTime> peer_certificate_until = {};  // of those that the peer showed last, since the daemon's start
+  std::string account = "default";                      // the VRF's name
 };
 
 // One entry of the routing table.
@@ -154,10 +157,10 @@ struct RouteStatus {
   std::string tunnel;
   std::uint32_t priority = 0;  // as configured
   std::uint32_t weight = 1;
-  std::string pq;                 // "any" | "require"
-  std::uint32_t penalty = 0;      // added to the priority now: health, classical keys
-  bool refused = false;           // pq = "require", and the tunnel's keys are classical, or there are none
-  std::string source = "config";  // "config" | "kernel": a route of the host's kernel to the peer's interface address
+  std::string pq;                   // "any" | "require"
+  std::uint32_t penalty = 0;        // added to the priority now: health, classical keys
+  bool refused = false;             // pq = "require", and the tunnel's keys are classical, or there are none
+  std::string source = "config";    // "config" | "kernel": a route of the host's kernel to the peer's interface address
   std::string account = "default";  // the VRF's name
 };
 
@@ -173,6 +176,17 @@ struct ApiStatus {
   std::uint64_t rate_limited = 0;
   std::uint64_t closed_idle = 0;  // connections that made room for others, or did not finish what they began
   std::string certificate_until;  // "2027-03-01"
+  std::optional<WallTime> certificate_end = {};  // the same
+};
+
+// Notifications by webhooks (control/alerts.hpp), since the daemon's start.
+struct AlertStatus {
+  std::uint64_t notifications = 0;  // changes that were told, to however many webhooks
+  std::uint64_t queued = 0;         // now: not delivered yet
+  std::uint64_t delivered = 0;
+  std::uint64_t failed_attempts = 0;
+  std::uint64_t undelivered = 0;  // given up, refused by the receiver, or lost
+  std::uint64_t lost = 0;         // of these: too many waited for one webhook
 };
 
 // How long exchanges took, for those that we began. Counts are not cumulative; the last is for what took longer.
@@ -204,8 +218,9 @@ struct Snapshot {
   std::vector<RouteStatus> routes = {};   // of /v1/routes only
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
-  std::optional<ApiStatus> api = {};  // nullopt: there is none
-  Events events = {};                 // of /v1/events; not part of /v1/status
+  std::optional<ApiStatus> api = {};       // nullopt: there is none
+  std::optional<AlertStatus> alerts = {};  // nullopt: [gateway] webhooks is off
+  Events events = {};                      // of /v1/events; not part of /v1/status
 };
 
 // What the API asks of the gateway; answered by one CommandResult with the same ticket.

@@ -115,7 +115,7 @@ Result<ConfigFiles> parse(ByteView body) {
     QANAT_TRY(keep_secrets_in_memory(log));
     QANAT_TRY(become(find_user(kReaderUser), {.kept = {CAP_DAC_READ_SEARCH}, .ambient = {}}));
     (void)restrict_files({});  // enter_sandbox() warns where the kernel has no Landlock
-    return load_syscall_filter();
+    return load_syscall_filter(Connections::None);
   };
   if (const Status confined = confine(); !confined) {
     log.error("config-reader-rights-not-dropped", confined.error());

@@ -108,7 +108,11 @@ Status Wiring::start_https(const model::Gateway& gateway) {
 void Wiring::answer(const control::Request& request, io::HttpServer::Reply reply) {
   if (control::is_object_target(request.target)) {
     if (!objects_) return reply(control::no_store_reply());
-    if (auto done = objects_->handle(request, recent_snapshot())) return reply(std::move(*done));
+    if (auto done = objects_->handle(request, recent_snapshot())) {
+      if (done->test) return test_webhook(request, *std::move(done->test), std::move(reply));
+      if (alerts_ && request.method != "GET" && control::is_alerting_target(request.target)) alerts_->look();
+      return reply(std::move(done->reply));
+    }
   }
   auto snapshot = request.target == "/v1/health" ? recent_snapshot() : wait_for_snapshot(request);
   if (!snapshot) return reply(busy());
@@ -127,6 +131,22 @@ void Wiring::answer(const control::Request& request, io::HttpServer::Reply reply
   }
 }
 
+Status Wiring::start_alerts(const model::Gateway& gateway) {
+  if (!gateway.webhooks || !objects_) return {};
+  QANAT_ASSIGN(alerts_, AlertWorker::start(gateway, *objects_, [this] { return wait_for_snapshot({}); }, log_));
+  return {};
+}
+
+// The answer comes when the webhook has answered.
+void Wiring::test_webhook(const control::Request& request, control::WebhookTest test, io::HttpServer::Reply reply) {
+  if (!alerts_) return reply(control::webhook_refusal("webhooks are off until qanatd is restarted"));
+  const bool taken = alerts_->test(std::move(test), [this, request, reply](control::WebhookTested tested) {
+    auto done = objects_->handle(request, recent_snapshot(), std::move(tested));
+    reply(done ? std::move(done->reply) : busy());
+  });
+  if (!taken) reply(control::webhook_refusal("others are being tested: try again"));
+}
+
 std::optional<control::ApiStatus> Wiring::api_status() const {
   if (!https_) return std::nullopt;
   const io::HttpServer::Counters c = https_->counters();
@@ -141,8 +161,10 @@ std::optional<control::ApiStatus> Wiring::api_status() const {
   out.refused = refused_;
   out.rate_limited = rate_limited_;
   out.closed_idle = c.made_room + c.timed_out;
-  if (const auto first = pki::first_to_expire(gateway.api_credentials.certificates))
+  if (const auto first = pki::first_to_expire(gateway.api_credentials.certificates)) {
     out.certificate_until = pki::date_text(first->until);
+    out.certificate_end = first->until;
+  }
   return out;
 }
 
@@ -156,6 +178,7 @@ void Wiring::on_snapshot_wishes() {
   if (any(&SnapshotWish::routes)) gateway_.add_routes(*made);
   if (any(&SnapshotWish::events)) made->events = events_.recent();
   made->api = api_status();
+  if (alerts_) made->alerts = alerts_->status();
   const std::shared_ptr<const control::Snapshot> snapshot = std::move(made);
   for (auto& wish : wishes) wish.answer.set_value(snapshot);
 }

@@ -1,5 +1,8 @@
 #include "daemon/objects.hpp"
 
+#include <algorithm>
+#include <set>
+
 #include "control/tokens.hpp"
 #include "crypto/digest.hpp"
 #include "gateway/object_rooms.hpp"
@@ -46,18 +49,59 @@ Result<model::Config> whole_without_secrets(const std::string& path, const contr
   return fail(ErrorKind::LocalPolicy, path, "does not fit " + file.name + ": " + all);
 }
 
-std::optional<control::Reply> Objects::handle(const control::Request& request,
-                                              std::shared_ptr<const control::Snapshot> snapshot) {
+std::optional<Handled> Objects::handle(const control::Request& request,
+                                       std::shared_ptr<const control::Snapshot> snapshot,
+                                       std::optional<control::WebhookTested> tested) {
   const std::lock_guard lock(mutex_);
-  auto reply = api_.handle(request, {io::wall_now(), &rng_, std::move(snapshot), file_});
+  auto reply = api_.handle(request, {io::wall_now(), &rng_, std::move(snapshot), file_, std::move(tested)});
   // Inside the lock: the order of writes is the order of what is wanted.
   if (auto config = api_.poll_wanted()) wanted_.post(std::move(*config));
-  return reply;
+  if (!reply) return std::nullopt;
+  return Handled{*std::move(reply), api_.poll_test()};
 }
 
 std::optional<control::Principal> Objects::find_token(std::string_view bearer) {
   const std::lock_guard lock(mutex_);
   return control::find_token(*store_, bearer, io::wall_now());
+}
+
+Result<AlertSources> Objects::alert_rules() {
+  const std::lock_guard lock(mutex_);
+  QANAT_ASSIGN(control::AlertRules rules, control::alert_rules(*store_));
+  return AlertSources{std::move(rules), api_.tunnel_places()};
+}
+
+Result<std::vector<store::Entry>> Objects::alert_entries() {
+  const std::lock_guard lock(mutex_);
+  std::vector<store::Entry> out;
+  for (const std::string_view prefix :
+       {control::kAlertStatePrefix, control::kAlertQueuePrefix, control::kAlertHistoryPrefix}) {
+    QANAT_ASSIGN(store::Listing part, store_->list(prefix));
+    std::move(part.entries.begin(), part.entries.end(), std::back_inserter(out));
+  }
+  return out;
+}
+
+// As few transactions as may be: each waits for the disk.
+Status Objects::write_alerts(std::span<const std::vector<store::Operation>> groups) {
+  const std::lock_guard lock(mutex_);
+  std::vector<store::Operation> operations;
+  std::set<std::string> keys;
+  const auto flush = [&]() -> Status {
+    if (!operations.empty()) QANAT_TRY(store_->txn({}, operations));
+    operations.clear();
+    keys.clear();
+    return {};
+  };
+  for (const auto& group : groups) {
+    const bool again = std::any_of(group.begin(), group.end(), [&](const auto& o) { return keys.contains(o.key); });
+    if (again || operations.size() + group.size() > store::kMaxOperations) QANAT_TRY(flush());
+    for (const store::Operation& operation : group) {
+      keys.insert(operation.key);
+      operations.push_back(operation);
+    }
+  }
+  return flush();
 }
 
 std::expected<model::Config, Faults> Objects::together() {

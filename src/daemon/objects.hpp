@@ -16,6 +16,16 @@
 
 namespace qanat::daemon {
 
+// What ObjectApi says to a request. `test` set: a webhook is to be tested first, and the request to be asked again.
+struct Handled {
+  control::Reply reply;
+  std::optional<control::WebhookTest> test;
+};
+struct AlertSources {
+  control::AlertRules rules;
+  std::vector<control::TunnelPlace> places;
+};
+
 using Faults = std::vector<control::Fault>;
 
 class Objects {
@@ -29,9 +39,17 @@ class Objects {
   // --- threads of HTTP
 
   // nullopt: the target is none of the objects'. `snapshot` may be null.
-  [[nodiscard]] std::optional<control::Reply> handle(const control::Request& request,
-                                                     std::shared_ptr<const control::Snapshot> snapshot);
+  [[nodiscard]] std::optional<Handled> handle(const control::Request& request,
+                                              std::shared_ptr<const control::Snapshot> snapshot,
+                                              std::optional<control::WebhookTested> tested = {});
   [[nodiscard]] std::optional<control::Principal> find_token(std::string_view bearer);
+
+  // --- the thread of notifications
+
+  [[nodiscard]] Result<AlertSources> alert_rules();
+  [[nodiscard]] Result<std::vector<store::Entry>> alert_entries();
+  // Each group whole or not at all, in order.
+  [[nodiscard]] Status write_alerts(std::span<const std::vector<store::Operation>> groups);
 
   // --- the control thread
 

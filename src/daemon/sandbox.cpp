@@ -139,7 +139,7 @@ Status enter_sandbox(const SandboxPlan& plan, const io::Log& log) {
     log.warning("landlock-missing",
                 {{"reason", confined.error().detail}, {"effect", "file permissions alone protect the host"}});
   }
-  QANAT_TRY(load_syscall_filter());
+  QANAT_TRY(load_syscall_filter(plan.connects ? Connections::ToWebhooks : Connections::None));
   QANAT_ASSIGN(const SelfCheck after, check_self());
   if (!after.confined()) return fail(ErrorKind::Internal, kWhere, "the kernel does not show the rights as dropped");
   return {};

@@ -17,6 +17,7 @@ namespace qanat::daemon {
 struct SandboxPlan {
   std::string user = "qanat";              // absent: uid 65534, with a warning
   std::vector<std::string> writable_dirs;  // state, key log: everything else is read-only (Landlock)
+  bool connects = false;                   // to webhooks: sockets of TCP, and of UDP for DNS
 };
 
 // Step one, as root, as early as possible: no core dumps, memory locked (best effort: keys stay out of swap).

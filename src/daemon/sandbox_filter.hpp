@@ -1,6 +1,7 @@
 // The two walls that the kernel keeps for us: Landlock for files, seccomp for system calls. Internal to sandbox.cpp.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@ namespace qanat::daemon {
 
 // What qanatd's threads do after start-up; everything else answers EPERM, and what only an intruder would try ends the
 // process. For this thread and those that it starts.
-[[nodiscard]] Status load_syscall_filter();
+// ToWebhooks: IPv4 and IPv6 sockets may be made and connected.
+enum class Connections : std::uint8_t { None, ToWebhooks };
+[[nodiscard]] Status load_syscall_filter(Connections connections);
 
 }  // namespace qanat::daemon

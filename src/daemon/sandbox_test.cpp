@@ -7,6 +7,8 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <netdb.h>
+#include <netinet/in.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -82,6 +84,26 @@ TEST_F(Sandbox, LeavesNothingToAnIntruder) {
     if (::open("/etc/shadow", O_RDONLY) != -1) return 15;
     if (::setsid() != -1) return 16;
     if (::kill(1, 0) != -1) return 17;
+    return 0;
+  }));
+}
+
+TEST_F(Sandbox, LetsWebhooksConnectAndNothingElse) {
+  QANAT_NEEDS_ONE_THREAD();
+  expect_success(in_child([] {
+    if (!enter_sandbox({"no-such-user", {}, true}, quiet())) return 1;
+    const int tcp = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (tcp < 0 || ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0) < 0) return 2;
+    addrinfo* list = nullptr;
+    if (::getaddrinfo("localhost", "443", nullptr, &list) != 0) return 3;
+    if (::connect(tcp, list->ai_addr, list->ai_addrlen) == -1 && errno == EPERM) return 4;
+    if (::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP) != -1 || errno != EPERM) return 5;
+    if (::socket(AF_UNIX, SOCK_STREAM, 0) != -1 || errno != EPERM) return 6;
+    if (::socket(AF_NETLINK, SOCK_RAW, 0) != -1 || errno != EPERM) return 7;
+    if (::socket(AF_PACKET, SOCK_DGRAM, 0) != -1 || errno != EPERM) return 8;
+    const sockaddr_in any{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {}, .sin_zero = {}};
+    if (::bind(tcp, reinterpret_cast<const sockaddr*>(&any), sizeof any) != -1 || errno != EPERM) return 9;
+    if (::listen(tcp, 1) != -1 || errno != EPERM) return 10;
     return 0;
   }));
 }

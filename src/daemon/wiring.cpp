@@ -124,6 +124,7 @@ Status Wiring::start(const model::Config& config) {
   own_addresses_ = own_addresses(whole);
   QANAT_TRY(gateway_.apply(io::boot_now(), whole));
   read_kernel_routes(io::boot_now());
+  QANAT_TRY(start_alerts(config.gateway));
   QANAT_TRY(start_http(config));
   end_of_turn();
   return {};
@@ -163,10 +164,12 @@ int Wiring::run(const model::Config& config) {
     log_.error("control-loop-failed", ended.error());
     exit_code_ = 1;
   }
+  if (alerts_) alerts_->stop_looking();
   for (auto& wish : snapshot_wishes_.take_all()) wish.answer.set_value(nullptr);
   metrics_.reset();
   https_.reset();
   http_.reset();
+  alerts_.reset();
   objects_.reset();
   keep_ledger(io::boot_now(), gateway::PostureBook::Write::Now);
   ledger_.reset();
@@ -367,6 +370,7 @@ void Wiring::write_log(const gateway::LogEvent& event) {
                              : event.level == gateway::EventLevel::Warning ? io::LogLevel::Warning
                                                                            : io::LogLevel::Error;
   log_.log(level, event.name, fields);
+  if (alerts_ && AlertWorker::concerns(event.name)) alerts_->look();
   if (level >= log_.options().level) events_.add(io::wall_now(), event.level, event.name, event.fields, event.account);
 }
 

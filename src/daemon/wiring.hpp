@@ -7,6 +7,7 @@
 //   API thread:     HTTP on the Unix socket -> control::handle over a snapshot, ObjectApi over the store
 //   HTTPS thread:   the same for whoever has a token, and the page; only when it is configured  (front.cpp)
 //   metrics thread: HTTP on TCP, GET /metrics only; only when it is configured
+//   alert threads:  what is notified, and webhooks; only when they are on             (alert_worker.hpp)
 //   ledger thread:  writes the harvest ledger                                        (posture_writer.hpp)
 //
 // They speak through mailboxes only. The API thread asks for a snapshot and waits for it; the control thread makes one
@@ -23,6 +24,7 @@
 #include "control/access.hpp"
 #include "crypto/rng.hpp"
 #include "daemon/address_monitor.hpp"
+#include "daemon/alert_worker.hpp"
 #include "daemon/auth_workers.hpp"
 #include "daemon/capture_desk.hpp"
 #include "daemon/config_reader.hpp"
@@ -121,6 +123,8 @@ class Wiring {
   void keep_ledger(Instant now, gateway::PostureBook::Write when);
   [[nodiscard]] Status start_http(const model::Config& config);
   [[nodiscard]] Status start_https(const model::Gateway& gateway);
+  [[nodiscard]] Status start_alerts(const model::Gateway& gateway);
+  void test_webhook(const control::Request& request, control::WebhookTest test, io::HttpServer::Reply reply);
 
   const io::Log& log_;
   ControlSockets control_;
@@ -164,6 +168,7 @@ class Wiring {
   std::unique_ptr<PostureWriter> ledger_;
   std::vector<ike::Transmit> to_send_;  // of this turn
   std::unique_ptr<io::EventLoop> loop_;
+  std::unique_ptr<AlertWorker> alerts_;  // null: webhooks are off
   std::unique_ptr<io::HttpServer> http_;
   std::unique_ptr<io::HttpServer> https_;
   std::unique_ptr<io::HttpServer> metrics_;

@@ -203,6 +203,7 @@ Result<Claim> claim_of(const ike::VerifyQuestion& q, const crypto::PublicKey& ke
 struct Judged {
   std::string described;
   bool quantum_safe = false;
+  WallTime until;
 };
 Result<pki::Verified> verified_peer(const pki::TrustStore& trust, pki::Requirements required,
                                     const ike::VerifyQuestion& q, WallTime now, ChainCache& chains) {
@@ -225,7 +226,7 @@ Result<Judged> judge(const pki::TrustStore& trust, pki::Requirements required, c
     return refuse(fmt::format("{} failed its self-test here and is not used", crypto::to_string(claim.scheme)));
   switch (crypto::verify(peer.key, claim.scheme, q.octets, claim.signature)) {
     case crypto::Verdict::Valid:
-      return Judged{std::move(peer.described), peer.quantum_safe};
+      return Judged{std::move(peer.described), peer.quantum_safe, peer.until};
     case crypto::Verdict::Invalid:
     case crypto::Verdict::Error:
       break;
@@ -283,6 +284,8 @@ ike::VerifyAnswer AuthCredentials::answer(const ike::VerifyQuestion& q, WallTime
   if (judged) {
     out.described = std::move(judged->described);
     out.quantum_safe = judged->quantum_safe;
+    out.tunnel = q.tunnel;
+    out.until = judged->until;
   } else {
     out.status = std::unexpected(std::move(judged).error());
     // Whatever kind of failure it was, the peer is not who it says.

@@ -86,6 +86,11 @@ class Director {
   // The harvest ledger: see PostureBook.
   [[nodiscard]] PostureBook& posture() { return posture_; }
 
+  // A peer has proved itself with certificates that are good until then.
+  void note_peer_certificate(TunnelId tunnel, WallTime until) {
+    if (TunnelState* t = find(tunnel)) t->peer_certificate_until = until;
+  }
+
   [[nodiscard]] std::optional<DirectorOutput> poll();
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   // `sas` and `ike_counters` are of all shards. Without `wall` no certificate is said to expire.
@@ -105,6 +110,7 @@ class Director {
     std::string reason;             // of the last failure, empty when up
     std::string outside_selectors;  // the last packet that no Child SA of a live tunnel took
     std::optional<pki::Expiry> certificates_end;
+    std::optional<WallTime> peer_certificate_until;  // as the peer showed it last
     unsigned failures = 0;
     std::optional<Instant> retry_at;
     std::vector<std::uint64_t> waiting;  // tickets of `up` commands

@@ -241,6 +241,7 @@ void Gateway::handle_auth(Instant now, ike::SignAnswer answer) {
 }
 
 void Gateway::handle_auth(Instant now, ike::VerifyAnswer answer) {
+  if (answer.until) director_.note_peer_certificate(answer.tunnel, *answer.until);
   if (ShardPort* shard = shard_of_id(answer.request.value())) shard->handle(now, std::move(answer));
   pump(now);
 }

@@ -261,6 +261,8 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
     const auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), t.id, ByTunnel{});
     control::TunnelStatus& status = out.tunnels.emplace_back(tunnel_status(now, t, std::span{first, last}));
     const auto ends = wall && t.certificates_end ? pki::expiry_warning(*t.certificates_end, *wall) : std::nullopt;
+    if (t.certificates_end) status.certificate_until = t.certificates_end->until;
+    status.peer_certificate_until = t.peer_certificate_until;
     if (ends) status.reason += (status.reason.empty() ? "" : "; ") + *ends;
   }
   for (const ipsec::PolicyCounters& c : policy_counters_) {

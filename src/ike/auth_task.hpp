@@ -3,12 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/bytes.hpp"
 #include "base/result.hpp"
 #include "base/strong_id.hpp"
+#include "base/time.hpp"
 #include "wire/identity.hpp"
 #include "wire/payloads.hpp"
 
@@ -49,6 +51,9 @@ struct VerifyAnswer {
   std::string described;  // "ML-DSA-65 certificate CN=berlin, issued by CN=Example CA, until 2027-03-01"
   bool quantum_safe = false;
   std::uint32_t microseconds = 0;
+  // For whoever watches over certificates: whose it is, and the first date on which something of the chain ends.
+  TunnelId tunnel = {};
+  std::optional<WallTime> until = {};
 };
 
 }  // namespace qanat::ike

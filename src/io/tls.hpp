@@ -25,6 +25,8 @@ class TlsContext {
  public:
   // `chain`: DER, the leaf first; `pkcs8`: the leaf's key.
   [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> create(std::span<const Bytes> chain, ByteView pkcs8);
+  // For a client (tls_client.cpp): believes `anchors` (DER), or the system's CAs when there are none.
+  [[nodiscard]] static Result<std::shared_ptr<const TlsContext>> create_client(std::span<const Bytes> anchors);
   [[nodiscard]] ssl_ctx_st* native() const { return context_.get(); }
 
  private:
@@ -35,6 +37,9 @@ class TlsContext {
 class TlsChannel {
  public:
   explicit TlsChannel(const std::shared_ptr<const TlsContext>& context);
+  // The client's side, with a context of create_client(): the server's certificate must be good for `server`, a name or
+  // an address. feed({}) begins.
+  TlsChannel(const std::shared_ptr<const TlsContext>& context, const std::string& server);
 
   // Appends what the peer says to `plain`. An error ends the connection; take_output() may still have an alert to send.
   [[nodiscard]] Status feed(ByteView wire, std::string& plain);
@@ -46,6 +51,8 @@ class TlsChannel {
   [[nodiscard]] std::string take_output();
   // "X25519MLKEM768" or "X25519"; empty before the channel is open.
   [[nodiscard]] std::string group() const;
+  // Of a client whose handshake failed: why the server's certificate is not believed; empty: that was not it.
+  [[nodiscard]] std::string distrust() const;
 
  private:
   [[nodiscard]] Status read(std::string& plain);

@@ -72,7 +72,7 @@ class World : public ::testing::Test {
 
   control::Reply ask(const std::string& method, const std::string& target, const std::string& body = "") {
     control::Request request{method, target, body, headers_, who_};
-    auto reply = api_->handle(request, {now_, &rng_, snapshot_, file_});
+    auto reply = api_->handle(request, {now_, &rng_, snapshot_, file_, tested_});
     EXPECT_TRUE(reply) << target;
     return reply.value_or(control::Reply{});
   }
@@ -136,6 +136,7 @@ class World : public ::testing::Test {
   WallTime now_{1'800'000'000};
   std::shared_ptr<const control::Snapshot> snapshot_;
   std::shared_ptr<const control::LoadedFile> file_ = file_of(kFile);
+  std::optional<control::WebhookTested> tested_;  // what came of the test message of a webhook
   control::Headers headers_;
   control::Principal who_;
   std::unique_ptr<control::ObjectApi> api_ = std::make_unique<control::ObjectApi>(store_, gateway::object_rooms());

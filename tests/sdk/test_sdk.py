@@ -1,6 +1,7 @@
 """The official `cloudflare` package of npm, unmodified, against our daemon's HTTPS.
 
     python3 tests/sdk/test_sdk.py conversation    every call and error class
+    python3 tests/sdk/test_sdk.py alerts          policies, webhooks and silences, with a receiver
     python3 tests/sdk/test_sdk.py tunnel          a tunnel made only by it comes up with strongSwan 6.1, and its deletion takes it down
 
 Needs root, node, and QANAT_SDK_DIR: the folder with node_modules that ./run makes from package-lock.json. `tunnel` needs
@@ -19,6 +20,7 @@ sys.path[:0] = [str(HERE.parent / "interop"), str(HERE.parent / "netns")]
 import lab  # noqa: E402
 from meeting import Meeting, expect  # noqa: E402
 from processes import run  # noqa: E402
+from receiver import Receiver  # noqa: E402
 from strongswan import Connection  # noqa: E402
 from test_strongswan import leave, why_not  # noqa: E402
 from traffic import wait_until  # noqa: E402
@@ -59,6 +61,21 @@ def conversation() -> None:
         print(f"    {api}", flush=True)
         expect(api["hybrid"] + api["classical"] > 0, "no handshake was counted")
         expect(api["refused"] > 0 and api["rate_limited"] > 0, "refusals were not counted")
+
+
+def alerts() -> None:
+    with lab.Lab(name="qs", sites="a") as place:
+        site = place["a"]
+        keys = certificate(site.dir)
+        place.configure("a", [], outer=[4], webhooks=True, webhook_allow=["127.0.0.0/8", "::1/128"], webhook_ca=str(site.dir / "ca" / "ca.crt"), **keys)
+        daemon = place.start("a")
+        with Receiver(site.gw, keys["api_certificate"], keys["api_key"], site.dir / "hooks.jsonl") as receiver:
+            said = node(daemon, "alerts.mjs", check=False, QANAT_TOKEN=token(daemon, "sdk", "read,write"), QANAT_HOOK=receiver.url)
+            print(said.stdout + said.stderr, flush=True)
+            expect(said.returncode == 0, "a call failed")
+            got = [one for one in receiver.got() if one["path"] == "/hook"]
+            expect(len(got) == 2 and all(one["auth"] == "sdk-secret" and "test message" in one["body"]["text"] for one in got),
+                   f"two test messages with the secret: {got}")
 
 
 def tunnel() -> None:
@@ -106,7 +123,7 @@ def main() -> int:
         return leave(reason)
     if not shutil.which("node") or not os.path.isdir(os.path.join(os.environ.get("QANAT_SDK_DIR", ""), "node_modules", "cloudflare")):
         return leave("no SDK: QANAT_SDK_DIR has no node_modules/cloudflare, or there is no node; ./run test installs both")
-    {"conversation": conversation, "tunnel": tunnel}[part]()
+    {"conversation": conversation, "alerts": alerts, "tunnel": tunnel}[part]()
     return 0
 
 

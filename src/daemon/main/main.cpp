@@ -205,6 +205,9 @@ int run(const daemon::Options& options) {
   std::optional<daemon::KeyLogWriter> key_log;
   daemon::SandboxPlan plan;
   plan.user = config->gateway.user;
+  plan.connects = config->gateway.webhooks;
+  // A name server that is silent holds a thread for seconds, and the daemon's end with it.
+  if (plan.connects) (void)::setenv("RES_OPTIONS", "timeout:2 attempts:2", 0);
   if (const Status prepared = daemon::prepare_state_dir(config->gateway.state_dir, plan.user)) {
     plan.writable_dirs.push_back(config->gateway.state_dir);
   } else {
