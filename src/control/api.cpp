@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <ranges>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -88,6 +89,7 @@ struct Query {
   std::string tunnel;
   std::string confirm;
   std::optional<IpAddress> from;
+  std::string vrf;
 };
 
 Reply bad_value(std::string_view name, const std::string& value, std::string_view must) {
@@ -117,6 +119,8 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
       const auto address = IpAddress::parse(value);
       if (!address) return bad_value(name, value, "an IP address");
       out.from = *address;
+    } else if (name == "vrf") {
+      out.vrf = value;
     } else if (name == "confirm") {
       out.confirm = value;
     } else {
@@ -161,7 +165,15 @@ Answer answer_route(const Context& c) {
   if (!address) return bad_value("address", c.target.path[2], "an IP address");
   if (c.query.from && c.query.from->is_v6() != address->is_v6())
     return bad_value("from", c.query.from->to_string(), "of the same family as the destination");
-  return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from)));
+  std::uint32_t vrf = 0;
+  if (!c.query.vrf.empty()) {
+    const auto named = std::ranges::find(c.snapshot.vrfs, c.query.vrf, &std::pair<std::uint32_t, std::string>::second);
+    if (named == c.snapshot.vrfs.end())
+      return bad_value("vrf", c.query.vrf,
+                       fmt::format("one of {}", fmt::join(c.snapshot.vrfs | std::views::values, ", ")));
+    vrf = named->first;
+  }
+  return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from, vrf)));
 }
 
 // It opens the way for classical keys: whoever asks says the name twice.
@@ -210,8 +222,8 @@ constexpr auto kRoutes = std::to_array<Route>({
      [](const Context& c) -> Answer { return json_reply(200, to_json(posture_of(c.snapshot))); }},
     {"GET", "/v1/routes", "every route, and what the state of its tunnel adds to its priority",
      [](const Context& c) -> Answer { return json_reply(200, routes_to_json(c.snapshot.routes)); }},
-    {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS", answer_route,
-     "from"},
+    {"GET", "/v1/routes/{name}", "which tunnel takes a packet to this address, and why; ?from=ADDRESS, ?vrf=NAME",
+     answer_route, "from vrf"},
     {"GET", "/v1/rules", "every rule of the packet policy, in order, and what fitted it",
      [](const Context& c) -> Answer { return json_reply(200, policy_to_json(c.snapshot.policy)); }},
     {"GET", "/v1/metrics", "everything that is counted, in Prometheus' text format", answer_metrics},

@@ -143,6 +143,7 @@ void describe(auto& io, T& route) {
   io("penalty", route.penalty);
   io("refused", route.refused);
   io("source", route.source);
+  io("vrf_name", route.vrf_name);
 }
 
 template <Of<HandshakeTimes> T>

@@ -270,6 +270,38 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
   return out;
 }
 
+std::string Director::vrf_name(VrfId id) const {
+  const auto vrf = std::ranges::find(config_.vrfs, id, &model::Vrf::id);
+  return vrf == config_.vrfs.end() ? model::Vrf{}.name : vrf->name;
+}
+
+// Those that somebody might look for in a tunnel.
+void Director::add_own_networks(std::vector<control::RouteStatus>& routes) const {
+  std::map<std::uint32_t, std::vector<Prefix>> wide;
+  for (const control::RouteStatus& r : routes) {
+    const auto prefix = Prefix::parse(r.prefix);
+    if (prefix && prefix->length() > 0) wide[r.vrf].push_back(*prefix);
+  }
+  for (const ipsec::SetLocalPrefixes& of_vrf : local_prefixes_) {
+    for (const Prefix& own : of_vrf.prefixes) {
+      const auto covers = [&](const Prefix& p) { return p.is_v4() == own.is_v4() && p.contains(own); };
+      if (std::ranges::none_of(wide[of_vrf.vrf.value()], covers)) continue;
+      routes.push_back({.vrf = of_vrf.vrf.value(),
+                        .prefix = own.to_string(),
+                        .tunnel = std::string{model::kHostSide},
+                        .pq = std::string{model::to_string(model::RoutePq::Any)},
+                        .source = "host",
+                        .vrf_name = vrf_name(of_vrf.vrf)});
+    }
+  }
+}
+
+std::vector<std::pair<std::uint32_t, std::string>> Director::vrfs() const {
+  std::vector<std::pair<std::uint32_t, std::string>> out = {{0, vrf_name({})}};
+  for (const model::Vrf& vrf : config_.vrfs) out.emplace_back(vrf.id.value(), vrf.name);
+  return out;
+}
+
 std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snapshot) const {
   std::vector<wan::TunnelState> states;  // in the order of tunnels_
   for (const control::TunnelStatus& t : snapshot.tunnels) states.push_back(control::tunnel_state(t));
@@ -281,7 +313,7 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
     const bool safe = state.keys == wan::KeySafety::Hybrid || (state.keys == wan::KeySafety::None && state.hybrid_only);
     out.push_back({static_cast<std::uint32_t>(r.vrf.value()), r.prefix.to_string(), r.tunnel, r.priority, r.weight,
                    std::string{model::to_string(r.pq)}, wan::penalty(state), r.pq == model::RoutePq::Require && !safe,
-                   source});
+                   source, vrf_name(r.vrf)});
   };
   std::set<std::pair<std::string, Prefix>> listed;
   for (const model::Route& r : config_.routes) {
@@ -303,6 +335,7 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
           "kernel");
     }
   }
+  add_own_networks(out);
   return out;
 }
 

@@ -44,6 +44,13 @@ def a_kernel_route_is_a_route() -> None:
                 check(there and there[0] == "far" and back and back[:2] == ["office", FAR], f"{kind} both ways: {there}, {back}")
             for target in (FAR, FAR6):
                 check(ping(lab["a"].site, target, count=5).lost == 0, f"ping {target}")
+            outside = lab.nft_dropped("a")
+            with Listener(lab["a"].site, lab["a"].host4, 7777) as ear, RawSender(lab.net) as forger:
+                for source in (FAR, "192.0.2.99"):
+                    forger.send(udp_packet(source, 4000, lab["a"].host4, 7777, b"from " + source.encode()))
+                wait_until(lambda: b"from 192.0.2.99" in ear.read(), "what may come from outside does")
+                check(ear.read() == [b"from 192.0.2.99"] and lab.nft_dropped("a") == outside + 1,
+                      "a clear packet from outside with a source in the kernel's route is dropped by the filter")
             before = a.drops().get("wrong_tunnel", 0)
             with SteadyPing(lab["a"].site, FAR) as steady:
                 lab.ip(lab["a"].gw, "route add 10.99.0.0/25 via 10.255.0.3 dev qanat0")
@@ -60,6 +67,10 @@ def a_kernel_route_is_a_route() -> None:
                 for target in (FAR, FAR6):
                     check(ping(lab["a"].site, target, count=3, wait=0.5).received == 0, f"killed: nothing from {target}")
                 check(capture.report().leaks == 0, "the kernel's routes went with the TUN; their barrier holds: nothing in the clear")
+                outside = lab.nft_dropped("a")
+                with RawSender(lab.net) as forger:
+                    forger.send(udp_packet(FAR, 4000, lab["a"].host4, 7777, b"while it is away"))
+                    wait_until(lambda: lab.nft_dropped("a") == outside + 1, "and so does the filter against such sources from outside")
                 a.start()
                 a.wait_up(seconds=60)
                 ping(lab["a"].site, FAR, count=3, wait=0.5)
