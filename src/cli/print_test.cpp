@@ -164,9 +164,10 @@ TEST(Print, CheckSummary) {
 TEST(Print, RoutesNameTheirVrfWhenThereAreSeveral) {
   control::Snapshot snapshot = full_snapshot();
   EXPECT_THAT(routes_table(snapshot.routes, Colour::Never), Not(HasSubstr("VRF")));
-  snapshot.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .vrf_name = "blue"});
-  EXPECT_THAT(routes_table(snapshot.routes, Colour::Never),
-              AllOf(HasSubstr("VRF      PREFIX"), HasSubstr("default  10.1.0.0/16"), HasSubstr("blue     10.1.0.0/16")));
+  snapshot.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .vrf_name = "blue"});
+  EXPECT_THAT(
+      routes_table(snapshot.routes, Colour::Never),
+      AllOf(HasSubstr("VRF      PREFIX"), HasSubstr("default  10.1.0.0/16"), HasSubstr("blue     10.1.0.0/16")));
 }
 
 }  // namespace

@@ -131,7 +131,7 @@ TEST(Api, Routes) {
 TEST(Api, RoutesOfAVrfAndOfTheHost) {
   Snapshot s = full_snapshot();
   s.vrfs = {{0, "default"}, {7, "blue"}};
-  s.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .priority = 100, .vrf_name = "blue"});
+  s.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .vrf_name = "blue"});
   s.routes.push_back({.prefix = "10.1.9.0/24", .tunnel = "@host", .pq = "any", .source = "host"});
   const auto ask = [&](const char* target) {
     const auto answer = handle({"GET", target, ""}, s);

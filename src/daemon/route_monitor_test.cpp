@@ -189,7 +189,8 @@ TEST_F(RouteMonitorTest, ATunThatIsTakenDownWithdrawsNothing) {
 // "10.1.0.0/24 eth1", "@192.0.2.1/32 eth1" of an address; sorted.
 std::vector<std::string> networks(RouteMonitor& monitor) {
   std::vector<std::string> out;
-  for (const gateway::HostNetwork& n : read_found(monitor).value().networks) {
+  const RouteMonitor::Found found = read_found(monitor).value();
+  for (const gateway::HostNetwork& n : found.networks) {
     out.push_back((n.kind == gateway::HostNetwork::Kind::Address ? "@" : "") + n.prefix.to_string() + " " +
                   n.interface);
   }
