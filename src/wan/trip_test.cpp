@@ -181,7 +181,8 @@ TEST(Trip, TheHostDecidesWhereADefaultRouteOrItsOwnNetworkMatches) {
     b.tun(udp({.source = ip(source), .destination = ip("192.0.2.77")}));
     hub.wire(b.take_sent());
   }
-  EXPECT_EQ(hub.take_delivered().size(), 1U);
+  EXPECT_FALSE(hub.take_delivered().empty());
+  EXPECT_TRUE(hub.sink.delivered.empty());
   EXPECT_EQ(hub.dropped(DropReason::WrongTunnel), 1U);
   // What the host reaches itself does not come out of the TUN again.
   hub.tun(udp({.source = ip("10.1.0.5"), .destination = ip("10.9.0.1")}));
