@@ -11,7 +11,7 @@
 //   GET  /v1/events/stream          events as they happen, as server-sent events   (event_stream.hpp)
 //   GET  /v1/posture                how safe the keys are, and the harvest ledger
 //   GET  /v1/routes                 every route, and what the state of its tunnel adds to its priority
-//   GET  /v1/routes/{address}       which tunnel takes a packet there, and why; ?from=ADDRESS
+//   GET  /v1/routes/{address}       which tunnel takes a packet there, and why; ?from=ADDRESS, ?vrf=NAME
 //   GET  /v1/rules                  the rules of the packet policy with their counters
 //   GET  /v1/metrics                Prometheus' text format       (metrics.hpp)
 //   POST /v1/tunnels/{name}/up      bring it up; answers when it is up or has failed, with ?wait=0 at once
