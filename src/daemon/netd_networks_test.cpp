@@ -57,7 +57,8 @@ struct Helper {
 TEST_F(NetdNetworks, TheHostsOwnNetworksAreReachedInsideAWiderPrefix) {
   in_fresh_netns([] {
     shell(
-        "ip link set lo up; for i in wan lan; do ip link add $i type dummy; ip link set $i up; done;"
+        "ip link set lo up; for i in wan lan; do ip link add $i type veth peer name far-$i; ip link set far-$i up; ip "
+        "link set $i up; done;"
         "ip addr add 192.0.2.2/24 dev wan; ip route add default via 192.0.2.1;"
         "ip addr add 10.1.0.1/24 dev lan; ip addr add 10.2.0.1/24 dev lan; ip -6 addr add fd01::1/64 dev lan nodad");
     Helper helper;
@@ -76,7 +77,9 @@ TEST_F(NetdNetworks, TheHostsOwnNetworksAreReachedInsideAWiderPrefix) {
     EXPECT_NE(filter.find("iifname \"lan\" ip saddr 10.1.0.0/24 accept"), std::string::npos) << filter;
     EXPECT_EQ(filter.find("10.2.0.0/24 accept"), std::string::npos);
     // It moves; it goes, and then nobody has it but the tunnel; and without the TUN the barrier.
-    shell("ip link add lan2 type dummy; ip link set lan2 up; ip addr flush dev lan; ip addr add 10.1.0.1/24 dev lan2");
+    shell(
+        "ip link add lan2 type veth peer name far-lan2; ip link set far-lan2 up; ip link set lan2 up; ip addr flush "
+        "dev lan; ip addr add 10.1.0.1/24 dev lan2");
     ASSERT_TRUE(helper.ask(protection));
     EXPECT_NE(way("10.1.0.7").find("dev lan2"), std::string::npos);
     shell("ip link set lan2 down");
