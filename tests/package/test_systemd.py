@@ -50,6 +50,7 @@ class Machine:
                                         stdin=subprocess.DEVNULL, stdout=self.console, stderr=self.console, env=environment, start_new_session=True)
         self.leader = wait_until(self._leader, "systemd is process 1 of the container", 20)
         try:
+            self("rm -f /usr/sbin/policy-rc.d")  # of the root's making: packages start nothing
             wait_until(lambda: self("systemctl is-system-running", check=False).stdout.strip() in ("running", "degraded"), "it has booted", 60)
         except TimeoutError:
             print((self.dir / "console").read_text(errors="replace")[-3000:])
@@ -195,7 +196,7 @@ def life() -> None:
             check(ping(site, target, count=3, wait=0.5).received == 0 and capture.report().leaks == 0, "and its prefixes stay inside")
             check(a("pgrep -c qanat", check=False).stdout.strip() == "0", "nothing of it runs any more")
 
-        a("qanat purge; systemctl disable qanatd 2>&1")
+        a("qanatd --purge -c /etc/qanat/qanat.toml; systemctl disable qanatd 2>&1")
         a.halt()
         check(not any(lab.protection("a").values()), "purged, and halted: nothing of ours is in the kernel")
         a.boot()
