@@ -61,6 +61,12 @@ for peer in forky bookworm; do
   fi
 done
 
+if cached=$("$here/peer-root.sh" --check systemd); then
+  ok "systemd's root" "in the cache"
+else
+  note "systemd's root" "not in the cache: ./run test makes it (about a minute, needs root and the mirror)"
+fi
+
 mirror=$(apt_mirror 2>/dev/null || true)
 if [[ -z $mirror ]]; then
   note mirror "apt has no package lists: sudo apt-get update"

@@ -184,6 +184,7 @@ void describe(CLI::App& app, CommandLine& line) {
   get->callback([&line] { line.command = Command::RouteGet; });
   get->add_option("ADDRESS", line.address, "The destination")->required();
   get->add_option("--from", line.from, "The source: it decides where tunnels share the load")->type_name("ADDRESS");
+  get->add_option("--vrf", line.vrf, "In the routes of this [[vrf]] (default: default)")->type_name("NAME");
   command("policy", "The rules of the packet policy, and what fitted them", Command::Policy);
   CLI::App* ping = command("ping", "Echo requests to the peer, inside the tunnel: loss and round trip", Command::Ping);
   ping->add_option("NAME", line.name, "The tunnel")->required();

@@ -83,6 +83,7 @@ struct CommandLine {
   std::string old;      // check: against this file instead of the running daemon
   std::string address;  // route get
   std::string from;     // route get: the source, empty for any
+  std::string vrf;      // route get: empty for the default one
   std::string config = kDefaultConfig;  // debug bundle
   bool csv = false;                     // posture
   std::string key_file;                 // export, import: the key of an encrypted bundle

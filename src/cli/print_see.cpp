@@ -241,6 +241,8 @@ std::string events_text(const std::vector<control::EventLine>& events, Colour co
 std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour colour) {
   if (routes.empty()) return "There is no route.\n";
   std::vector<std::vector<Cell>> rows = {head({"PREFIX", "TUNNEL", "PRIORITY", "WEIGHT", "KEYS", "FROM", "STATE"})};
+  const bool several = std::ranges::any_of(routes, [&](const auto& r) { return r.vrf != routes.front().vrf; });
+  if (several) rows.front().insert(rows.front().begin(), head({"VRF"}).front());
   for (const control::RouteStatus& r : routes) {
     rows.push_back({{clean(r.prefix), Tone::Strong},
                     {clean(r.tunnel)},
@@ -254,6 +256,7 @@ std::string routes_table(const std::vector<control::RouteStatus>& routes, Colour
                      r.refused        ? Tone::Bad
                      : r.penalty == 0 ? Tone::Good
                                       : Tone::Warn}});
+    if (several) rows.back().insert(rows.back().begin(), Cell{clean(r.account)});
   }
   return table(rows, colour);
 }

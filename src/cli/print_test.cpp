@@ -162,5 +162,14 @@ TEST(Print, CheckSummary) {
   EXPECT_EQ(check_summary("a.toml", config), "a.toml is fine: 3 tunnels (1 with pq = require, 2 with pq = prefer)\n");
 }
 
+TEST(Print, RoutesNameTheirVrfWhenThereAreSeveral) {
+  control::Snapshot snapshot = full_snapshot();
+  EXPECT_THAT(routes_table(snapshot.routes, Colour::Never), Not(HasSubstr("VRF")));
+  snapshot.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .account = "blue"});
+  EXPECT_THAT(
+      routes_table(snapshot.routes, Colour::Never),
+      AllOf(HasSubstr("VRF      PREFIX"), HasSubstr("default  10.1.0.0/16"), HasSubstr("blue     10.1.0.0/16")));
+}
+
 }  // namespace
 }  // namespace qanat::cli

@@ -129,8 +129,14 @@ int routes(const CommandLine& line, Shell& shell) {
 }
 
 int route_get(const CommandLine& line, Shell& shell) {
-  const std::string from = line.from.empty() ? "" : "?from=" + control::percent_encoded(line.from);
-  return look(line, shell, "/v1/routes/" + control::percent_encoded(line.address) + from,
+  std::string query;
+  const auto ask = [&](const char* name, const std::string& value) {
+    if (!value.empty())
+      query += (query.empty() ? "?" : "&") + std::string{name} + "=" + control::percent_encoded(value);
+  };
+  ask("from", line.from);
+  ask("vrf", line.vrf);
+  return look(line, shell, "/v1/routes/" + control::percent_encoded(line.address) + query,
               [&](const std::string& body) -> Result<std::string> {
                 QANAT_ASSIGN(const control::RouteAnswer answer, control::route_answer_from_json(body));
                 return route_text(answer, shell.colour);

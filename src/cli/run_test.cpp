@@ -143,6 +143,8 @@ TEST_F(Run, EventsAndRoutes) {
   EXPECT_THAT(out_, AllOf(HasSubstr("through berlin"), HasSubstr("by 10.1.0.0/16")));
   EXPECT_EQ(go({"route", "get", "192.0.2.1"}), kOk);
   EXPECT_THAT(out_, HasSubstr("dropped: no tunnel leads there"));
+  EXPECT_EQ(go({"route", "get", "10.1.2.3", "--vrf", "blue", "--from", "10.9.0.1"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("vrf = 'blue'"));
   EXPECT_EQ(go({"route", "get", "nowhere"}), kFailed);
   EXPECT_THAT(err_, HasSubstr("must be an IP address"));
   EXPECT_EQ(go({"route"}), kUsage);

@@ -28,6 +28,7 @@ Snapshot account_view(const Snapshot& snapshot, std::string_view account) {
   out.tunnels = own_of(snapshot.tunnels, account);
   out.policy = own_of(snapshot.policy, account);
   out.routes = own_of(snapshot.routes, account);
+  out.vrfs = {{0, std::string{account}}};
   std::copy_if(snapshot.events.begin(), snapshot.events.end(), std::back_inserter(out.events),
                [&](const auto& event) { return event->account == account; });
   return out;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <ranges>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -83,6 +84,7 @@ struct Query {
   std::string tunnel;
   std::string confirm;
   std::optional<IpAddress> from;
+  std::string vrf;
 };
 
 Reply bad_value(std::string_view name, const std::string& value, std::string_view must) {
@@ -112,6 +114,8 @@ std::variant<Query, Reply> read_query(const Target& target, std::string_view kno
       const auto address = IpAddress::parse(value);
       if (!address) return bad_value(name, value, "an IP address");
       out.from = *address;
+    } else if (name == "vrf") {
+      out.vrf = value;
     } else if (name == "confirm") {
       out.confirm = value;
     } else {
@@ -157,7 +161,15 @@ Answer answer_route(const Context& c) {
   if (!address) return bad_value("address", c.target.path[2], "an IP address");
   if (c.query.from && c.query.from->is_v6() != address->is_v6())
     return bad_value("from", c.query.from->to_string(), "of the same family as the destination");
-  return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from)));
+  std::uint32_t vrf = 0;
+  if (!c.query.vrf.empty()) {
+    const auto named = std::ranges::find(c.snapshot.vrfs, c.query.vrf, &std::pair<std::uint32_t, std::string>::second);
+    if (named == c.snapshot.vrfs.end())
+      return bad_value("vrf", c.query.vrf,
+                       fmt::format("one of {}", fmt::join(c.snapshot.vrfs | std::views::values, ", ")));
+    vrf = named->first;
+  }
+  return json_reply(200, to_json(route_to(c.snapshot, *address, c.query.from, vrf)));
 }
 
 // It opens the way for classical keys: whoever asks says the name twice.

@@ -128,6 +128,25 @@ TEST(Api, Routes) {
   expect_error(reply("GET", "/v1/routes/10.1.2.3?from=fd00::1"), 400, "bad_request", "same family");
 }
 
+TEST(Api, RoutesOfAVrfAndOfTheHost) {
+  Snapshot s = full_snapshot();
+  s.vrfs = {{0, "default"}, {7, "blue"}};
+  s.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .vrf_name = "blue"});
+  s.routes.push_back({.prefix = "10.1.9.0/24", .tunnel = "@host", .pq = "any", .source = "host"});
+  const auto ask = [&](const char* target) {
+    const auto answer = handle({"GET", target, ""}, s);
+    return std::get<Reply>(answer);
+  };
+  EXPECT_EQ(route_answer_from_json(ask("/v1/routes/10.1.9.1?vrf=blue").body)->tunnel, "oslo");
+  EXPECT_EQ(route_answer_from_json(ask("/v1/routes/10.1.8.1?vrf=default").body)->tunnel, "berlin");
+  const auto own = route_answer_from_json(ask("/v1/routes/10.1.9.1").body);
+  EXPECT_EQ(own->tunnel, "@host");
+  EXPECT_EQ(own->prefix, "10.1.9.0/24");
+  EXPECT_THAT(own->summary, HasSubstr("to the host itself"));
+  expect_error(ask("/v1/routes/10.1.9.1?vrf=green"), 400, "bad_request", "one of default, blue");
+  EXPECT_EQ(routes_from_json(ask("/v1/routes").body)->at(3).vrf_name, "blue");
+}
+
 TEST(Api, PostureAndMetrics) {
   const auto posture = posture_from_json(reply("GET", "/v1/posture").body);
   ASSERT_TRUE(posture.has_value());

@@ -41,7 +41,7 @@ constexpr auto kEndpoints = std::to_array<Endpoint>({
     {Do::ShowRoutes, "GET", "/v1/routes", Read, View::Account,
      "every route, and what the state of its tunnel adds to its priority"},
     {Do::RouteTo, "GET", "/v1/routes/{name}", Read, View::Account,
-     "which tunnel takes a packet to this address, and why; ?from=ADDRESS", "from"},
+     "which tunnel takes a packet to this address, and why; ?from=ADDRESS, ?vrf=NAME", "from vrf"},
     {Do::ShowRules, "GET", "/v1/rules", Read, View::Account,
      "every rule of the packet policy, in order, and what fitted it"},
     {Do::ShowMetrics, "GET", "/v1/metrics", Read, View::Refused,

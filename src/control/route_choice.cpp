@@ -1,5 +1,6 @@
 #include "control/route_choice.hpp"
 
+#include <algorithm>
 #include <array>
 #include <unordered_map>
 
@@ -68,6 +69,11 @@ RouteAnswer route_to(const Snapshot& snapshot, const IpAddress& address, std::op
   packet.protocol = address.is_v6() ? esp::kProtocolIcmpv6 : esp::kProtocolIcmp;
   const wan::Explanation why = wan::explain(hops, states, packet);
   if (longest) out.prefix = longest->to_string();
+  if (const auto own = std::ranges::find(routes, "host", &RouteStatus::source); own != routes.end()) {
+    out.tunnel = (*own)->tunnel;
+    out.summary = "to the host itself: a network or an address of its own, not a tunnel's";
+    return out;
+  }
   out.summary = why.summary;
   out.hops = why.hops;
   if (why.choice.hop != nullptr) out.tunnel = states.name(why.choice.hop->tunnel);

@@ -18,7 +18,7 @@ namespace qanat::control {
 struct RouteAnswer {
   std::string address;
   std::string prefix;             // the longest that holds the address; empty: no route
-  std::string tunnel;             // empty: dropped
+  std::string tunnel;             // empty: dropped; "@host": one of the host's own networks
   std::string summary;            // "through berlin-1: the lowest priority"
   std::vector<std::string> hops;  // a line each
 };

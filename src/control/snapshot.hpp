@@ -157,10 +157,12 @@ struct RouteStatus {
   std::string tunnel;
   std::uint32_t priority = 0;  // as configured
   std::uint32_t weight = 1;
-  std::string pq;                   // "any" | "require"
-  std::uint32_t penalty = 0;        // added to the priority now: health, classical keys
-  bool refused = false;             // pq = "require", and the tunnel's keys are classical, or there are none
-  std::string source = "config";    // "config" | "kernel": a route of the host's kernel to the peer's interface address
+  std::string pq;             // "any" | "require"
+  std::uint32_t penalty = 0;  // added to the priority now: health, classical keys
+  bool refused = false;       // pq = "require", and the tunnel's keys are classical, or there are none
+  // "config" | "kernel": a route of the host's kernel to the peer's interface address | "host": a network or an address
+  // of the host's own inside a wider prefix, the tunnel is "@host" then
+  std::string source = "config";
   std::string account = "default";  // the VRF's name
 };
 
@@ -209,13 +211,14 @@ struct Snapshot {
   std::string version;
   std::string crypto;  // "OpenSSL 3.5.4, packets by ipsec-mb 1.3"
   double seconds_up = 0;
-  std::vector<TunnelStatus> tunnels;      // every configured tunnel, in the order of the config
-  std::vector<PolicyStatus> policy = {};  // in the order of the rules
-  NamedCounters drops;                    // of packets, by reason
-  std::uint32_t data_workers = 1;         // threads that move packets
-  std::uint64_t handed_over = 0;          // packets that one of them read for another
-  NamedCounters ike_counters;             // of IKE messages, by reason
-  std::vector<RouteStatus> routes = {};   // of /v1/routes only
+  std::vector<TunnelStatus> tunnels;                             // every configured tunnel, in the order of the config
+  std::vector<PolicyStatus> policy = {};                         // in the order of the rules
+  NamedCounters drops;                                           // of packets, by reason
+  std::uint32_t data_workers = 1;                                // threads that move packets
+  std::uint64_t handed_over = 0;                                 // packets that one of them read for another
+  NamedCounters ike_counters;                                    // of IKE messages, by reason
+  std::vector<RouteStatus> routes = {};                          // of /v1/routes only
+  std::vector<std::pair<std::uint32_t, std::string>> vrfs = {};  // likewise: every VRF and its name
   std::vector<HandshakeTimes> handshake_times = {};
   std::vector<HandshakeCount> handshakes = {};
   std::optional<ApiStatus> api = {};       // nullopt: there is none

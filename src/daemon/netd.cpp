@@ -3,6 +3,7 @@
 #include <array>
 #include <csignal>
 #include <cstring>
+#include <optional>
 #include <vector>
 
 #include <fcntl.h>
@@ -56,9 +57,17 @@ class Netd {
   static Outcome run(const io::OpenUdp& c) { return hand_over(io::open_udp_socket(c.local, c.mark, c.reuse_port)); }
   static Outcome run(const io::OpenEsp& c) { return hand_over(io::open_esp_socket(c.family, c.mark)); }
   Outcome run(const io::OpenTun& c) { return hand_over(open_tun(c)); }
-  static Outcome run(const gateway::SetProtection& c) { return {apply_protection(c, TunState::Required), {}}; }
-  static Outcome run(const gateway::PurgeProtection&) { return {purge_protection(), {}}; }
-  static Outcome run(const gateway::ChangeBarriers& c) { return {apply_barriers(c), {}}; }
+  Outcome run(const gateway::SetProtection& c) {
+    protection_ = c;
+    return {apply_protection(c, TunState::Required), {}};
+  }
+  Outcome run(const gateway::PurgeProtection&) {
+    protection_.reset();
+    return {purge_protection(), {}};
+  }
+  Outcome run(const gateway::ChangeBarriers& c) {
+    return {apply_barriers(c, protection_ ? &*protection_ : nullptr), {}};
+  }
   static Outcome run(const gateway::SetNat& c) { return {apply_nat(c), {}}; }
 
   Result<io::UniqueFd> open_tun(const io::OpenTun& c) {
@@ -75,6 +84,7 @@ class Netd {
 
   const io::Log& log_;
   std::vector<io::UniqueFd> tuns_;
+  std::optional<gateway::SetProtection> protection_;
 };
 
 // Keeps what its commands need, as another user than root.

@@ -1,6 +1,7 @@
 #include "daemon/netd_netlink.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <functional>
 
@@ -84,6 +85,25 @@ std::optional<HostRoute> parse_route(const nlmsghdr* message, std::uint8_t proto
       out.device = u32_of(attributes[RTA_OIF], 0);
   }
   return out;
+}
+
+// nullopt: no network of an interface that is there.
+std::optional<gateway::HostNetwork> parse_connected(const nlmsghdr* message) {
+  if (message->nlmsg_type != RTM_NEWROUTE || message->nlmsg_len < NLMSG_LENGTH(sizeof(rtmsg))) return std::nullopt;
+  const auto* route = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(message));
+  if (route->rtm_family != AF_INET && route->rtm_family != AF_INET6) return std::nullopt;
+  const bool by_kernel = route->rtm_protocol == RTPROT_KERNEL || route->rtm_protocol == RTPROT_RA;
+  const bool forwards = route->rtm_type == RTN_UNICAST && (route->rtm_flags & (RTM_F_CLONED | RTNH_F_DEAD)) == 0;
+  if (!by_kernel || !forwards || route->rtm_dst_len == 0) return std::nullopt;
+  const Attributes attributes = parse_attributes(message, sizeof(rtmsg), RTA_MAX);
+  if (u32_of(attributes[RTA_TABLE], route->rtm_table) != RT_TABLE_MAIN) return std::nullopt;
+  for (const int other_way : {RTA_GATEWAY, RTA_VIA, RTA_MULTIPATH, RTA_NH_ID}) {
+    if (attributes[static_cast<std::size_t>(other_way)] != nullptr) return std::nullopt;
+  }
+  std::array<char, IF_NAMESIZE> name{};
+  if (::if_indextoname(u32_of(attributes[RTA_OIF], 0), name.data()) == nullptr) return std::nullopt;
+  return gateway::HostNetwork{prefix_of(attributes[RTA_DST], route->rtm_dst_len, route->rtm_family == AF_INET6),
+                              name.data()};
 }
 
 std::optional<HostRule> parse_rule(const nlmsghdr* message) {
@@ -352,6 +372,26 @@ Result<std::vector<HostRoute>> RouteSocket::our_routes(std::uint8_t protocol) {
       auto route = parse_route(answer, protocol);
       if (route && route->prefix.is_v4() != v6) out.push_back(*route);
     }));
+  }
+  return out;
+}
+
+Result<std::vector<gateway::HostNetwork>> RouteSocket::connected_networks() {
+  std::vector<gateway::HostNetwork> out;
+  for (const bool v6 : {false, true}) {
+    for (const std::uint8_t protocol : {std::uint8_t{RTPROT_KERNEL}, std::uint8_t{RTPROT_RA}}) {
+      std::vector<std::uint8_t> request(kMaxMessage);
+      nlmsghdr* message = mnl_nlmsg_put_header(request.data());
+      message->nlmsg_type = RTM_GETROUTE;
+      auto* header = static_cast<rtmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(rtmsg)));
+      header->rtm_family = family_of(v6);
+      header->rtm_table = RT_TABLE_MAIN;
+      header->rtm_protocol = protocol;
+      QANAT_TRY(dump(fd_.get(), request, sequence_++, [&](const nlmsghdr* answer) {
+        auto network = parse_connected(answer);
+        if (network && network->prefix.is_v4() != v6) out.push_back(std::move(*network));
+      }));
+    }
   }
   return out;
 }

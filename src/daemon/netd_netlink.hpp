@@ -9,6 +9,7 @@
 
 #include "base/address.hpp"
 #include "base/result.hpp"
+#include "gateway/host_networks.hpp"
 #include "io/fd.hpp"
 
 namespace qanat::daemon {
@@ -58,6 +59,8 @@ class RouteSocket {
 
   [[nodiscard]] Result<std::vector<HostRoute>> our_routes(std::uint8_t protocol = kOurProtocol);
   [[nodiscard]] Result<std::vector<HostRule>> our_rules();
+  // Of the main table: made by the kernel for an interface's address, or announced on its link.
+  [[nodiscard]] Result<std::vector<gateway::HostNetwork>> connected_networks();
   // In the given order; stops at the first that fails. Adding what exists and removing what does not is no error.
   enum class Existing : std::uint8_t { Replace, Keep };  // a route of the same prefix, table and metric
   [[nodiscard]] Status add_routes(const std::vector<HostRoute>& routes, Existing existing = Existing::Replace);

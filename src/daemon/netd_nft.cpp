@@ -14,6 +14,12 @@ Json chain(const char* name, const char* hook) {
                in_table(kFilterTable,
                         {{"name", name}, {"type", "filter"}, {"hook", hook}, {"prio", -300}, {"policy", "accept"}})}});
 }
+// Where an answer to the packet would go.
+Json way_back(const char* result, Marked marked) {
+  Json out = fib(result, "saddr");
+  if (marked == Marked::Yes) out["fib"]["flags"].push_back("mark");
+  return out;
+}
 Json neighbour_discovery() {
   return {match("==", payload("ip6", "hoplimit"), 255),
           match("==", payload("icmpv6", "type"),
@@ -50,7 +56,7 @@ void add_outer_exemptions(Json& commands, std::uint32_t fwmark) {
 // ours. For a default there is no list, and `fib` cannot be asked on the way out: IPv6 is held by a routing rule, but
 // an IPv4 socket of a process on this host that is bound to an interface still reaches whoever answers ARP for its
 // destination there.
-void add_exit_rules(Json& commands, const gateway::SetProtection& protection) {
+void add_exit_rules(Json& commands, const gateway::SetProtection& protection, const Exceptions& exceptions) {
   commands.push_back(
       rule(kOut, "to the inside", {match("==", meta("oifname"), names(all_tuns(protection))), accept()}));
   commands.push_back(rule(kOut, "our own outer packets", {match("==", meta("mark"), protection.fwmark), accept()}));
@@ -61,6 +67,7 @@ void add_exit_rules(Json& commands, const gateway::SetProtection& protection) {
   commands.push_back(rule(kOut, "broadcast and multicast",
                           {match("==", fib("type", "daddr"), any_of({"broadcast", "multicast"})), accept()}));
   add_account_exit_rules(commands, protection);
+  add_exceptions(commands, kOut, exceptions, VrfId{}, "daddr", "oifname", accept());
   add_prefix_drops(commands, kOut, "protected destination", "protected", "daddr");
 }
 
@@ -107,9 +114,49 @@ void add_nat_rule(Json& commands, const gateway::NatRule& r) {
   }
 }
 
+Json of_vrf(const std::vector<Learnt>& learnt, VrfId vrf, bool v6) {
+  const auto found = std::ranges::find(learnt, vrf, &Learnt::vrf);
+  return found == learnt.end() ? Json::array() : prefix_list(without_nested(found->prefixes, v6));
+}
+
+std::vector<VrfId> vrfs_of(const gateway::SetProtection& protection) {
+  std::vector<VrfId> out = {VrfId{}};
+  for (const gateway::AccountProtection& a : protection.accounts) out.push_back(a.vrf);
+  return out;
+}
+
 }  // namespace
 
 namespace nft {
+
+void add_exceptions(Json& commands, const std::string& chain, const Exceptions& exceptions, VrfId vrf,
+                    const char* field, const char* key, const Json& verdict) {
+  for (const gateway::Exception& e : exceptions) {
+    if (e.vrf != vrf) continue;
+    const Json address = payload(e.prefix.is_v4() ? "ip" : "ip6", field);
+    Json rule_of_it = {match("==", meta(key), e.interface),
+                       match("==", address, prefix(e.prefix.address().to_string().c_str(), e.prefix.length()))};
+    if (!e.but.empty())
+      rule_of_it.push_back(match("!=", address, any_of(prefix_list(without_nested(e.but, !e.prefix.is_v4())))));
+    rule_of_it.push_back(verdict);
+    commands.push_back(rule(chain, "a network of the host's", std::move(rule_of_it)));
+  }
+}
+
+std::string learnt_set(VrfId vrf) {
+  return "learnt_" + std::to_string(vrf.value()) + "_";
+}
+
+// The list alone would drop what a longer route leads elsewhere; the question alone costs every packet from outside.
+void add_learnt_drops(Json& commands, const std::string& chain, VrfId vrf, const std::string& tun, Marked marked) {
+  for (const bool v6 : {false, true}) {
+    const Json listed = match("==", payload(v6 ? "ip6" : "ip", "saddr"), "@" + learnt_set(vrf) + (v6 ? "6" : "4"));
+    commands.push_back(rule(chain, "source behind a tunnel, by the kernel's routes",
+                            {listed, match("==", way_back("oifname", marked), tun), counted(), drop()}));
+    commands.push_back(rule(chain, "likewise, of a tunnel that is down",
+                            {listed, match("==", way_back("oif", marked), false), counted(), drop()}));
+  }
+}
 
 void add_prefix_sets(Json& commands, const std::string& name, const std::vector<Prefix>& prefixes) {
   for (const bool v6 : {false, true}) {
@@ -141,11 +188,6 @@ void add_default_drops(Json& commands, const std::string& chain, const std::vect
     const bool has_default =
         std::ranges::any_of(prefixes, [&](const Prefix& x) { return x.length() == 0 && x.is_v4() != v6; });
     if (!has_default) continue;
-    const auto way_back = [&](const char* result) {
-      Json out = fib(result, "saddr");
-      if (marked == Marked::Yes) out["fib"]["flags"].push_back("mark");
-      return out;
-    };
     const Json family = match("==", meta("nfproto"), v6 ? "ipv6" : "ipv4");
     commands.push_back(
         rule(chain, "no source", {match("==", payload(v6 ? "ip6" : "ip", "saddr"), v6 ? "::" : "0.0.0.0"), accept()}));
@@ -153,33 +195,54 @@ void add_default_drops(Json& commands, const std::string& chain, const std::vect
                            : Json{"destination-unreachable", "time-exceeded", "parameter-problem"};
     commands.push_back(rule(chain, "ICMP errors",
                             {match("==", payload(v6 ? "icmpv6" : "icmp", "type"), any_of(errors)), to_us(), accept()}));
-    commands.push_back(
-        rule(chain, "source behind a tunnel", {family, match("==", way_back("oifname"), tun), counted(), drop()}));
+    commands.push_back(rule(chain, "source behind a tunnel",
+                            {family, match("==", way_back("oifname", marked), tun), counted(), drop()}));
     commands.push_back(rule(chain, "source behind a tunnel that is down",
-                            {family, match("==", way_back("oif"), false), counted(), drop()}));
+                            {family, match("==", way_back("oif", marked), false), counted(), drop()}));
   }
 }
 
 }  // namespace nft
 
-std::string filter_json(const gateway::SetProtection& protection) {
+std::string filter_json(const gateway::SetProtection& protection, const std::vector<gateway::Exception>& exceptions,
+                        const std::vector<Learnt>& learnt) {
   Json commands = Json::array();
   // Add, so that delete cannot fail; then all anew, in the same transaction.
   commands.push_back(add(table(kFilterTable)));
   commands.push_back({{"delete", table(kFilterTable)}});
   commands.push_back(add(table(kFilterTable)));
   add_prefix_sets(commands, "protected", protection.prefixes);
+  for (const VrfId vrf : vrfs_of(protection)) {
+    const auto found = std::ranges::find(learnt, vrf, &Learnt::vrf);
+    add_prefix_sets(commands, learnt_set(vrf), found == learnt.end() ? std::vector<Prefix>{} : found->prefixes);
+  }
   commands.push_back(chain(kIn, "prerouting"));
   commands.push_back(chain(kOut, "postrouting"));
-  add_account_chains(commands, protection);
+  add_account_chains(commands, protection, exceptions);
   commands.push_back(
       rule(kIn, "from inside", {match("==", meta("iifname"), any_of({protection.tun, "lo"})), accept()}));
   add_account_tun_rules(commands, protection);
   add_outer_exemptions(commands, protection.fwmark);
   add_account_interface_rules(commands, protection);
+  add_exceptions(commands, kIn, exceptions, VrfId{}, "saddr", "iifname", accept());
   add_prefix_drops(commands, kIn, "protected source", "protected", "saddr");
+  add_learnt_drops(commands, kIn, VrfId{}, protection.tun, Marked::No);
   add_default_drops(commands, kIn, protection.prefixes, protection.tun, Marked::No);
-  add_exit_rules(commands, protection);
+  add_exit_rules(commands, protection, exceptions);
+  return Json{{"nftables", std::move(commands)}}.dump();
+}
+
+std::string learnt_json(const gateway::SetProtection& protection, const std::vector<Learnt>& learnt) {
+  Json commands = Json::array();
+  for (const VrfId vrf : vrfs_of(protection)) {
+    for (const bool v6 : {false, true}) {
+      const std::string name = learnt_set(vrf) + (v6 ? "6" : "4");
+      commands.push_back({{"flush", {{"set", in_table(kFilterTable, {{"name", name}})}}}});
+      Json elements = of_vrf(learnt, vrf, v6);
+      if (elements.empty()) continue;
+      commands.push_back(add({{"element", in_table(kFilterTable, {{"name", name}, {"elem", std::move(elements)}})}}));
+    }
+  }
   return Json{{"nftables", std::move(commands)}}.dump();
 }
 

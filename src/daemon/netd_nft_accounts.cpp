@@ -75,10 +75,13 @@ void add_inside_chain(Json& commands, const SetProtection& protection, const Acc
 }
 
 // From an interface of the account's that is not its TUN: the filter against plaintext, for its own prefixes.
-void add_interface_chain(Json& commands, const SetProtection& protection, const AccountProtection& account) {
+void add_interface_chain(Json& commands, const SetProtection& protection, const AccountProtection& account,
+                         const Exceptions& exceptions) {
   const std::string chain = chain_of("interface_", account);
   commands.push_back(rule(chain, "whose it is", Json::array({mark(protection.fwmark + account.vrf.value())})));
+  add_exceptions(commands, chain, exceptions, account.vrf, "saddr", "iifname", go_to(chain_of("inside_", account)));
   add_prefix_drops(commands, chain, "protected source", sources_of(account), "saddr");
+  add_learnt_drops(commands, chain, account.vrf, account.tun, Marked::Yes);
   add_default_drops(commands, chain, account.prefixes, account.tun, Marked::Yes);
   commands.push_back(rule(chain, "the account's", Json::array({go_to(chain_of("inside_", account))})));
 }
@@ -133,7 +136,7 @@ void add_answer_rules(Json& commands, const SetProtection& protection) {
 
 }  // namespace
 
-void add_account_chains(Json& commands, const SetProtection& protection) {
+void add_account_chains(Json& commands, const SetProtection& protection, const Exceptions& exceptions) {
   if (protection.accounts.empty()) return;
   constexpr int kBeforeTracking = -300;
   constexpr int kMangle = -150;  // after connection tracking, before the destination is what it was before NAT
@@ -144,7 +147,7 @@ void add_account_chains(Json& commands, const SetProtection& protection) {
     add_prefix_sets(commands, sources_of(a), a.prefixes);
     for (const char* what : {"inside_", "interface_", "exit_"}) commands.push_back(plain_chain(chain_of(what, a)));
     add_inside_chain(commands, protection, a);
-    add_interface_chain(commands, protection, a);
+    add_interface_chain(commands, protection, a, exceptions);
     add_exit_chain(commands, a);
   }
   add_between_rules(commands, protection);

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <unistd.h>
 
 #include "daemon/netd_nft.hpp"
@@ -128,9 +129,34 @@ Status remove_in_order(RouteSocket& kernel, const std::vector<HostRoute>& routes
   return kernel.remove_routes(barriers);
 }
 
+// A network may have moved to another interface; and an operator may have written its route there already, which stays.
+Status add_around(RouteSocket& kernel, const std::vector<HostRoute>& around, const std::vector<HostRoute>& present) {
+  std::vector<HostRoute> moved;
+  for (const HostRoute& r : without(present, around)) {
+    const auto same_place = [&](const HostRoute& a) { return a.table == r.table && a.prefix == r.prefix; };
+    if (r.kind == HostRoute::Kind::Device && std::ranges::any_of(around, same_place)) moved.push_back(r);
+  }
+  QANAT_TRY(kernel.remove_routes(moved));
+  return kernel.add_routes(without(around, present), RouteSocket::Existing::Keep);
+}
+
+// What the barriers beside the kernel's routes say; those of an earlier process, too. Their metric tells the VRF.
+Result<std::vector<Learnt>> learnt_of(RouteSocket& kernel) {
+  QANAT_ASSIGN(const std::vector<HostRoute> barriers, kernel.our_routes(kBarrierProtocol));
+  std::vector<Learnt> out;
+  for (const HostRoute& barrier : barriers) {
+    const VrfId vrf{kLowestPreference - barrier.metric};
+    auto found = std::ranges::find(out, vrf, &Learnt::vrf);
+    if (found == out.end()) found = out.insert(out.end(), Learnt{vrf, {}});
+    found->prefixes.push_back(barrier.prefix);
+  }
+  return out;
+}
+
 }  // namespace
 
-ProtectionPlan plan_protection(const gateway::SetProtection& protection) {
+ProtectionPlan plan_protection(const gateway::SetProtection& protection,
+                               const std::vector<gateway::Exception>& exceptions, const IndexOf& index_of) {
   ProtectionPlan plan;
   const Defaults defaults =
       add_world(plan, {protection.tun, protection.tun_mtu, {}}, protection.route_table, protection.prefixes);
@@ -148,6 +174,16 @@ ProtectionPlan plan_protection(const gateway::SetProtection& protection) {
         add_world(plan, {account.tun, account.tun_mtu, {}}, account.route_table, account.prefixes);
     add_account_rules(plan, account, protection.fwmark, of_account);
   }
+  for (const gateway::Exception& e : exceptions) {
+    const auto account = std::ranges::find(protection.accounts, e.vrf, &gateway::AccountProtection::vrf);
+    const std::uint32_t table = account == protection.accounts.end() ? protection.route_table : account->route_table;
+    const std::uint32_t device = index_of(e.interface);
+    // Of two interfaces with the same network the first has it.
+    const bool taken =
+        std::ranges::any_of(plan.around, [&](const HostRoute& r) { return r.table == table && r.prefix == e.prefix; });
+    if (device != 0 && !taken)
+      plan.around.push_back({table, e.prefix, HostRoute::Kind::Device, device, e.prefix.is_v4() ? 0 : kIpv6Metric});
+  }
   return plan;
 }
 
@@ -161,7 +197,13 @@ Status configure_tun(const std::string& name, std::uint16_t mtu) {
 }
 
 Status apply_protection(const gateway::SetProtection& protection, TunState tun) {
-  ProtectionPlan plan = plan_protection(protection);
+  QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
+  // Unknown ones are none: what cannot be read stays inside.
+  auto networks = kernel.connected_networks();
+  const std::vector<gateway::Exception> exceptions =
+      networks ? gateway::exceptions(*networks, protection) : std::vector<gateway::Exception>{};
+  ProtectionPlan plan =
+      plan_protection(protection, exceptions, [](const std::string& name) { return ::if_nametoindex(name.c_str()); });
   if (!kernel_has_ipv6()) {
     // Nothing of IPv6 leaves this host, protected or not.
     const auto is_v6 = [](const HostRoute& r) { return !r.prefix.is_v4(); };
@@ -169,19 +211,22 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
     for (ProtectionPlan::Tun& t : plan.tuns) std::erase_if(t.routes, is_v6);
     std::erase_if(plan.rules, [](const HostRule& r) { return r.v6; });
   }
-  QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
   QANAT_ASSIGN(const std::vector<HostRoute> routes, kernel.our_routes());
   QANAT_ASSIGN(const std::vector<HostRule> rules, kernel.our_rules());
+  QANAT_ASSIGN(const std::vector<Learnt> learnt, learnt_of(kernel));
 
   // The order is the promise: barriers, rules, filter, and only then a way into the tunnel.
   QANAT_TRY(kernel.add_routes(without(plan.barriers, routes)));
   QANAT_TRY(kernel.add_rules(without(plan.rules, rules)));
-  QANAT_TRY(run_nft(filter_json(protection)));
+  QANAT_TRY(run_nft(filter_json(protection, exceptions, learnt)));
   QANAT_TRY(let_reverse_path_filter_heed_marks());
   if (!protection.accounts.empty()) QANAT_TRY(let_errors_keep_their_mark());
 
   Status tun_status;
+  if (!networks) tun_status = std::unexpected(networks.error());
   std::vector<HostRoute> wanted = plan.barriers;
+  if (const Status added = add_around(kernel, plan.around, routes); !added) tun_status = added;
+  wanted.insert(wanted.end(), plan.around.begin(), plan.around.end());
   for (ProtectionPlan::Tun& t : plan.tuns) {
     QANAT_ASSIGN(const std::optional<LinkInfo> link, kernel.find_link(t.name));
     Status status;
@@ -206,19 +251,23 @@ Status apply_protection(const gateway::SetProtection& protection, TunState tun) 
 
 // A barrier that a configured prefix has there already is left alone, also when this one goes: the kernel takes the
 // protocol into account.
-Status apply_barriers(const gateway::ChangeBarriers& change) {
+Status apply_barriers(const gateway::ChangeBarriers& change, const gateway::SetProtection* filter) {
   const bool ipv6 = kernel_has_ipv6();
   const auto routes_of = [&](const std::vector<gateway::Barrier>& list) {
     std::vector<HostRoute> out;
     for (const gateway::Barrier& b : list) {
       if (!b.prefix.is_v4() && !ipv6) continue;
-      out.push_back({b.table, b.prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference, kBarrierProtocol});
+      out.push_back(
+          {b.table, b.prefix, HostRoute::Kind::Unreachable, 0, kLowestPreference - b.vrf.value(), kBarrierProtocol});
     }
     return out;
   };
   QANAT_ASSIGN(RouteSocket kernel, RouteSocket::open());
   QANAT_TRY(kernel.add_routes(routes_of(change.add), RouteSocket::Existing::Keep));
-  return kernel.remove_routes(routes_of(change.remove));
+  QANAT_TRY(kernel.remove_routes(routes_of(change.remove)));
+  if (filter == nullptr) return {};
+  QANAT_ASSIGN(const std::vector<Learnt> learnt, learnt_of(kernel));
+  return run_nft(learnt_json(*filter, learnt));
 }
 
 Status apply_nat(const gateway::SetNat& nat) {

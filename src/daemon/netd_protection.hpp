@@ -2,6 +2,8 @@
 // and the difference in an order that never lets a protected packet out in the clear.
 #pragma once
 
+#include <functional>
+#include <string>
 #include <vector>
 
 #include "daemon/netd_netlink.hpp"
@@ -22,9 +24,16 @@ struct ProtectionPlan {
   };
   std::vector<HostRoute> barriers;  // unreachable, one a prefix; and a way around for link-local IPv6
   std::vector<Tun> tuns;            // the default one first
+  // The host's own networks inside a wider protected prefix, by their interfaces. No `throw`: that would outlive the
+  // interface, and lead to the main table's default then.
+  std::vector<HostRoute> around;
   std::vector<HostRule> rules;
 };
-[[nodiscard]] ProtectionPlan plan_protection(const gateway::SetProtection& protection);
+// `index_of`: of an interface by its name, 0 when there is none.
+using IndexOf = std::function<std::uint32_t(const std::string& name)>;
+[[nodiscard]] ProtectionPlan plan_protection(const gateway::SetProtection& protection,
+                                             const std::vector<gateway::Exception>& exceptions = {},
+                                             const IndexOf& index_of = {});
 
 enum class TunState : std::uint8_t {
   Required,  // an Error when it is not there; everything else stands nevertheless
@@ -32,7 +41,8 @@ enum class TunState : std::uint8_t {
 };
 [[nodiscard]] Status apply_protection(const gateway::SetProtection& protection, TunState tun);
 [[nodiscard]] Status purge_protection();
-[[nodiscard]] Status apply_barriers(const gateway::ChangeBarriers& change);
+// `filter`: what stands, whose lists follow; nullptr while there is none.
+[[nodiscard]] Status apply_barriers(const gateway::ChangeBarriers& change, const gateway::SetProtection* filter);
 [[nodiscard]] Status apply_nat(const gateway::SetNat& nat);
 
 // Up, with its MTU and queue, without address and without reverse path filter.

@@ -119,8 +119,9 @@ TEST(Filter, HoldsEachAddressOnceAndAsksTheRoutingTableOnlyForADefault) {
       elements += c.at("add").at("set").value("elem", Json::array()).size();
   }
   EXPECT_EQ(elements, 3U);
-  EXPECT_EQ(json.find("\"result\":\"oifname\""), std::string::npos);
-  EXPECT_NE(filter_json(protect({"0.0.0.0/0"})).find("\"result\":\"oifname\""), std::string::npos);
+  constexpr const char* kAsks = "\"comment\":\"source behind a tunnel\"";
+  EXPECT_EQ(json.find(kAsks), std::string::npos);
+  EXPECT_NE(filter_json(protect({"0.0.0.0/0"})).find(kAsks), std::string::npos);
 }
 
 class Netd : public ::testing::Test {

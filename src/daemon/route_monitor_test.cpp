@@ -1,6 +1,8 @@
 // What is heard of the routes of a network namespace that the test makes.
 #include "daemon/route_monitor.hpp"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
@@ -52,7 +54,7 @@ bool readable(int fd, int ms) {
 }
 
 // Nothing when it was refused, as begin() would be called again.
-std::optional<std::vector<KernelRoute>> read_all(RouteMonitor& monitor) {
+std::optional<RouteMonitor::Found> read_found(RouteMonitor& monitor) {
   const Status begun = monitor.begin();
   EXPECT_TRUE(begun.has_value());
   while (readable(monitor.answers_fd(), 3000)) {
@@ -63,6 +65,11 @@ std::optional<std::vector<KernelRoute>> read_all(RouteMonitor& monitor) {
     }
   }
   return std::nullopt;
+}
+std::optional<std::vector<KernelRoute>> read_all(RouteMonitor& monitor) {
+  auto found = read_found(monitor);
+  if (!found) return std::nullopt;
+  return std::move(found->routes);
 }
 // Waits for news that concern us, and reads.
 std::vector<KernelRoute> read_news(RouteMonitor& monitor) {
@@ -176,6 +183,47 @@ TEST_F(RouteMonitorTest, ATunThatIsTakenDownWithdrawsNothing) {
     EXPECT_THAT(read_all(monitor).value(), IsEmpty()) << "the kernel has forgotten them";
     shell(add);
     EXPECT_THAT(read_news(monitor), SizeIs(1));
+  });
+}
+
+// "10.1.0.0/24 eth1", "@192.0.2.1/32 eth1" of an address; sorted.
+std::vector<std::string> networks(RouteMonitor& monitor) {
+  std::vector<std::string> out;
+  const RouteMonitor::Found found = read_found(monitor).value();
+  for (const gateway::HostNetwork& n : found.networks) {
+    out.push_back((n.kind == gateway::HostNetwork::Kind::Address ? "@" : "") + n.prefix.to_string() + " " +
+                  n.interface);
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+TEST_F(RouteMonitorTest, KnowsTheHostsOwnNetworksAndAddresses) {
+  in_fresh_netns([] {
+    Host host;
+    auto monitor = host.monitor();
+    EXPECT_THAT(networks(monitor), ElementsAre("192.0.2.0/24 other", "@192.0.2.1/32 other"));
+    (void)monitor.drain();
+    const auto change = [&](const char* command) {
+      shell(command);
+      EXPECT_TRUE(readable(monitor.news_fd(), 3000));
+      EXPECT_TRUE(monitor.drain()) << command;
+    };
+    change("ip addr add 10.9.9.9/32 dev lo; ip -6 addr add fd07::1/64 dev other nodad");
+    EXPECT_THAT(networks(monitor), ElementsAre("192.0.2.0/24 other", "@10.9.9.9/32 lo", "@192.0.2.1/32 other",
+                                               "@fd07::1/128 other", "fd07::/64 other"));
+    // Of IPv4 the kernel tells only that the interface went down.
+    change("ip -6 addr flush dev other; ip link set other down");
+    EXPECT_THAT(networks(monitor), ::testing::Not(::testing::Contains("192.0.2.0/24 other")));
+    change("ip link set other up");
+    EXPECT_THAT(networks(monitor), ::testing::Contains("192.0.2.0/24 other"));
+    change("ip link set other down; ip link set other name lan; ip link set lan up");
+    EXPECT_THAT(networks(monitor), ::testing::Contains("192.0.2.0/24 lan"));
+    // Neither what somebody else routes there, nor what is no network of an interface.
+    shell("ip route add 10.4.0.0/16 via 192.0.2.9; ip route add 10.5.0.0/16 dev lan table 99");
+    EXPECT_THAT(networks(monitor), ::testing::Not(::testing::Contains(::testing::StartsWith("10."))));
+    change("ip link del lan");
+    EXPECT_THAT(networks(monitor), ElementsAre("@10.9.9.9/32 lo"));
   });
 }
 

@@ -323,7 +323,8 @@ void Wiring::on_kernel_routes() {
   if (auto routes = routes_.read()) {
     const Instant now = io::boot_now();
     if (*routes && !routes_.paused()) {
-      gateway_.handle_kernel_routes(now, std::move(**routes));
+      gateway_.handle_host_networks(now, std::move((*routes)->networks));
+      gateway_.handle_kernel_routes(now, std::move((*routes)->routes));
     } else if (!*routes && !read_routes_at_) {
       read_routes_at_ = now + kRoutesAgain;
     }

@@ -95,7 +95,9 @@ void Director::introduce(const Tunnel& t) {
 void Director::ask_for_protection() {
   protection_at_.reset();
   protection_request_ = RequestId{next_request_++};
-  outputs_.emplace_back(HostOut{*protection_request_, protection(config_)});
+  SetProtection wanted = protection(config_);
+  exceptions_ = exceptions(networks_, wanted);
+  outputs_.emplace_back(HostOut{*protection_request_, std::move(wanted)});
 }
 
 // Also without a rule: an earlier configuration may have had some.
@@ -438,8 +440,8 @@ void Director::handle_host(Instant now, const HostResult& result) {
   if (result.request == protection_request_) {
     protection_request_.reset();
     if (result.status) {
-      protected_ = true;
-      log(EventLevel::Info, "ready", {{"tunnels", fmt::format("{}", tunnels_.size())}});
+      if (!std::exchange(protected_, true))
+        log(EventLevel::Info, "ready", {{"tunnels", fmt::format("{}", tunnels_.size())}});
     } else {
       protection_at_ = now + kHostRetry;
     }

@@ -2,7 +2,8 @@
 // down, what the host's routing must look like, and what everybody is told.
 //
 // Inputs: apply(), command(), handle_report(), handle_cannot_initiate(), handle_plane(), handle_host(),
-// handle_addresses(), handle_kernel_routes(), handle_timeout(). Output: poll(), until empty after every call.
+// handle_addresses(), handle_host_networks(), handle_kernel_routes(), handle_timeout(). Output: poll(), until empty
+// after every call.
 #pragma once
 
 #include <deque>
@@ -20,6 +21,7 @@
 #include "gateway/auth_service.hpp"
 #include "gateway/beginnings.hpp"
 #include "gateway/host_command.hpp"
+#include "gateway/host_networks.hpp"
 #include "gateway/kernel_routes.hpp"
 #include "gateway/messages.hpp"
 #include "gateway/posture_book.hpp"
@@ -78,6 +80,7 @@ class Director {
   // The host's addresses have changed: what could not begin may be able to now.
   void handle_addresses(Instant now);
   // All routes of the host's kernel through our TUNs, as they are now.
+  void handle_host_networks(std::vector<HostNetwork> networks);
   void handle_kernel_routes(std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
   // Every tunnel says Delete; nothing begins again.
@@ -98,6 +101,7 @@ class Director {
                                            const control::NamedCounters& ike_counters) const;
   // Every route, with what the state of its tunnel adds to its priority; `snapshot` is of the same moment.
   [[nodiscard]] std::vector<control::RouteStatus> routes(const control::Snapshot& snapshot) const;
+  [[nodiscard]] std::vector<std::pair<std::uint32_t, std::string>> vrfs() const;
 
  private:
   enum class Wanted : std::uint8_t { Up, OnCall, Down };
@@ -151,6 +155,8 @@ class Director {
   // Of all tunnels, as they are now.
   [[nodiscard]] FindPeer peers() const;
   void keep_barriers();
+  void keep_local_prefixes();
+  void add_own_networks(std::vector<control::RouteStatus>& routes) const;
   void withdraw(Instant now, Tunnel& tunnel);
   // `was`: as it was configured.
   void change(Instant now, Tunnel& tunnel, const model::Tunnel& was, TunnelState made, const ike::TunnelChange& change);
@@ -183,12 +189,15 @@ class Director {
   Rng& rng_;
   model::Config config_;
   Steering steering_;
-  std::vector<KernelRoute> kernel_routes_;     // of the host, sorted
-  std::vector<ipsec::SetRoutes> kernel_hops_;  // what is made of them
-  std::vector<Barrier> barriers_;              // likewise, as the helper was asked for them; sorted
-  std::set<RequestId> barrier_requests_;       // not answered yet
-  std::optional<Instant> barriers_at_;         // when to ask for all of them again
-  std::vector<Tunnel> tunnels_;                // in the order of the config
+  std::vector<HostNetwork> networks_;  // of the host, sorted
+  std::vector<Exception> exceptions_;  // made of them, as the helper makes them; it is told when to look again
+  std::vector<ipsec::SetLocalPrefixes> local_prefixes_;  // likewise, as the packet path has them
+  std::vector<KernelRoute> kernel_routes_;               // of the host, sorted
+  std::vector<ipsec::SetRoutes> kernel_hops_;            // what is made of them
+  std::vector<Barrier> barriers_;                        // likewise, as the helper was asked for them; sorted
+  std::set<RequestId> barrier_requests_;                 // not answered yet
+  std::optional<Instant> barriers_at_;                   // when to ask for all of them again
+  std::vector<Tunnel> tunnels_;                          // in the order of the config
   std::unordered_map<TunnelId, std::size_t> by_id_;
   std::unordered_map<std::string, std::size_t> by_name_;
   std::uint32_t next_id_ = 1;  // of a tunnel; none is used twice

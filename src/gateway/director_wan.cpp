@@ -29,6 +29,7 @@ void Director::steer(Steering steering) {
   steering_ = std::move(steering);
   kernel_hops_ = std::move(of_kernel);
   keep_barriers();
+  keep_local_prefixes();
 }
 
 FindPeer Director::peers() const {
@@ -44,6 +45,29 @@ FindPeer Director::peers() const {
     const auto found = known.find({vrf, address});
     return found == known.end() ? std::nullopt : std::optional{found->second};
   };
+}
+
+void Director::handle_host_networks(std::vector<HostNetwork> networks) {
+  std::ranges::sort(networks);
+  if (networks == networks_) return;
+  networks_ = std::move(networks);
+  keep_local_prefixes();
+  // The helper looks at the kernel by itself: it only has to do so again.
+  if (exceptions(networks_, protection(config_)) != exceptions_) ask_for_protection();
+}
+
+// After the tunnels' routes: what was local before stays so until they are there.
+void Director::keep_local_prefixes() {
+  std::vector<ipsec::SetLocalPrefixes> now = local_prefixes(networks_, protection(config_));
+  for (const ipsec::SetLocalPrefixes& of_vrf : now) {
+    if (std::ranges::find(local_prefixes_, of_vrf) == local_prefixes_.end())
+      outputs_.emplace_back(ipsec::Command{of_vrf});
+  }
+  for (const ipsec::SetLocalPrefixes& was : local_prefixes_) {
+    if (std::ranges::find(now, was.vrf, &ipsec::SetLocalPrefixes::vrf) == now.end())
+      outputs_.emplace_back(ipsec::Command{ipsec::SetLocalPrefixes{.vrf = was.vrf, .prefixes = {}}});
+  }
+  local_prefixes_ = std::move(now);
 }
 
 void Director::handle_kernel_routes(std::vector<KernelRoute> routes) {

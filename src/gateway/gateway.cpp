@@ -258,6 +258,11 @@ void Gateway::handle_path_error(Instant now, const IpAddress& local, const IpAdd
   pump(now);
 }
 
+void Gateway::handle_host_networks(Instant now, std::vector<HostNetwork> networks) {
+  director_.handle_host_networks(std::move(networks));
+  pump(now);
+}
+
 void Gateway::handle_kernel_routes(Instant now, std::vector<KernelRoute> routes) {
   director_.handle_kernel_routes(std::move(routes));
   pump(now);
@@ -325,6 +330,7 @@ control::Snapshot Gateway::snapshot(Instant now, std::optional<WallTime> wall) c
 
 void Gateway::add_routes(control::Snapshot& snapshot) const {
   snapshot.routes = director_.routes(snapshot);
+  snapshot.vrfs = director_.vrfs();
 }
 
 bool Gateway::is_quiet() const {

@@ -3,7 +3,7 @@
 // and event queues of ipsec/data_plane.hpp.
 //
 // Inputs: apply, command, handle_datagram, handle_plane, handle_host, handle_auth, handle_addresses,
-// handle_path_error, handle_kernel_routes, handle_timeout, handle_shards, shut_down. Output:
+// handle_path_error, handle_host_networks, handle_kernel_routes, handle_timeout, handle_shards, shut_down. Output:
 // poll(), until empty after every call. Getters: next_timeout(), snapshot(), is_quiet().
 #pragma once
 
@@ -47,6 +47,7 @@ class Gateway {
   void handle_addresses(Instant now, const ike::HostAddresses& host);
   void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote);
   // All of them, as they are now.
+  void handle_host_networks(Instant now, std::vector<HostNetwork> networks);
   void handle_kernel_routes(Instant now, std::vector<KernelRoute> routes);
   void handle_timeout(Instant now);
   void handle_shards(Instant now);

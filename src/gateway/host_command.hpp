@@ -74,6 +74,7 @@ struct SetNat {
 struct Barrier {
   std::uint32_t table = 0;
   Prefix prefix;
+  VrfId vrf = {};  // whose packets from outside the filter drops when their source lies there
   friend auto operator<=>(const Barrier&, const Barrier&) = default;
 };
 struct ChangeBarriers {

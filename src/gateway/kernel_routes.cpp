@@ -6,6 +6,8 @@
 #include <set>
 #include <tuple>
 
+#include "gateway/host_networks.hpp"
+
 namespace qanat::gateway {
 
 namespace {
@@ -21,16 +23,6 @@ constexpr std::uint32_t kMaxWeight = 256;
 std::uint32_t priority_of(const KernelRoute& route) {
   if (route.metric == (route.prefix.is_v4() ? 0 : kNoMetricV6)) return kDefaultPriority;
   return std::min(route.metric, kMaxPriority);
-}
-
-bool can_lie_behind_a_tunnel(const Prefix& prefix) {
-  static const auto kReserved = [] {
-    std::vector<Prefix> out;
-    for (const char* text : {"127.0.0.0/8", "224.0.0.0/4", "::1/128", "fe80::/10", "ff00::/8"})
-      out.push_back(*Prefix::parse(text));
-    return out;
-  }();
-  return std::ranges::none_of(kReserved, [&](const Prefix& reserved) { return reserved.contains(prefix); });
 }
 
 std::span<const RouteHop> hops_of(std::span<const SetRoutes> all, VrfId vrf) {
@@ -120,16 +112,18 @@ std::vector<Barrier> kernel_barriers(std::span<const KernelRoute> routes, const 
   std::vector<Barrier> out;
   for (const KernelRoute& route : routes) {
     if (!find(route.vrf, route.gateway) || !can_lie_behind_a_tunnel(route.prefix)) continue;
-    if (!known[route.vrf].contains(route.prefix)) out.push_back({route.table, route.prefix});
+    if (!known[route.vrf].contains(route.prefix)) out.push_back({route.table, route.prefix, route.vrf});
   }
   // A wider one of the same table covers those within it. They must not have one of their own: it would outlive a route
   // that is withdrawn by a moment, in which the wider route is not asked.
-  std::ranges::sort(out);
+  const auto place = [](const Barrier& b) { return std::pair{b.vrf, b.table}; };
+  std::ranges::sort(out, {}, [&](const Barrier& b) { return std::pair{place(b), b.prefix}; });
   std::vector<Barrier> widest;
   for (const Barrier& b : out) {
-    if (widest.empty() || widest.back().table != b.table || !widest.back().prefix.contains(b.prefix))
+    if (widest.empty() || place(widest.back()) != place(b) || !widest.back().prefix.contains(b.prefix))
       widest.push_back(b);
   }
+  std::ranges::sort(widest);
   return widest;
 }
 

@@ -282,6 +282,33 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
   return out;
 }
 
+// Those that somebody might look for in a tunnel.
+void Director::add_own_networks(std::vector<control::RouteStatus>& routes) const {
+  std::map<std::uint32_t, std::vector<Prefix>> wide;
+  for (const control::RouteStatus& r : routes) {
+    const auto prefix = Prefix::parse(r.prefix);
+    if (prefix && prefix->length() > 0) wide[r.vrf].push_back(*prefix);
+  }
+  for (const ipsec::SetLocalPrefixes& of_vrf : local_prefixes_) {
+    for (const Prefix& own : of_vrf.prefixes) {
+      const auto covers = [&](const Prefix& p) { return p.is_v4() == own.is_v4() && p.contains(own); };
+      if (std::ranges::none_of(wide[of_vrf.vrf.value()], covers)) continue;
+      routes.push_back({.vrf = of_vrf.vrf.value(),
+                        .prefix = own.to_string(),
+                        .tunnel = std::string{model::kHostSide},
+                        .pq = std::string{model::to_string(model::RoutePq::Any)},
+                        .source = "host",
+                        .account = account_of(of_vrf.vrf)});
+    }
+  }
+}
+
+std::vector<std::pair<std::uint32_t, std::string>> Director::vrfs() const {
+  std::vector<std::pair<std::uint32_t, std::string>> out = {{0, account_of({})}};
+  for (const model::Vrf& vrf : config_.vrfs) out.emplace_back(vrf.id.value(), vrf.name);
+  return out;
+}
+
 std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snapshot) const {
   std::vector<wan::TunnelState> states;  // in the order of tunnels_
   for (const control::TunnelStatus& t : snapshot.tunnels) states.push_back(control::tunnel_state(t));
@@ -315,6 +342,7 @@ std::vector<control::RouteStatus> Director::routes(const control::Snapshot& snap
           "kernel");
     }
   }
+  add_own_networks(out);
   return out;
 }
 

@@ -109,6 +109,7 @@ Status check_nat_rule(const gateway::NatRule& rule, std::size_t& prefixes) {
 Status check_barrier(const gateway::Barrier& barrier) {
   constexpr std::uint32_t kLocalTable = 255;
   if (barrier.table == 0 || barrier.table == kLocalTable) return refuse("no route of a tunnel stands in such a table");
+  if (barrier.vrf.value() > kMaxAccounts) return refuse("an account has a number from 1 to 255");
   return check_prefix(barrier.prefix);
 }
 

@@ -160,6 +160,7 @@ struct Encoder {
       out.u32(static_cast<std::uint32_t>(list->size()));
       for (const gateway::Barrier& barrier : *list) {
         out.u32(barrier.table);
+        out.u32(barrier.vrf.value());
         put(out, barrier.prefix);
       }
     }
@@ -251,12 +252,13 @@ Result<NetdCommand> take_barriers(ByteReader& in) {
   for (auto* list : {&c.add, &c.remove}) {
     QANAT_ASSIGN(const std::uint32_t count, in.u32("number of barriers"));
     if (count > kMaxPrefixes) return malformed("there are too many barriers");
-    if (in.remaining() < std::size_t{count} * 10) return malformed("there are fewer barriers than announced");
+    if (in.remaining() < std::size_t{count} * 14) return malformed("there are fewer barriers than announced");
     list->reserve(count);
     for (std::uint32_t i = 0; i < count; ++i) {
       QANAT_ASSIGN(const std::uint32_t table, in.u32("route table"));
+      QANAT_ASSIGN(const std::uint32_t vrf, in.u32("VRF"));
       QANAT_ASSIGN(const Prefix prefix, take_prefix(in));
-      list->push_back({table, prefix});
+      list->push_back({table, prefix, VrfId{vrf}});
     }
   }
   return c;

@@ -46,7 +46,7 @@ std::vector<NetdCommand> samples() {
           gateway::PurgeProtection{5200, 0x5154},
           with_accounts(),
           nat(),
-          gateway::ChangeBarriers{{{254, *Prefix::parse("10.9.0.0/16")}, {7, *Prefix::parse("fd09::/16")}},
+          gateway::ChangeBarriers{{{254, *Prefix::parse("10.9.0.0/16")}, {7, *Prefix::parse("fd09::/16"), VrfId{3}}},
                                   {{254, *Prefix::parse("0.0.0.0/0")}}}};
 }
 
@@ -195,6 +195,7 @@ TEST(NetdProtocol, BarriersStandInOtherTablesThanTheLocalOne) {
   EXPECT_TRUE(refused(255, "10.0.0.0/8"));
   EXPECT_TRUE(refused(254, "127.0.0.0/8"));
   EXPECT_TRUE(refused(254, "ff00::/8"));
+  EXPECT_FALSE(check_command(gateway::ChangeBarriers{{{254, *Prefix::parse("10.0.0.0/8"), VrfId{256}}}, {}}));
   gateway::ChangeBarriers many;
   many.add.assign(kMaxPrefixes, {254, *Prefix::parse("10.0.0.0/8")});
   EXPECT_TRUE(check_command(many).has_value());

@@ -141,6 +141,14 @@ struct SetRoutes {
   std::vector<RouteHop> add;
   std::vector<RouteHop> remove;  // by prefix and tunnel
 };
+// What the host reaches without a tunnel, of one VRF, as a whole. A packet from a tunnel goes to the host when its
+// longest match is one of these (or none, or a default route, or the tunnel that it came from), and to another tunnel
+// otherwise; no tunnel may send with a source whose longest match is one of these.
+struct SetLocalPrefixes {
+  VrfId vrf;
+  std::vector<Prefix> prefixes;
+  friend bool operator==(const SetLocalPrefixes&, const SetLocalPrefixes&) = default;
+};
 // All rules, of every VRF, in order. What stays under its name and action goes on counting.
 struct SetPolicy {
   std::vector<PolicyRule> rules;
@@ -179,8 +187,8 @@ struct StopCapture {
   CaptureId capture;
 };
 using Command = std::variant<ReserveSpi, ReleaseSpi, InstallInbound, InstallOutbound, SwitchOutbound, SendDummy,
-                             RemoveInbound, RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes, SetPolicy,
-                             ReadCounters, Ping, StartCapture, StopCapture>;
+                             RemoveInbound, RemoveOutbound, UpdatePeer, SetTunnel, RemoveTunnel, SetRoutes,
+                             SetLocalPrefixes, SetPolicy, ReadCounters, Ping, StartCapture, StopCapture>;
 
 // Events.
 struct Done {

@@ -305,12 +305,12 @@ void PacketPath::State::on(Instant now, ipsec::RemoveTunnel& c) {
   tunnels.erase(c.tunnel);
 }
 
-void PacketPath::State::set_local(VrfId vrf, std::span<const Prefix> prefixes) {
-  auto& known = local_prefixes[vrf];
+void PacketPath::State::on(Instant /*now*/, ipsec::SetLocalPrefixes& c) {
+  auto& known = local_prefixes[c.vrf];
   const Hop hop{.kind = Hop::Kind::Local, .tunnel = {}};
-  for (const Prefix& prefix : known) routes.remove(vrf, prefix, hop);
-  known.assign(prefixes.begin(), prefixes.end());
-  for (const Prefix& prefix : known) routes.add(vrf, prefix, hop);
+  for (const Prefix& prefix : known) routes.remove(c.vrf, prefix, hop);
+  known = std::move(c.prefixes);
+  for (const Prefix& prefix : known) routes.add(c.vrf, prefix, hop);
 }
 
 void PacketPath::State::on(Instant now, ipsec::ReadCounters& c) {

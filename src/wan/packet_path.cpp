@@ -76,10 +76,6 @@ std::optional<ipsec::Event> PacketPath::poll_event() {
   return event;
 }
 
-void PacketPath::set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes) {
-  state_->set_local(vrf, prefixes);
-}
-
 // Packets of many SAs miss the processor's caches at every step: tunnel, SA, key. So the steps of those behind are
 // begun while this one is sealed or opened. In a run of one destination (one SPI) everything is at hand already.
 template <typename PacketAt>

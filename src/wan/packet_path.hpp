@@ -1,7 +1,7 @@
 // PacketPath: the user-space data plane of one shard, the whole trip of every packet in and out, as a pure function of
 // bytes and time. Implements ipsec::DataPlane.
 //
-//   commands   post(), set_local_prefixes()
+//   commands   post()
 //   inputs     handle_tun(), handle_esp(), handle_outside(), handle_too_big(), note_too_big_lost(), handle_timeout()
 //   outputs    poll_event() until empty; packets leave through the PacketSink that an input is given
 //   siblings   of several paths in one gateway: poll_handover(), poll_news() until empty; handle_handover(),
@@ -119,10 +119,6 @@ class PacketPath final : public ipsec::DataPlane {
   [[nodiscard]] ipsec::Capabilities capabilities() const override;
   void post(Instant now, ipsec::Command command) override;
   [[nodiscard]] std::optional<ipsec::Event> poll_event() override;
-
-  // Prefixes that the host reaches without a tunnel. A packet from a tunnel goes to the TUN when its longest match is
-  // one of these (or none, or a default route, or the tunnel that it came from), and to another tunnel otherwise.
-  void set_local_prefixes(VrfId vrf, std::span<const Prefix> prefixes);
 
   // Packets that the host routed into the TUN of `vrf`, which are changed.
   void handle_tun(Instant now, VrfId vrf, std::span<const esp::OffloadPacket> packets, PacketSink& sink);

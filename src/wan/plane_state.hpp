@@ -178,12 +178,12 @@ struct PacketPath::State {
   void on(Instant now, ipsec::SetTunnel& c);
   void on(Instant now, ipsec::RemoveTunnel& c);
   void on(Instant now, ipsec::SetRoutes& c);
+  void on(Instant now, ipsec::SetLocalPrefixes& c);
   void on(Instant now, ipsec::SetPolicy& c);
   void on(Instant now, ipsec::ReadCounters& c);
   void on(Instant now, ipsec::Ping& c);
   void on(Instant now, ipsec::StartCapture& c) { captures.begin(now, std::move(c)); }
   void on(Instant /*now*/, ipsec::StopCapture& c) { captures.stop(c.capture); }
-  void set_local(VrfId vrf, std::span<const Prefix> prefixes);
   [[nodiscard]] Status install(ipsec::InstallInbound& c);
   [[nodiscard]] Status install(ipsec::InstallOutbound& c);
   [[nodiscard]] Status check_direction(const ipsec::SaDirection& sa) const;

@@ -61,8 +61,11 @@ std::optional<RouteTable::Match> RouteTable::lookup(VrfId vrf, const IpAddress& 
 }
 
 bool RouteTable::leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const {
-  return remember(sources_, vrf, address, tunnel,
-                  [&](const RouteTrie& routes, const RouteKey& key) { return routes.any(key, tunnel); });
+  return remember(sources_, vrf, address, tunnel, [&](const RouteTrie& routes, const RouteKey& key) {
+    const auto best = routes.longest(key);
+    const bool local = best.hop != nullptr && best.hop->kind == Hop::Kind::Local;
+    return !local && routes.any(key, tunnel);
+  });
 }
 
 }  // namespace qanat::wan

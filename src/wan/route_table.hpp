@@ -33,7 +33,8 @@ class RouteTable {
   void remove(VrfId vrf, const Prefix& prefix, const Hop& hop);
 
   [[nodiscard]] std::optional<Match> lookup(VrfId vrf, const IpAddress& address) const;
-  // True when any prefix that holds the address leads into that tunnel, whatever is preferred.
+  // True when any prefix that holds the address leads into that tunnel, whatever is preferred; false for what the host
+  // reaches without a tunnel.
   [[nodiscard]] bool leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const;
   [[nodiscard]] std::size_t size() const { return size_; }  // (prefix, hop) pairs
 

@@ -46,6 +46,8 @@ struct Plain {
     return best;
   }
   [[nodiscard]] bool leads_to(VrfId vrf, const IpAddress& address, TunnelId tunnel) const {
+    const auto best = lookup(vrf, address);
+    if (best && best->hop.kind == Hop::Kind::Local) return false;
     return std::any_of(all.begin(), all.end(), [&](const auto& entry) {
       return entry.first.first == vrf && entry.first.second.contains(address) &&
              std::any_of(entry.second.begin(), entry.second.end(),

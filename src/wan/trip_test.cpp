@@ -162,8 +162,7 @@ TEST(Trip, TheHostDecidesWhereADefaultRouteOrItsOwnNetworkMatches) {
   hub.set(plan(kB, {"0.0.0.0/0", "10.0.0.0/8"}));
   a.set(plan(kA, {"0.0.0.0/0"}));
   connect(a, kA, hub, kA, {}, 1);
-  const std::vector<Prefix> local = {net("10.9.0.0/16")};
-  hub.path.set_local_prefixes({}, local);
+  hub.path.post(hub.now, ipsec::SetLocalPrefixes{.vrf = {}, .prefixes = {net("10.9.0.0/16")}});
   for (const auto* destination : {"192.0.2.77", "10.9.0.1"}) {
     a.tun(udp({.source = ip("10.1.0.5"), .destination = ip(destination)}));
     hub.wire(a.take_sent());
@@ -174,6 +173,17 @@ TEST(Trip, TheHostDecidesWhereADefaultRouteOrItsOwnNetworkMatches) {
   hub.wire(a.take_sent());
   EXPECT_TRUE(hub.sink.delivered.empty());
   EXPECT_EQ(hub.event<ipsec::Acquire>()->tunnel, kB);
+  // Nobody speaks as a host of it, though a wider prefix leads there.
+  Gateway b(3);
+  b.set(plan(kB, {"0.0.0.0/0"}));
+  connect(b, kB, hub, kB, {}, 2);
+  for (const auto* source : {"10.9.0.1", "10.8.0.1"}) {
+    b.tun(udp({.source = ip(source), .destination = ip("192.0.2.77")}));
+    hub.wire(b.take_sent());
+  }
+  EXPECT_FALSE(hub.take_delivered().empty());
+  EXPECT_TRUE(hub.sink.delivered.empty());
+  EXPECT_EQ(hub.dropped(DropReason::WrongTunnel), 1U);
   // What the host reaches itself does not come out of the TUN again.
   hub.tun(udp({.source = ip("10.1.0.5"), .destination = ip("10.9.0.1")}));
   EXPECT_EQ(hub.dropped(DropReason::NoRoute), 1U);

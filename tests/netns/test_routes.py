@@ -44,6 +44,13 @@ def a_kernel_route_is_a_route() -> None:
                 check(there and there[0] == "far" and back and back[:2] == ["office", FAR], f"{kind} both ways: {there}, {back}")
             for target in (FAR, FAR6):
                 check(ping(lab["a"].site, target, count=5).lost == 0, f"ping {target}")
+            outside = lab.nft_dropped("a")
+            with Listener(lab["a"].site, lab["a"].host4, 7777) as ear, RawSender(lab.net) as forger:
+                for source in (FAR, "192.0.2.99"):
+                    forger.send(udp_packet(source, 4000, lab["a"].host4, 7777, b"from " + source.encode()))
+                wait_until(lambda: b"from 192.0.2.99" in ear.read(), "what may come from outside does")
+                check(ear.read() == [b"from 192.0.2.99"] and lab.nft_dropped("a") == outside + 1,
+                      "a clear packet from outside with a source in the kernel's route is dropped by the filter")
             before = a.drops().get("wrong_tunnel", 0)
             with SteadyPing(lab["a"].site, FAR) as steady:
                 lab.ip(lab["a"].gw, "route add 10.99.0.0/25 via 10.255.0.3 dev qanat0")
@@ -60,6 +67,10 @@ def a_kernel_route_is_a_route() -> None:
                 for target in (FAR, FAR6):
                     check(ping(lab["a"].site, target, count=3, wait=0.5).received == 0, f"killed: nothing from {target}")
                 check(capture.report().leaks == 0, "the kernel's routes went with the TUN; their barrier holds: nothing in the clear")
+                outside = lab.nft_dropped("a")
+                with RawSender(lab.net) as forger:
+                    forger.send(udp_packet(FAR, 4000, lab["a"].host4, 7777, b"while it is away"))
+                    wait_until(lambda: lab.nft_dropped("a") == outside + 1, "and so does the filter against such sources from outside")
                 a.start()
                 a.wait_up(seconds=60)
                 ping(lab["a"].site, FAR, count=3, wait=0.5)
@@ -87,6 +98,54 @@ def many_kernel_routes() -> None:
             wait_kernel_routes(a, 0)
             done = steady.stop()
         check(done.lost == 0, f"they came and went, and the tunnel lost nothing: {done}")
+
+
+def the_gateways_own_networks() -> None:
+    """b's tunnel has 10.0.0.0/8: what lies at the gateway itself is reached all the same, from its LAN and from other sites, and nobody speaks as it"""
+    wide4, wide6 = "10.0.0.0/8", "fd00::/16"
+    with laboratory(sites="abc") as lab:
+        a4, a6, b4, c4, c6 = lab["a"].host4, lab["a"].host6, lab["b"].host4, lab["c"].host4, lab["c"].host6
+        lab.configure("a", [lab.tunnel("a", "b", start="respond", routes=[wide4, wide6]), lab.tunnel("a", "c", start="respond")])
+        for here, others in (("b", [lab["a"].net4, lab["a"].net6, lab["c"].net4]), ("c", [wide4, wide6])):
+            lab.configure(here, [lab.tunnel(here, "a", routes=others)])
+        daemons = {letter: lab.start(letter) for letter in "abc"}
+        for letter in "bc":
+            daemons[letter].wait_up()
+            daemons["a"].wait_up(f"site-{letter}")
+        a = daemons["a"]
+        a_site, b_site, c_site = (lab[letter].site for letter in "abc")
+        for ns, target, what in ((a_site, c4, "the LAN to c"), (c_site, a4, "c to the LAN"), (c_site, a6, "c to the LAN, IPv6"), (a_site, c6, "the LAN to c, IPv6"),
+                                 (a_site, b4, "the LAN to b"), (c_site, lab["a"].gw4, "c to the gateway's own address"), (lab["a"].gw, a4, "the gateway to its LAN")):
+            check(ping_until_answered(ns, target, seconds=3).received, f"ping from {what}")
+        with Server(a_site, "0.0.0.0", PORT, "office"), Server(c_site, "0.0.0.0", PORT, "c"):
+            for kind in ("tcp", "udp"):
+                there, back = ask(kind, a_site, c4, PORT), ask(kind, c_site, a4, PORT)
+                check(there and there[0] == "c" and back and back[:2] == ["office", c4], f"{kind} both ways: {there}, {back}")
+        with Listener(c_site, c4, 7777) as ear, RawSender(b_site) as forger:
+            forger.send(udp_packet(a4, 4000, c4, 7777, b"as a host of the LAN"))
+            forger.send(udp_packet(b4, 4000, c4, 7777, b"as itself"))
+            wait_until(lambda: b"as itself" in ear.read(), "what is b's own arrives at c")
+            wait_until(lambda: a.drops().get("wrong_tunnel", 0) == 1, "the other is counted as wrong_tunnel")
+            check(ear.read() == [b"as itself"], "b does not speak as a host of the gateway's LAN")
+        before = lab.nft_dropped("a")
+        with Listener(a_site, a4, 7777) as ear, RawSender(lab.net) as forger:
+            for source in (lab["a"].gw4, "10.1.0.77", "10.200.0.1"):
+                forger.send(udp_packet(source, 4000, lab["a"].outer4, 4501, b"from outside"))
+            wait_until(lambda: lab.nft_dropped("a") >= before + 3, "packets from outside with a source of the LAN, or of the tunnel, are dropped by the filter")
+        with lab.capture(protected=[wide4]) as capture:
+            lab.ip(lab["a"].gw, "link set lan down")
+            ping(lab["a"].gw, a4, count=3, wait=0.3)
+            ping(c_site, a4, count=3, wait=0.3)
+            lab.ip(lab["a"].gw, "link set lan up")
+            check(ping_until_answered(c_site, a4, seconds=10).received, "the LAN was away and is back: c reaches it again")
+            lab.ip(lab["a"].gw, "link add more type veth peer name far", "link set far up", "addr add 10.1.9.1/24 dev more", "link set more up")
+            wait_until(lambda: "to the host" in a.cli("route", "get", "10.1.9.1").stdout, "a network is added")  # until then it is b's
+            check(ping_until_answered(c_site, "10.1.9.1", seconds=5).received, "a network that was added later is known as well")
+            a.kill9()
+            check(ping(lab["a"].gw, a4, count=2, wait=0.5).received == 2, "killed: the gateway still has its LAN")
+            lab.ip(lab["a"].gw, "link set lan down")
+            ping(lab["a"].gw, a4, count=3, wait=0.3)
+            check(capture.report().leaks == 0, "and nothing of the tunnel's prefix went out in the clear, with or without the LAN")
 
 
 def three_sites(lab: Lab, policy: list[dict], mesh: bool = True, **hub_tunnels) -> dict[str, Qanatd]:
@@ -156,4 +215,4 @@ def no_site_speaks_as_another() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main([a_kernel_route_is_a_route, many_kernel_routes, policy, no_site_speaks_as_another], seconds=210))
+    sys.exit(main([a_kernel_route_is_a_route, many_kernel_routes, the_gateways_own_networks, policy, no_site_speaks_as_another], seconds=210))

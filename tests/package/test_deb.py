@@ -70,6 +70,7 @@ def contents() -> None:
         listed = [line.split() for line in run("dpkg-deb", "--contents", deb).stdout.splitlines()]
         files = {words[5].removeprefix("./") for words in listed if not words[0].startswith("d")}
         check(not FILES - files, f"{len(files)} files{': lacks ' + ', '.join(FILES - files) if FILES - files else ''}")
+        check(not any("usr/local" in words[5] for words in listed), "nothing in /usr/local, which is the operator's")
         check(all(words[1] == "root/root" for words in listed), "all of them are root's")
         loose = [words[5] for words in listed if "w" in words[0][4:] and not words[0].startswith("l")]
         check(not loose, f"nobody else may write to any of them {loose or ''}")

@@ -1,6 +1,8 @@
 import { el, empty, mark, section, table, tunnelLink } from "../dom.js";
 import { count } from "../format.js";
 
+const HOST = "@host"; // networks of the gateway's own
+
 const SHOWN = 500;
 
 // What the state of its tunnel adds to a route's priority, in words.
@@ -52,7 +54,9 @@ export function routes(live, session) {
           " ",
           el("b", {}, found.address),
           found.prefix ? ` is in ${found.prefix}: ` : " has no route: ",
-          found.tunnel ? el("span", {}, "through ", tunnelLink(found.tunnel)) : el("b", {}, "dropped"),
+          found.tunnel === HOST
+            ? "to the host itself"
+            : found.tunnel ? el("span", {}, "through ", tunnelLink(found.tunnel)) : el("b", {}, "dropped"),
         ),
         el("p", {}, found.summary),
         found.hops.length > 0
@@ -109,7 +113,7 @@ export function routes(live, session) {
               .map((route) => [
                 ...(vrfs ? [count(route.vrf)] : []),
                 el("code", {}, route.prefix),
-                tunnelLink(route.tunnel),
+                route.tunnel === HOST ? "the host" : tunnelLink(route.tunnel),
                 count(route.priority),
                 penaltyWords(route),
                 count(route.weight),
