@@ -172,6 +172,7 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   restart(&Gateway::cookie_threshold, "cookie_threshold");
   restart(&Gateway::prefix_limit, "prefix_limit");
   restart(&Gateway::puzzle_difficulty, "puzzle_difficulty");
+  restart(&Gateway::puzzle_limit, "puzzle_limit");
   restart(&Gateway::ike_threads, "ike_threads");
   restart(&Gateway::log_level, "log.level");
   restart(&Gateway::log_json, "log.json");

@@ -90,7 +90,9 @@ std::string gateway_text(const model::Gateway& g) {
   out.unless("half_open_limit", g.half_open_limit, usual.half_open_limit);
   out.unless("cookie_threshold", g.cookie_threshold, usual.cookie_threshold);
   out.unless("prefix_limit", g.prefix_limit, usual.prefix_limit);
+  out.unless("ike_threads", g.ike_threads, usual.ike_threads);
   out.unless("puzzle_difficulty", g.puzzle_difficulty, usual.puzzle_difficulty);
+  out.unless("puzzle_limit", g.puzzle_limit, usual.puzzle_limit);
   if (g.metrics) out.text("metrics", g.metrics->to_string());
   std::string text = std::move(out).take();
   if (g.log_level == usual.log_level && g.log_json == usual.log_json) return text;

@@ -51,7 +51,8 @@ TEST(Write, EveryKeyOfTheGateway) {
   expect_round_trip(
       "[gateway]\naddress = \"2001:db8::1\"\ntun = \"wan0\"\nouter_mtu = 1400\nroute_table = 6000\nfwmark = 7\n"
       "control_socket = \"/run/q.sock\"\ncontrol_group = \"ops\"\nstate_dir = \"/var/q\"\nuser = \"vpn\"\n"
-      "half_open_limit = 900\ncookie_threshold = 50\nprefix_limit = 9\npuzzle_difficulty = 12\n"
+      "half_open_limit = 900\ncookie_threshold = 50\nprefix_limit = 9\nike_threads = 3\n"
+      "puzzle_difficulty = 12\npuzzle_limit = 20\n"
       "metrics = \"127.0.0.1:9469\"\n[log]\nlevel = \"debug\"\njson = true\n");
 }
 
