@@ -176,6 +176,7 @@ void diff_gateway(const model::Gateway& old, const model::Gateway& now, std::vec
   restart(&Gateway::cookie_threshold, "cookie_threshold");
   restart(&Gateway::prefix_limit, "prefix_limit");
   restart(&Gateway::puzzle_difficulty, "puzzle_difficulty");
+  restart(&Gateway::puzzle_limit, "puzzle_limit");
   restart(&Gateway::ike_threads, "ike_threads");
   restart(&Gateway::data_workers, "data_workers");
   restart(&Gateway::log_level, "log.level");

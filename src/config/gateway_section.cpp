@@ -140,6 +140,20 @@ void read_metrics(Section& section, model::Gateway& gateway) {
   }
 }
 
+// What a peer may have us work for: 26 bits are a few minutes of one processor.
+void read_puzzle_limit(Section& section, model::Gateway& gateway) {
+  const auto bits = section.integer("puzzle_limit", 0, 26);
+  if (!bits) return;
+  if (bits->value > 0 && bits->value < 8) {
+    section.problems().error(
+        bits->at,
+        fmt::format("[gateway]: puzzle_limit = {}: must be 0, for no puzzles solved, or from 8 to 26", bits->value),
+        "peers set none of fewer than 8 zero bits (RFC 8019 4.4); 22 is a good value");
+    return;
+  }
+  gateway.puzzle_limit = static_cast<std::uint8_t>(bits->value);
+}
+
 // Above 22 even a willing peer gives up, since the load adds up to four bits; 18 is what RFC 8019 holds for reasonable.
 void read_puzzles(Section& section, model::Gateway& gateway) {
   const auto bits = section.integer("puzzle_difficulty", 0, 22);
@@ -198,6 +212,7 @@ void read_gateway(Section& section, model::Gateway& gateway, const FileReader& r
   if (const auto workers = section.integer("data_workers", 1, 16))
     gateway.data_workers = static_cast<std::uint32_t>(workers->value);
   read_puzzles(section, gateway);
+  read_puzzle_limit(section, gateway);
   read_metrics(section, gateway);
   read_api(section, gateway, read_file);
   read_store_keys(section, gateway, read_file);

@@ -60,6 +60,8 @@ TEST(Keys, Gateway) {
   EXPECT_EQ(gateway_of("data_workers = 16").data_workers, 16U);
   EXPECT_EQ(gateway_of("puzzle_difficulty = 8").puzzle_difficulty, 8);
   EXPECT_EQ(gateway_of("puzzle_difficulty = 0").puzzle_difficulty, 0);
+  EXPECT_EQ(gateway_of("puzzle_limit = 26").puzzle_limit, 26);
+  EXPECT_EQ(gateway_of("puzzle_limit = 0").puzzle_limit, 0);
   EXPECT_EQ(gateway_of("[log]\nlevel = \"debug\"").log_level, "debug");
   EXPECT_TRUE(gateway_of("[log]\njson = true").log_json);
   const auto both = load_text(kGateway);
@@ -212,6 +214,8 @@ TEST(BadKeys, Gateway) {
       {"puzzle_difficulty = 7", "puzzle_difficulty = 7: must be 0, for no puzzles, or from 8 to 22"},
       {"puzzle_difficulty = 23", "puzzle_difficulty = 23"},
       {"puzzle_difficulty = true", "puzzle_difficulty = true"},
+      {"puzzle_limit = 7", "puzzle_limit = 7: must be 0, for no puzzles solved, or from 8 to 26"},
+      {"puzzle_limit = 27", "puzzle_limit = 27"},
   });
 }
 

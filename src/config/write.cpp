@@ -93,6 +93,7 @@ std::string gateway_text(const model::Gateway& g) {
   out.unless("ike_threads", g.ike_threads, usual.ike_threads);
   out.unless("data_workers", g.data_workers, usual.data_workers);
   out.unless("puzzle_difficulty", g.puzzle_difficulty, usual.puzzle_difficulty);
+  out.unless("puzzle_limit", g.puzzle_limit, usual.puzzle_limit);
   if (g.metrics) out.text("metrics", g.metrics->to_string());
   out.unless("webhooks", g.webhooks, usual.webhooks);
   std::vector<std::string> allowed;

@@ -51,8 +51,8 @@ TEST(Write, EveryKeyOfTheGateway) {
   expect_round_trip(
       "[gateway]\naddress = \"2001:db8::1\"\ntun = \"wan0\"\nouter_mtu = 1400\nroute_table = 6000\nfwmark = 7\n"
       "control_socket = \"/run/q.sock\"\ncontrol_group = \"ops\"\nstate_dir = \"/var/q\"\nuser = \"vpn\"\n"
-      "half_open_limit = 900\ncookie_threshold = 50\nprefix_limit = 9\nike_threads = 4\ndata_workers = "
-      "2\npuzzle_difficulty = 12\n"
+      "half_open_limit = 900\ncookie_threshold = 50\nprefix_limit = 9\nike_threads = 3\n"
+      "data_workers = 2\npuzzle_difficulty = 12\npuzzle_limit = 20\n"
       "metrics = \"127.0.0.1:9469\"\nwebhooks = true\nwebhook_allow = [\"10.0.0.0/8\", \"fd00::/8\"]\n[log]\nlevel = "
       "\"debug\"\njson = true\n");
 }

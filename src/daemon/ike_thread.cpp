@@ -43,13 +43,14 @@ Status IkeThread::start() {
 }
 
 // A flood waits in the sockets' buffers no longer, so it must end here.
-void IkeThread::handle_datagram(Instant, const ike::Path& arrived, ByteView payload) {
+void IkeThread::handle_datagram(Instant, const ike::Path& arrived, ByteView payload,
+                                const std::optional<ike::HalfOpenElsewhere>& elsewhere) {
   if (waiting_.load(std::memory_order_relaxed) >= max_waiting_) {
     ++lost_;
     return;
   }
   waiting_.fetch_add(1, std::memory_order_relaxed);
-  inbox_.post(Datagram{arrived, to_bytes(payload), std::exchange(lost_, 0)});
+  inbox_.post(Datagram{arrived, to_bytes(payload), elsewhere, std::exchange(lost_, 0)});
 }
 
 void IkeThread::handle_plane(Instant, const ipsec::Event& event) {
@@ -100,7 +101,7 @@ void IkeThread::carry_out(Instant now, Message& message) {
   if (auto* datagram = std::get_if<Datagram>(&message)) {
     waiting_.fetch_sub(1, std::memory_order_relaxed);
     shard_.note_lost(datagram->lost_before);
-    shard_.handle_datagram(now, datagram->arrived, datagram->payload);
+    shard_.handle_datagram(now, datagram->arrived, datagram->payload, datagram->elsewhere);
   } else if (const auto* event = std::get_if<ipsec::Event>(&message)) {
     shard_.handle_plane(now, *event);
   } else if (const auto* host = std::get_if<ike::HostAddresses>(&message)) {

@@ -33,7 +33,8 @@ class IkeThread final : public gateway::ShardPort {
   // What was posted before waits until then.
   [[nodiscard]] Status start();
 
-  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) override;
+  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload,
+                       const std::optional<ike::HalfOpenElsewhere>& elsewhere) override;
   void handle_plane(Instant now, const ipsec::Event& event) override;
   void handle_addresses(Instant now, const ike::HostAddresses& host) override;
   void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) override;
@@ -48,6 +49,7 @@ class IkeThread final : public gateway::ShardPort {
   struct Datagram {
     ike::Path arrived;
     Bytes payload;
+    std::optional<ike::HalfOpenElsewhere> elsewhere;
     std::size_t lost_before = 0;  // dropped since the last one: too many waited
   };
   struct PathError {

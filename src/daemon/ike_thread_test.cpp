@@ -81,7 +81,7 @@ TEST(IkeThread, TakesNoMoreDatagramsThanItHasRoomFor) {
   io::WakeUp said;
   IkeThread thread{{}, said, 3};
   const Bytes nonsense{1, 2, 3};
-  for (int i = 0; i < 5; ++i) thread.handle_datagram({}, {{kHub, 500}, {kHub, 500}}, nonsense);
+  for (int i = 0; i < 5; ++i) thread.handle_datagram({}, {{kHub, 500}, {kHub, 500}}, nonsense, {});
   ASSERT_TRUE(thread.start().has_value());
   const auto count = [&](ike::Counter which) {
     std::uint64_t out = 0;
@@ -90,7 +90,7 @@ TEST(IkeThread, TakesNoMoreDatagramsThanItHasRoomFor) {
   };
   EXPECT_EQ(count(ike::Counter::malformed), 3U);
   EXPECT_EQ(count(ike::Counter::thread_busy), 0U) << "it is told with the next one";
-  thread.handle_datagram({}, {{kHub, 500}, {kHub, 500}}, nonsense);
+  thread.handle_datagram({}, {{kHub, 500}, {kHub, 500}}, nonsense, {});
   EXPECT_EQ(count(ike::Counter::malformed), 4U);
   EXPECT_EQ(count(ike::Counter::thread_busy), 2U);
 }

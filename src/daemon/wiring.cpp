@@ -33,6 +33,7 @@ ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bo
   out.cookie_threshold = g.cookie_threshold;
   out.prefix_limit = g.prefix_limit;
   out.puzzle_difficulty = g.puzzle_difficulty;
+  out.puzzle_limit = g.puzzle_limit;
   out.native_esp = native_esp;
   out.key_log = key_log;
   out.stopwatch = &io::stopwatch();

@@ -12,13 +12,6 @@ namespace {
 
 constexpr std::size_t kMarkerSize = 4;  // of IKE on the NAT port
 
-// Shards share the limits out evenly: peers are spread over them by a keyed hash. A small one stays large enough for a
-// few peers of one prefix that begin together.
-std::size_t share_of(std::size_t limit, std::size_t shards) {
-  constexpr std::size_t kLeast = 8;
-  return std::max((limit + shards - 1) / shards, std::min(limit, kLeast));
-}
-
 ShardMaker here(Rng& rng) {
   return [&rng](const ike::EndpointConfig& config) { return std::make_unique<IkeShard>(config, rng); };
 }
@@ -28,15 +21,10 @@ ShardMaker here(Rng& rng) {
 Gateway::Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards) : Gateway(ike, rng, shards, here(rng)) {}
 
 Gateway::Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards, const ShardMaker& make)
-    : director_(rng), nat_port_(ike.nat_port) {
+    : director_(rng), nat_port_(ike.nat_port), half_open_(shards) {
   ensure(shards >= 1 && shards <= ike::kMaxShards, "a number of IKE shards that an SPI has room for");
   ike::EndpointConfig config = ike;
-  if (shards > 1) {
-    map_ = {static_cast<std::uint32_t>(shards), rng.u64()};
-    config.half_open_limit = share_of(ike.half_open_limit, shards);
-    config.cookie_threshold = ike.cookie_threshold == 0 ? 0 : share_of(ike.cookie_threshold, shards);
-    config.prefix_limit = share_of(ike.prefix_limit, shards);
-  }
+  if (shards > 1) map_ = {static_cast<std::uint32_t>(shards), rng.u64()};
   config.shards = map_;
   for (config.shard = 0; config.shard < shards; ++config.shard) shards_.push_back(make(config));
 }
@@ -100,6 +88,14 @@ void Gateway::cross(Instant now, std::uint32_t from, ike::Crossing crossing) {
     to_owner(taken->spi);
   } else if (const auto* left = std::get_if<ike::Left>(&crossing)) {
     places_.leave(left->tunnel, from);
+  } else if (const auto* half_open = std::get_if<ike::HalfOpenChanged>(&crossing)) {
+    half_open_.note(from, *half_open);
+  } else if (std::holds_alternative<ike::NotKnown>(crossing)) {
+    if (from + 1 < shards_.size()) shards_[from + 1]->handle(now, std::move(crossing));
+  } else if (std::holds_alternative<ike::NotKnownThere>(crossing)) {
+    for (std::uint32_t other = 0; other < shards_.size(); ++other) {
+      if (other != from) shards_[other]->handle(now, crossing);
+    }
   }
 }
 
@@ -187,7 +183,8 @@ Status Gateway::capture(Instant now, const control::CaptureOrder& order) {
 }
 
 void Gateway::handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) {
-  shards_[shard_of_datagram(arrived, payload)]->handle_datagram(now, arrived, payload);
+  const std::uint32_t shard = shard_of_datagram(arrived, payload);
+  shards_[shard]->handle_datagram(now, arrived, payload, half_open_.elsewhere(shard, arrived.remote.address));
   pump(now);
 }
 
@@ -225,6 +222,8 @@ void Gateway::plane_to_shards(Instant now, const ipsec::Event& event) {
   if (const auto* outside = std::get_if<ipsec::OutsideSelectors>(&event)) id = outside->child.value();
   if (id) {
     if (ShardPort* shard = shard_of_id(*id)) shard->handle_plane(now, event);
+  } else if (std::holds_alternative<ipsec::UnknownSpi>(event)) {
+    shards_.front()->handle_plane(now, event);  // which asks the others
   } else if (std::holds_alternative<ipsec::PeerMoved>(event)) {
     for (const auto& shard : shards_) shard->handle_plane(now, event);
   }
@@ -308,7 +307,7 @@ std::vector<ike::SaInfo> Gateway::ike_sas() const {
 }
 
 std::size_t Gateway::holdings() const {
-  std::size_t out = places_.size();
+  std::size_t out = places_.size() + half_open_.prefixes();
   for (const auto& port : shards_) port->inspect([&](const IkeShard& shard) { out += shard.holdings(); });
   return out;
 }

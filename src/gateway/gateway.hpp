@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "gateway/director.hpp"
+#include "gateway/half_open_book.hpp"
 #include "gateway/ike_shard.hpp"
 #include "gateway/tunnel_places.hpp"
 
@@ -27,7 +28,7 @@ using Output = std::variant<ike::Transmit, PlaneOut, HostOut, CommandDone, Crede
 
 class Gateway {
  public:
-  // `shards`: 1 to 64 (ike/shard_map.hpp). Limits of half-open IKE SAs are shared out evenly.
+  // `shards`: 1 to 64 (ike/shard_map.hpp). The limits of half-open IKE SAs hold for all of them together.
   Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards = 1);
   // The same with shards that `make` places elsewhere: handle_shards() takes what they have said.
   Gateway(const ike::EndpointConfig& ike, Rng& rng, std::size_t shards, const ShardMaker& make);
@@ -81,6 +82,7 @@ class Gateway {
   ike::ShardMap map_;
   std::vector<std::unique_ptr<ShardPort>> shards_;
   TunnelPlaces places_;
+  HalfOpenBook half_open_;
   std::deque<Output> outputs_;
   std::vector<IpAddress> addresses_;  // of the host
 };

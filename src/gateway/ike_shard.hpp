@@ -14,7 +14,9 @@ class IkeShard final : public ShardPort {
  public:
   IkeShard(const ike::EndpointConfig& config, Rng& rng) : endpoint_(config, rng) {}
 
-  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) override {
+  void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload,
+                       const std::optional<ike::HalfOpenElsewhere>& elsewhere) override {
+    if (elsewhere) endpoint_.hear(*elsewhere);
     endpoint_.handle_datagram(now, arrived, payload);
     drain();
   }

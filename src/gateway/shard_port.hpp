@@ -15,7 +15,9 @@ class IkeShard;
 class ShardPort {
  public:
   virtual ~ShardPort() = default;
-  virtual void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload) = 0;
+  // `elsewhere`: what the other shards have in the making; nullopt: there is none.
+  virtual void handle_datagram(Instant now, const ike::Path& arrived, ByteView payload,
+                               const std::optional<ike::HalfOpenElsewhere>& elsewhere) = 0;
   virtual void handle_plane(Instant now, const ipsec::Event& event) = 0;
   virtual void handle_addresses(Instant now, const ike::HostAddresses& host) = 0;
   virtual void handle_path_error(Instant now, const IpAddress& local, const IpAddress& remote) = 0;

@@ -186,6 +186,48 @@ TEST_F(Shards, WhatIsReflectedIsTakenForOurOwn) {
   EXPECT_EQ(sites->count("wrong_role"), wire.size());
 }
 
+// ESP for an SA that nobody has: whichever shard could know the peer is asked, and it is told once (RFC 7296 1.5).
+TEST_F(Shards, APeerOfLostSasIsToldOnceAndAsksTheShardThatHasThem) {
+  settle();
+  const auto unknown = [](std::size_t from) {
+    ipsec::UnknownSpi out;
+    out.spi = 0x12345678;
+    out.arrived.local = {kHub, 4500};
+    out.arrived.peer = {site(from), 4500};
+    out.arrived.encapsulation = ipsec::Encapsulation::Udp;
+    return out;
+  };
+  for (std::size_t i = 0; i < kSites; ++i) hub->gateway.handle_plane(hub->now, unknown(i));
+  hub->drain(wire);
+  EXPECT_TRUE(wire.empty()) << "all of them have IKE SAs";
+
+  // After a crash the hub knows nobody. Each site asks at once whether its IKE SA still stands.
+  std::map<TunnelId, ipsec::EspSpi> sends_on;
+  for (const ike::SaInfo& sa : sites->gateway.ike_sas()) sends_on[sa.tunnel] = sa.children.back().spi_out;
+  hub = std::make_unique<Node>(Side::Hub, kShards, 3);
+  const auto lost = [&](std::size_t from) {
+    ipsec::UnknownSpi out = unknown(from);
+    out.spi = sends_on.at(TunnelId{static_cast<std::uint32_t>(from + 1)});
+    return out;
+  };
+  std::size_t asked = 0;
+  for (std::size_t i = 0; i < 12; ++i) {
+    hub->gateway.handle_plane(hub->now, lost(i));
+    hub->drain(wire);
+    ASSERT_EQ(wire.size(), 1U) << i;
+    const Datagram notice = std::move(wire.front());
+    wire.clear();
+    EXPECT_EQ(notice.path.remote.address, site(i));
+    sites->gateway.handle_datagram(sites->now, notice.mirrored(), notice.payload);
+    sites->drain(wire);
+    ASSERT_EQ(wire.size(), 1U) << i;
+    EXPECT_EQ(wire.front().path.local.address, site(i));
+    wire.clear();
+    ++asked;
+  }
+  EXPECT_EQ(hub->count("invalid_spi_sent"), asked);
+}
+
 TEST_F(Shards, WhatNobodyKnowsIsCountedOnce) {
   wire::IkeHeader header;
   header.spi_i = 0x1111'1111'1111'113f;  // a shard that there is not

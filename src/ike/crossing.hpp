@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "ike/config.hpp"
+#include "ike/half_open.hpp"
+#include "ipsec/data_plane.hpp"
 
 namespace qanat::ike {
 
@@ -65,6 +67,17 @@ struct Left {
 struct Contacted {
   TunnelId tunnel;
 };
-using Crossing = std::variant<Met, Outlived, NobodyCarries, Doubted, Replaced, Unopposed, TakeOver, Left, Contacted>;
+// Packets came for an SA that is not known here: shard -> the next one, of which the last tells whoever sent them. One
+// with an IKE SA of theirs keeps silent, and asks no other.
+struct NotKnown {
+  ipsec::UnknownSpi packet;
+};
+// Shard -> all others: somebody there says that it does not know an SA that packets of ours are for.
+struct NotKnownThere {
+  IpAddress remote;
+  ipsec::EspSpi spi = 0;
+};
+using Crossing = std::variant<Met, Outlived, NobodyCarries, Doubted, Replaced, Unopposed, TakeOver, Left, Contacted,
+                              HalfOpenChanged, NotKnown, NotKnownThere>;
 
 }  // namespace qanat::ike

@@ -199,7 +199,7 @@ void IkeEndpoint::handle_plane(Instant now, const ipsec::Event& event) {
   } else if (const auto* first = std::get_if<ipsec::FirstInbound>(&event)) {
     if (IkeSa* sa = owner_of(first->child)) sa->handle_first_inbound(first->child);
   } else if (const auto* unknown = std::get_if<ipsec::UnknownSpi>(&event)) {
-    tell_invalid_spi(now, *unknown);
+    judge_unknown_spi(now, *unknown);
   } else if (const auto* acquire = std::get_if<ipsec::Acquire>(&event)) {
     IkeSa* newest = nullptr;
     for (const std::uint64_t spi : sas_of(acquire->tunnel)) {

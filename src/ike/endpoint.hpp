@@ -33,6 +33,8 @@ class IkeEndpoint final : private TunnelDirectory {
 
   // `payload` is the UDP payload, with the non-ESP marker when arrived.local is the NAT port.
   void handle_datagram(Instant now, const Path& arrived, ByteView payload);
+  // What the other shards had in the making when the next datagram was handed over.
+  void hear(const HalfOpenElsewhere& elsewhere) { half_open_.hear(elsewhere); }
   void handle_plane(Instant now, const ipsec::Event& event);
   // So many datagrams were dropped on their way here.
   void note_lost(std::uint64_t datagrams) { counters_.add(Counter::thread_busy, datagrams); }
@@ -127,7 +129,9 @@ class IkeEndpoint final : private TunnelDirectory {
   void handle_unknown_spi(Instant now, const Path& arrived, const wire::IkeHeader& header);
   [[nodiscard]] static bool is_trouble_notice(const wire::ClearMessage& message);
   // lost_sas.cpp: ESP for SAs that one side has lost
-  void tell_invalid_spi(Instant now, const ipsec::UnknownSpi& packet);
+  void judge_unknown_spi(Instant now, const ipsec::UnknownSpi& packet);
+  void tell_invalid_spi(const ipsec::UnknownSpi& packet);
+  void doubt_senders(Instant now, const IpAddress& remote, ipsec::EspSpi spi);
   [[nodiscard]] bool take_invalid_spi(Instant now, const Path& arrived, const wire::IkeHeader& header,
                                       ByteView payload);
   void refuse(Instant now, const Path& arrived, std::string why);

@@ -88,7 +88,8 @@ void IkeEndpoint::touch(Instant now, std::uint64_t spi) {
   }
   note_carrying(entry);
   sa.settle();
-  half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified());
+  if (half_open_.update(entry.standing, sa.is_half_open(), sa.cookie_verified()))
+    cross(half_open_.news_of(entry.standing.source));
   if (entry.timeout) timeouts_.erase({*entry.timeout, spi});
   if (sa.is_closed()) {
     remove(spi);
@@ -252,6 +253,10 @@ void IkeEndpoint::handle_crossing(Instant now, const Crossing& crossing) {
     touch(now, taken->spi);
   } else if (const auto* contacted = std::get_if<Contacted>(&crossing)) {
     contacted_.insert(contacted->tunnel);
+  } else if (const auto* unknown = std::get_if<NotKnown>(&crossing)) {
+    tell_invalid_spi(unknown->packet);
+  } else if (const auto* there = std::get_if<NotKnownThere>(&crossing)) {
+    doubt_senders(now, there->remote, there->spi);
   }
 }
 

@@ -5,16 +5,58 @@
 // limits only make the next one return a cookie. A prefix whose cookies do come back is real; it may hold
 // kVerifiedShare times as much, and no more, so that one network cannot take every place. The table has an entry for
 // each prefix with a half-open IKE SA, and no other.
+//
+// The limits are the gateway's. A table of one shard among several hears with each datagram what the others have
+// (HalfOpenElsewhere), which may be a moment old: so of what the gateway has not yet heard of from here there may be
+// one shard's share of a limit, and no more. Where shards run in one thread nothing is ever unheard, and the limits
+// are exact; where they have threads, a limit can be passed by what the shards take in the same moment: a share each.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "base/address.hpp"
 #include "base/time.hpp"
 #include "ike/config.hpp"
 
 namespace qanat::ike {
+
+struct HalfOpenCounts {
+  std::uint32_t verified = 0;  // they have returned a cookie
+  std::uint32_t unverified = 0;
+  [[nodiscard]] std::size_t total() const { return std::size_t{verified} + unverified; }
+  HalfOpenCounts& operator+=(const HalfOpenCounts& more) {
+    verified += more.verified;
+    unverified += more.unverified;
+    return *this;
+  }
+  HalfOpenCounts& operator-=(const HalfOpenCounts& less) {
+    verified -= less.verified;
+    unverified -= less.unverified;
+    return *this;
+  }
+  friend bool operator==(const HalfOpenCounts&, const HalfOpenCounts&) = default;
+};
+
+// Shard -> whoever counts for all: what it has of that prefix now.
+struct HalfOpenChanged {
+  Prefix prefix;
+  HalfOpenCounts here;
+};
+
+// What the gateway knew when it handed a datagram to a shard.
+struct HalfOpenElsewhere {
+  HalfOpenCounts others;  // of the other shards
+  HalfOpenCounts heard;   // of this one, as far as it had been heard
+  Prefix prefix;          // of the datagram's source; the same for it alone:
+  HalfOpenCounts prefix_others;
+  HalfOpenCounts prefix_heard;
+};
+
+// What counts as one source.
+[[nodiscard]] Prefix half_open_prefix(const IpAddress& source);
 
 class HalfOpenTable {
  public:
@@ -27,12 +69,15 @@ class HalfOpenTable {
 
   explicit HalfOpenTable(const EndpointConfig& config) : config_(config) {}
 
-  // Brings the counts up to date with one IKE SA; `half_open`: it still is.
-  void update(Standing& standing, bool half_open, bool verified);
+  // Brings the counts up to date with one IKE SA; `half_open`: it still is. True: they have changed.
+  bool update(Standing& standing, bool half_open, bool verified);
+  void hear(const HalfOpenElsewhere& elsewhere) { elsewhere_ = elsewhere; }
 
-  [[nodiscard]] std::size_t total() const { return total_; }
-  [[nodiscard]] std::size_t unverified() const { return unverified_; }
+  // Of this table alone.
+  [[nodiscard]] std::size_t total() const { return own_.total(); }
+  [[nodiscard]] std::size_t unverified() const { return own_.unverified; }
   [[nodiscard]] std::size_t prefixes() const { return prefixes_.size(); }
+  [[nodiscard]] HalfOpenChanged news_of(const IpAddress& source) const;
 
   // A newcomer from `source` must return a cookie first.
   [[nodiscard]] bool wants_cookie(const IpAddress& source) const;
@@ -50,17 +95,22 @@ class HalfOpenTable {
 
  private:
   static constexpr std::size_t kVerifiedShare = 8;
+  // What this table has, what the gateway has, and what of it the gateway had not heard of.
   struct Counts {
-    std::size_t verified = 0;
-    std::size_t unverified = 0;
+    HalfOpenCounts own;
+    HalfOpenCounts all;
+    HalfOpenCounts unheard;
   };
   [[nodiscard]] Counts of(const IpAddress& source) const;
+  [[nodiscard]] Counts of_all() const;
+  // Of a limit, what may be taken here before the gateway has heard of it.
+  [[nodiscard]] bool is_share_used(std::size_t unheard, std::size_t limit) const;
   [[nodiscard]] std::size_t load_threshold() const;
 
   const EndpointConfig& config_;
-  std::size_t total_ = 0;
-  std::size_t unverified_ = 0;
-  std::map<Prefix, Counts> prefixes_;
+  HalfOpenCounts own_;
+  std::map<Prefix, HalfOpenCounts> prefixes_;
+  std::optional<HalfOpenElsewhere> elsewhere_;  // nullopt: there is no other shard
 };
 
 }  // namespace qanat::ike

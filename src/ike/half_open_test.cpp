@@ -109,5 +109,71 @@ TEST_F(HalfOpen, UnsolvedPuzzlesAreServedWhileThereIsRoom) {
   EXPECT_EQ(table.unsolved_per_mille(), 0U);
 }
 
+// ---- one shard of several --------------------------------------------------------------------------------------
+
+class HalfOpenElsewhereTest : public HalfOpen {
+ protected:
+  HalfOpenElsewhereTest() { config.shards.count = 4; }
+  // As the gateway does with a datagram from `source`.
+  void hear(const IpAddress& source, HalfOpenCounts others, HalfOpenCounts prefix_others) {
+    const auto own = table.news_of(source).here;
+    table.hear({others, own, half_open_prefix(source), prefix_others, own});
+  }
+};
+
+TEST_F(HalfOpenElsewhereTest, WhatTheOthersHaveCounts) {
+  const IpAddress here = address("192.0.2.1");
+  hear(here, {.verified = 0, .unverified = 99}, {});
+  EXPECT_FALSE(table.wants_cookie(here));
+  EXPECT_FALSE(table.is_under_load());
+  hear(here, {.verified = 0, .unverified = 100}, {});
+  EXPECT_TRUE(table.wants_cookie(here));
+  EXPECT_TRUE(table.is_under_load());
+  EXPECT_EQ(table.patience(here), Duration{5s});
+  hear(here, {.verified = 999, .unverified = 0}, {});
+  EXPECT_FALSE(table.is_full(here, true));
+  EXPECT_EQ(table.unsolved_per_mille(), 0U);
+  EXPECT_EQ(table.difficulty(here), 19);
+  hear(here, {.verified = 1000, .unverified = 0}, {});
+  EXPECT_TRUE(table.is_full(here, true));
+  EXPECT_EQ(table.total(), 0U);
+  hear(here, {}, {});
+  EXPECT_FALSE(table.is_under_load());
+}
+
+TEST_F(HalfOpenElsewhereTest, APrefixCountsForItselfAlone) {
+  const IpAddress here = address("192.0.2.1");
+  add(here, 1);
+  hear(here, {.verified = 80, .unverified = 9}, {.verified = 79, .unverified = 9});
+  EXPECT_TRUE(table.wants_cookie(here));
+  EXPECT_FALSE(table.wants_cookie(address("192.0.3.1")));
+  EXPECT_FALSE(table.is_full(here, true));
+  EXPECT_EQ(table.patience(here), Duration{5s});
+  hear(here, {.verified = 80, .unverified = 9}, {.verified = 80, .unverified = 0});
+  EXPECT_TRUE(table.is_full(here, true));
+  EXPECT_FALSE(table.is_full(address("192.0.3.1"), true));
+}
+
+TEST_F(HalfOpenElsewhereTest, WhatTheGatewayHasNotHeardOfIsAShareAtMost) {
+  const IpAddress here = address("192.0.2.1");
+  table.hear({{}, {}, half_open_prefix(here), {}, {}});
+  add(here, 2);
+  EXPECT_FALSE(table.wants_cookie(here));
+  add(here, 1);  // a quarter of 10
+  EXPECT_TRUE(table.wants_cookie(here));
+  table.hear({{}, {.verified = 0, .unverified = 3}, half_open_prefix(here), {}, {.verified = 0, .unverified = 3}});
+  EXPECT_FALSE(table.wants_cookie(here));
+  for (std::uint32_t i = 0; i < 24; ++i) add(IpAddress::v4(0x0a000000 + (i << 8)), 1);
+  EXPECT_FALSE(table.wants_cookie(here));
+  add(address("203.0.113.1"), 1);  // a quarter of 100
+  EXPECT_TRUE(table.wants_cookie(here));
+  EXPECT_FALSE(table.is_full(here, true));
+  for (std::uint32_t i = 0; i < 225; ++i) add(IpAddress::v4(0x0b000000 + (i << 8)), 1, true);
+  EXPECT_TRUE(table.is_full(here, true));
+  // What has ended here and was not heard of does no harm.
+  table.hear({{}, {.verified = 900, .unverified = 900}, half_open_prefix(here), {}, {}});
+  EXPECT_FALSE(table.is_full(here, true));
+}
+
 }  // namespace
 }  // namespace qanat::ike

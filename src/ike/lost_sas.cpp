@@ -10,17 +10,22 @@ using wire::ExchangeType;
 using wire::NotifyPayload;
 using wire::NotifyType;
 
-void IkeEndpoint::tell_invalid_spi(Instant now, const ipsec::UnknownSpi& packet) {
-  const IpAddress& remote = packet.arrived.peer.address;
-  if (!tunnels_.knows_peer(remote) || half_open_.is_under_load() || !spi_answers_.take(now)) {
+void IkeEndpoint::judge_unknown_spi(Instant now, const ipsec::UnknownSpi& packet) {
+  if (!tunnels_.knows_peer(packet.arrived.peer.address) || half_open_.is_under_load() || !spi_answers_.take(now)) {
     counters_.add(Counter::not_answered);
     return;
   }
+  tell_invalid_spi(packet);
+}
+
+void IkeEndpoint::tell_invalid_spi(const ipsec::UnknownSpi& packet) {
+  const IpAddress& remote = packet.arrived.peer.address;
   // With an IKE SA there, it hears of its Child SAs by that.
   const bool knows_us = std::any_of(sas_.begin(), sas_.end(), [&](const auto& entry) {
     return entry.second.sa->is_established() && entry.second.sa->path().remote.address == remote;
   });
   if (knows_us) return;
+  if (config_.shard + 1 < config_.shards.count) return cross(NotKnown{packet});
   wire::IkeHeader header;  // no IKE SA is meant: SPIs of 0
   header.exchange = ExchangeType::INFORMATIONAL;
   header.flags = wire::kFlagInitiator;
@@ -49,16 +54,21 @@ bool IkeEndpoint::take_invalid_spi(Instant now, const Path& arrived, const wire:
   if (notice == nullptr || notice->data.size() != 4) return false;
   counters_.add(Counter::error_hint);
   if (!path_errors_.take(now)) return true;  // the search below is not for everybody to cause
-  std::vector<std::uint64_t> there;
-  for (const auto& [spi, entry] : sas_) {
-    if (entry.sa->path().remote.address == arrived.remote.address && entry.sa->sends_on(load_be32(notice->data.data())))
-      there.push_back(spi);
-  }
-  for (const std::uint64_t spi : there) {
-    sas_.at(spi).sa->hint_of_trouble(now);
-    touch(now, spi);
-  }
+  const ipsec::EspSpi spi = load_be32(notice->data.data());
+  doubt_senders(now, arrived.remote.address, spi);
+  cross(NotKnownThere{arrived.remote.address, spi});
   return true;
+}
+
+void IkeEndpoint::doubt_senders(Instant now, const IpAddress& remote, ipsec::EspSpi spi) {
+  std::vector<std::uint64_t> there;
+  for (const auto& [ours, entry] : sas_) {
+    if (entry.sa->path().remote.address == remote && entry.sa->sends_on(spi)) there.push_back(ours);
+  }
+  for (const std::uint64_t ours : there) {
+    sas_.at(ours).sa->hint_of_trouble(now);
+    touch(now, ours);
+  }
 }
 
 bool IkeSa::sends_on(ipsec::EspSpi peers) const {

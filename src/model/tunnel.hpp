@@ -154,6 +154,7 @@ struct Gateway {
   std::uint32_t ike_threads = 1;         // IKE shards; 1: in the control thread, 0: by the processors there are
   std::uint32_t data_workers = 1;        // threads that move packets
   std::uint8_t puzzle_difficulty = 0;    // RFC 8019 zero bits demanded above the threshold; 0: no puzzles
+  std::uint8_t puzzle_limit = 22;        // zero bits of a puzzle that we solve as initiator at most; 0: none
   std::optional<Endpoint> metrics;       // where Prometheus may ask, by HTTP; nullopt: nowhere
   std::optional<Endpoint> api;           // where clients may ask with a token, by HTTPS; nullopt: nowhere
   Tunnel::Credentials api_credentials;   // what it shows them: certificates, leaf first, and the key
