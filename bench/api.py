@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import pathlib
 import ssl
 import sys
 import time
@@ -72,7 +71,7 @@ def inside_list(client: Client, count: str) -> dict:
 
 
 def one_round(report, tunnels: int, objects: int) -> None:
-    from field import cpu_ns, run
+    from field import run
     from lab import Lab
     from stream import Stream
     from test_api import PORT, make_certificate
@@ -106,9 +105,7 @@ def one_round(report, tunnels: int, objects: int) -> None:
         report.add("made", "qanat", sum(made), "s")
         report.add("made: slowest call", "qanat", max(made) * 1000, "ms")
         client("make", str(tunnels), str(objects - 1), "")  # with that of the file: `objects`
-        before = cpu_ns([gateway.pid])
         listed = beside("listed", "list", str(objects))
-        report.add("listed: cpu a list, all threads", "qanat", (cpu_ns([gateway.pid]) - before) / LISTS / 1e6, "ms")
         for seconds in listed["seconds"]:
             report.add("listed", "qanat", seconds * 1000, "ms")
         report.add("listed: answer", "qanat", listed["size"] / 1e6, "MB")

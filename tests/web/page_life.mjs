@@ -162,8 +162,8 @@ webTest("without a stream of events the page asks for them", { mock: true }, asy
     await logIn(page);
     await page.locator("#connection", { hasText: "live, by polling" }).waitFor();
     await page.getByRole("link", { name: "Events" }).click();
-    world.mock.tell("warning", "peer-answered", { tunnel: "site-b", reason: "a test" });
-    await page.locator(".events li", { hasText: "peer-answered" }).waitFor();
+    world.mock.tell("warning", "peer-answered", { tunnel: "site-b", reason: "asked for by a test" });
+    await page.locator(".events li", { hasText: "asked for by a test" }).waitFor();
   } finally {
     world.mock.streams = true;
   }
