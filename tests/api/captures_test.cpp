@@ -133,7 +133,8 @@ TEST_F(Captures, FromStartToDownload) {
   EXPECT_EQ(result("GET", kCaptures), json::array());
   // Who looked into the tunnel, and when.
   std::vector<std::string> log;
-  for (const json& line : own("GET", "/v1/audit")["audit"]) log.push_back(line["what"]);
+  const json audit = own("GET", "/v1/audit");
+  for (const json& line : audit["audit"]) log.push_back(line["what"]);
   for (const char* what : {"start capture", "stop capture", "download capture", "delete capture"})
     EXPECT_THAT(log, Contains(what));
 }
