@@ -31,7 +31,7 @@ Director::Tunnel* Director::find(const std::string& name) {
 
 void Director::log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields,
                    std::string account) {
-  if (!fields.empty() && fields.front().first == "tunnel") {
+  if (account.empty() && !fields.empty() && fields.front().first == "tunnel") {
     const auto tunnel = by_name_.find(fields.front().second);
     if (tunnel != by_name_.end()) account = account_of(tunnels_[tunnel->second].config.vrf);
   }

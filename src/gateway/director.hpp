@@ -171,7 +171,7 @@ class Director {
   [[nodiscard]] control::CommandResult renew(Instant now, Tunnel& tunnel, control::GatewayCommand::Verb verb);
   void retry_later(Instant now, Tunnel& tunnel);
   void answer_waiting(Tunnel& tunnel, bool ok, const std::string& message);
-  // `account`: where no field names a tunnel.
+  // `account`: left out where the first field names a tunnel that is there.
   void log(EventLevel level, std::string name, std::vector<std::pair<std::string, std::string>> fields,
            std::string account = {});
   [[nodiscard]] std::string account_of(VrfId vrf) const;  // the VRF's name; empty: there is none
