@@ -41,6 +41,7 @@ class NewIkeSa : public Peers {
 };
 
 TEST_F(NewIkeSa, IsAnsweredAtItsFirstRequestWhateverGoesOn) {
+  b.config.cookie_threshold = b.config.prefix_limit = 500;
   handshake();
   wire::Payloads payloads;
   for (const Flight& f : sent) {
