@@ -14,6 +14,8 @@
 
 namespace qanat::ike {
 
+inline constexpr std::size_t kMaxChildren = 128;  // of one IKE SA, and as many more that have been rekeyed
+
 struct ChildSa {
   ChildInfo info;  // with its state
   RequestId inbound_request;

@@ -18,6 +18,7 @@ namespace qanat::ike {
   X(exchange_not_allowed, "exchanges that are not legal in the state of their IKE SA")               \
   X(message_id, "requests and responses outside the window")                                         \
   X(retransmission, "retransmitted requests that were answered with the stored response")            \
+  X(repeated_elsewhere, "retransmitted requests from a new address, left unanswered: too many")      \
   X(in_progress, "retransmissions of a request that is still being worked on")                       \
   X(not_a_retransmission, "old Message IDs with other content than the request they repeat")         \
   X(fragment_duplicate, "fragments that had already arrived")                                        \

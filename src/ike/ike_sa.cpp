@@ -131,7 +131,7 @@ void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram,
                                                                                     : Counter::not_a_retransmission);
       return;
     }
-    repeat_response(arrived);
+    repeat_response(now, arrived);
     return;
   }
   if (mid != peer_slot_.next_message_id) {

@@ -211,7 +211,7 @@ class IkeSa {
   [[nodiscard]] std::optional<Unsealed> keep_unsealed(const wire::IkeHeader& header, SealedMessage& sealed,
                                                       wire::Payloads clear) const;
   void cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams);
-  void repeat_response(const Path& arrived);
+  void repeat_response(Instant now, const Path& arrived);
   [[nodiscard]] bool repeats_in_smaller_fragments(ByteView datagram, const wire::ClearMessage& message);
   void note_size_of(const Verified& message);
 

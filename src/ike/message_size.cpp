@@ -12,6 +12,7 @@ namespace qanat::ike {
 namespace {
 
 constexpr std::size_t kMarkerSize = 4;
+constexpr Duration kElsewhereInterval = 1s;
 constexpr std::size_t kDefaultFragmentV4 = 1400;
 constexpr std::size_t kDefaultFragmentV6 = 1280;
 // Octets of IP datagrams to come down to, step by step. What every path lets through is the last.
@@ -76,8 +77,17 @@ void IkeSa::cut_smaller(Unsealed& text, std::vector<Bytes>& datagrams) {
   }
 }
 
-// The last response again, bit by bit, unless it seems to be too large to arrive.
-void IkeSa::repeat_response(const Path& arrived) {
+// The last response again, bit by bit, unless it seems to be too large to arrive. One datagram asks for all of it, and
+// whoever has seen that can send it from anywhere: the peer may have moved, but no other place gets more than one a
+// second.
+void IkeSa::repeat_response(Instant now, const Path& arrived) {
+  if (arrived != peer_slot_.path) {
+    if (now < peer_slot_.next_elsewhere) {
+      env_.counters.add(Counter::repeated_elsewhere);
+      return;
+    }
+    peer_slot_.next_elsewhere = now + kElsewhereInterval;
+  }
   env_.counters.add(Counter::retransmission);
   ++peer_slot_.repeats;
   const unsigned sends = env_.config.retransmit.sends_of_a_size;

@@ -69,7 +69,8 @@ void IkeSa::handle_acquire(Instant now, const wire::TrafficSelector& local, cons
         ipsec::contains(child.info.local_ts, local) && ipsec::contains(child.info.remote_ts, remote))
       return;
   }
-  if (!carries) return;  // the tunnel's first Child SA is on its way, or the Director's business
+  if (!carries || children_.size() >= kMaxChildren)
+    return;  // the tunnel's first Child SA is on its way, or the Director's business
   next_acquire_ = now + kAcquireInterval;
   tasks_.enqueue(task::CreateChild{local, remote}, now);
   pump(now);

@@ -19,7 +19,6 @@ namespace {
 
 constexpr std::size_t kLinkSize = 8;
 constexpr std::size_t kMaxParked = 4;
-constexpr std::size_t kMaxChildren = 128;  // of one IKE SA
 constexpr Duration kPlanePatience = 2s;
 constexpr Duration kFollowupPatience = 20s;
 constexpr Duration kPeerPatience = 60s;  // for the peer's DELETE of what it should delete
@@ -134,10 +133,16 @@ void IkeSa::on_create_child_request(Instant now, const Verified& message) {
   }
   const auto standing = std::count_if(children_.begin(), children_.end(),
                                       [](const auto& entry) { return entry.second.info.state != ChildState::Retired; });
-  if (static_cast<std::size_t>(standing) >= kMaxChildren || parked_.size() >= kMaxParked) {
-    return refuse_create(
-        now, kExchange, NotifyType::NO_ADDITIONAL_SAS, Counter::no_additional_sas,
-        fmt::format("no further Child SA: {} stand and {} are in the making", standing, parked_.size()));
+  if (old == nullptr && static_cast<std::size_t>(standing) >= kMaxChildren) {
+    return refuse_create(now, kExchange, NotifyType::NO_ADDITIONAL_SAS, Counter::no_additional_sas,
+                         fmt::format("no further Child SA: {} stand", standing));
+  }
+  // What has been rekeyed stands until the peer deletes it: new keys are refused for a while, and not for good.
+  if (static_cast<std::size_t>(standing) >= 2 * kMaxChildren || parked_.size() >= kMaxParked) {
+    return refuse_create(now, kExchange, NotifyType::TEMPORARY_FAILURE, Counter::temporary_failure,
+                         fmt::format("no new Child SA now: {} stand and {} are in the making: the peer is to delete "
+                                     "what it has rekeyed, and to end what it begins",
+                                     standing, parked_.size()));
   }
   const auto rules = child_choice_rules(*tunnel_, ke != nullptr ? std::optional{ke->method} : std::nullopt);
   auto chosen = ipsec::choose_esp(*sa, tunnel_->esp, tunnel_->esn, rules);

@@ -44,7 +44,8 @@ struct PeerSlot {  // the peer's last request and our response
   unsigned generation = 0;  // of the keys that opened it
   std::vector<Bytes> response;
   Boxed<Unsealed> text;
-  unsigned repeats = 0;  // of the request, and so of the response
+  unsigned repeats = 0;    // of the request, and so of the response
+  Instant next_elsewhere;  // to another place than the request's it is repeated no sooner
   Instant first_seen;
 };
 
