@@ -131,7 +131,7 @@ TEST(Api, Routes) {
 TEST(Api, RoutesOfAVrfAndOfTheHost) {
   Snapshot s = full_snapshot();
   s.vrfs = {{0, "default"}, {7, "blue"}};
-  s.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .vrf_name = "blue"});
+  s.routes.push_back({.vrf = 7, .prefix = "10.1.0.0/16", .tunnel = "oslo", .pq = "any", .account = "blue"});
   s.routes.push_back({.prefix = "10.1.9.0/24", .tunnel = "@host", .pq = "any", .source = "host"});
   const auto ask = [&](const char* target) {
     const auto answer = handle({"GET", target, ""}, s);
@@ -144,7 +144,7 @@ TEST(Api, RoutesOfAVrfAndOfTheHost) {
   EXPECT_EQ(own->prefix, "10.1.9.0/24");
   EXPECT_THAT(own->summary, HasSubstr("to the host itself"));
   expect_error(ask("/v1/routes/10.1.9.1?vrf=green"), 400, "bad_request", "one of default, blue");
-  EXPECT_EQ(routes_from_json(ask("/v1/routes").body)->at(3).vrf_name, "blue");
+  EXPECT_EQ(routes_from_json(ask("/v1/routes").body)->at(3).account, "blue");
 }
 
 TEST(Api, PostureAndMetrics) {

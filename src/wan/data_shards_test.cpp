@@ -329,7 +329,7 @@ TEST(CapturesOfSeveralWorkers, KeepTheirBoundsTogether) {
     ipsec::CaptureChunk out{.capture = CaptureId{1}, .tunnels = {}, .packets = {}, .octets = {}, .end = end};
     for (std::size_t i = 0; i < packets; ++i) {
       out.packets.push_back(
-          {.tunnel = kOdd, .size = 10, .begin = static_cast<std::uint32_t>(out.octets.size()), .kept = 10});
+          {.at = {}, .tunnel = kOdd, .size = 10, .begin = static_cast<std::uint32_t>(out.octets.size()), .kept = 10});
       out.octets.resize(out.octets.size() + 10);
     }
     return ipsec::Event{out};
