@@ -209,7 +209,7 @@ TEST(BadKeys, Gateway) {
       {"ike_threads = 65", "ike_threads = 65"},
       {"ike_threads = \"all\"", "ike_threads = \"all\""},
       {"data_workers = 0", "data_workers = 0"},
-      {"data_workers = 17", "data_workers = 17: must be from 1 to 16"},
+      {"data_workers = 17", "data_workers = 17: must be a whole number from 1 to 16"},
       {"data_workers = \"all\"", "data_workers = \"all\""},
       {"puzzle_difficulty = 7", "puzzle_difficulty = 7: must be 0, for no puzzles, or from 8 to 22"},
       {"puzzle_difficulty = 23", "puzzle_difficulty = 23"},

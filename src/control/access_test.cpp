@@ -71,7 +71,8 @@ TEST(Access, ScopesAreHeldTo) {
 }
 
 TEST(Access, ATokenOfOneAccountIsRefusedWhatIsAboutTheWholeGateway) {
-  Access access{{.address = {}, .token = {.per_second = 1000, .burst = 1000}, .wrong = {}}};
+  Access access{
+      {.address = {.per_second = 1000, .burst = 1000}, .token = {.per_second = 1000, .burst = 1000}, .wrong = {}}};
   for (const Endpoint& row : endpoints()) {
     std::string path{row.path};
     for (const char* what : {"{name}", "{id}", "{account_id}"}) {

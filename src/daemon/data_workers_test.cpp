@@ -209,7 +209,6 @@ TEST(DataWorkers, CarryBetweenTunnelsOfDifferentOwnersUnderNewKeys) {
       for (std::uint32_t i = 0; i < sent; ++i) ASSERT_EQ(numbers[i], i) << port;
     }
     const ipsec::Counters all = hub.counters();
-    EXPECT_EQ(all.workers, kWorkers);
     EXPECT_GE(all.handed_over, sent) << "what goes from site to site is handed over, at least";
     for (const auto& [name, count] : all.drops) {
       EXPECT_EQ(name, "no_route") << count;  // what the kernel announces of itself

@@ -348,7 +348,6 @@ void Director::note_counters(Instant now, const ipsec::Counters& counters) {
     if (Tunnel* t = find(c.tunnel)) t->counters = c;
   }
   plane_drops_ = counters.drops;
-  data_workers_ = counters.workers;
   handed_over_ = counters.handed_over;
   policy_counters_ = counters.policy;
 }

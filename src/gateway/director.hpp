@@ -205,7 +205,6 @@ class Director {
   Beginnings beginnings_;
   std::vector<ipsec::SaCounters> sa_counters_;  // by Child SA
   control::NamedCounters plane_drops_;
-  std::uint32_t data_workers_ = 1;
   std::uint64_t handed_over_ = 0;
   std::vector<ipsec::PolicyCounters> policy_counters_;
   PostureBook posture_;

@@ -274,7 +274,7 @@ control::Snapshot Director::snapshot(Instant now, std::optional<WallTime> wall, 
                           .account = account_of(c.vrf)});
   }
   out.drops = plane_drops_;
-  out.data_workers = data_workers_;
+  out.data_workers = config_.gateway.data_workers;
   out.handed_over = handed_over_;
   out.ike_counters = ike_counters;
   out.handshake_times = uptake_.times();

@@ -253,7 +253,7 @@ void IkeSa::on_deleting_response(Instant now, const Verified& message) {
     if (message.exchange == ExchangeType::IKE_AUTH && wire::find<wire::AuthPayload>(message.payloads) == nullptr)
       return to_closed();
     if (deleting->rekey) undo_own_ike(now, *std::exchange(deleting->rekey, std::nullopt), message);
-    send_delete(now);
+    leave(now);
   } else if (!children_.empty()) {
     linger(now);
   } else {

@@ -134,11 +134,8 @@ void IkeSa::delete_superseded(Instant now) {
   timers_ = {};
   state_ = Deleting{};
   timers_.set(Timer::Linger, now + 30s);
-  if (outstanding_) {
-    timers_.set(Timer::Retransmit, now + 1s);
-  } else {
-    send_delete(now);
-  }
+  if (outstanding_) timers_.set(Timer::Retransmit, now + 1s);
+  leave(now);
 }
 
 }  // namespace qanat::ike

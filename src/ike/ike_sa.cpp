@@ -233,10 +233,15 @@ void IkeSa::receive_response(Instant now, const Path& arrived, ByteView datagram
     on_init_response(now, arrived, datagram, message);
     return;
   }
-  auto verified = open(now, datagram, message, Direction::Response);
-  if (!verified) {
+  if (!message.encrypted && making_ && wire::find_notify(message.payloads, NotifyType::INVALID_IKE_SPI) != nullptr &&
+      message.header.spi_r == context_.spi_r) {
+    env_.counters.add(Counter::error_hint);
+    take_hint(now, fmt::format("{} answered INVALID_IKE_SPI: it does not know this attempt, or not any more",
+                               path_.remote.to_string()));
     return;
   }
+  auto verified = open(now, datagram, message, Direction::Response);
+  if (!verified) return;
   record_response(now, verified->octets, verified->datagrams);
   verified->arrived = arrived;
   const bool elsewhere = outstanding_->probing && arrived != path_;

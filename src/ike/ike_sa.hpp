@@ -129,7 +129,8 @@ class IkeSa {
   void delete_breaking_children(Instant now, const TunnelConfig& rules);
 
   // Ends the IKE SA with a Delete when it is established, silently otherwise. `why` goes into the report; empty: none.
-  enum class Ending : std::uint8_t { AtOnce, Graceful };  // Graceful: another SA carries on, old inbound keys stay 5 s
+  // Graceful: another SA carries on; old inbound keys stay 5 s, and the Delete lets pass what we sent before.
+  enum class Ending : std::uint8_t { AtOnce, Graceful };
   void close(Instant now, std::string why, Ending ending = Ending::AtOnce);
   // The peer has shown by INITIAL_CONTACT that it no longer has this SA: no Delete is sent.
   void abandon(std::string why);
@@ -152,6 +153,7 @@ class IkeSa {
     RenewAnew,  // and when that has not succeeded, or reauthentication is due, made anew
     Reauth,
     Expire,
+    Leave,  // another SA carries on: our Delete may follow
     Linger,
     Reassembly,
     Puzzle,
@@ -182,7 +184,7 @@ class IkeSa {
   void send_error_response(Instant now, wire::ExchangeType exchange, wire::NotifyType type, Bytes data = {});
   void transmit(const Path& path, const std::vector<Bytes>& datagrams);
   void install_keys(KeySet keys);
-  void send_delete(Instant now);
+  void leave(Instant now);
   void to_closed();
   void on_spi_timeout(Instant now, Timer timer);
   void linger(Instant now);

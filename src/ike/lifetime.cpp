@@ -14,6 +14,9 @@ using wire::ExchangeType;
 namespace {
 
 constexpr Duration kLinger = 30s;
+// An IKE SA's Delete takes its Child SAs with it at once, unlike a Child SA's at most peers: it must not overtake the
+// packets that we sent under them, in the network or in the peer's queues.
+constexpr Duration kPacketsUnderWay = 500ms;
 
 }  // namespace
 
@@ -90,6 +93,9 @@ void IkeSa::handle_timeout(Instant now) {
         break;
       case Timer::Expire:
         close(now, "the keys' lifetime is over");
+        break;
+      case Timer::Leave:
+        leave(now);
         break;
       case Timer::Linger:
         if (std::holds_alternative<Superseded>(state_)) {
@@ -178,7 +184,12 @@ void IkeSa::abandon(std::string why) {
 void IkeSa::close(Instant now, std::string why, Ending ending) {
   if (std::holds_alternative<Superseded>(state_)) return delete_superseded(now);
   if (is_ending()) {
-    if (ending == Ending::AtOnce) remove_children();  // the old inbound keys need not wait any longer
+    if (ending == Ending::Graceful) return;
+    remove_children();  // the old inbound keys need not wait any longer
+    if (timers_.at(Timer::Leave)) {
+      timers_.stop(Timer::Leave);
+      leave(now);
+    }
     return;
   }
   // The peer's answer to IKE_AUTH has come, so it holds the SA for established: it is told.
@@ -208,16 +219,17 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   }
   state_ = Deleting{.rekey = std::move(rekey)};
   timers_.set(Timer::Linger, now + kLinger);
-  if (outstanding_) {
-    // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.
-    timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
-  } else {
-    send_delete(now);
-  }
+  if (ending == Ending::Graceful) timers_.set(Timer::Leave, now + kPacketsUnderWay);
+  // The window is 1: the Delete follows when this request is answered, or never, if the peer is dead.
+  if (outstanding_) timers_.set(Timer::Retransmit, now + retransmit_delay(1, env_.rng, env_.config.retransmit));
+  leave(now);
 }
 
-void IkeSa::send_delete(Instant now) {
-  std::get<Deleting>(state_).sent = true;
+// Our Delete, as soon as nothing stands before it.
+void IkeSa::leave(Instant now) {
+  auto& deleting = std::get<Deleting>(state_);
+  if (deleting.sent || outstanding_ || timers_.at(Timer::Leave)) return;
+  deleting.sent = true;
   send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::IKE, {}}});
 }
 

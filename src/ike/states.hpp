@@ -75,7 +75,8 @@ struct Installing {  // both: the first Child SA's two directions are being inst
   wire::Payloads answer;  // responder: the complete IKE_AUTH response
 };
 struct Established {};
-struct Deleting {  // our Delete is on its way, or waits until our last request is answered (window 1)
+struct Deleting {  // our Delete is on its way, or waits: for the answer to our last request (window 1), for packets
+                   // (Leave)
   bool sent = false;
   Boxed<OwnIke> rekey{};  // our last request: what the peer makes of it is deleted as well
 };

@@ -293,7 +293,6 @@ struct Counters {
   std::vector<TunnelCounters> tunnels;
   std::vector<PolicyCounters> policy;                        // in the order of the rules
   std::vector<std::pair<std::string, std::uint64_t>> drops;  // of the whole plane
-  std::uint32_t workers = 1;                                 // that these are of
   std::uint64_t handed_over = 0;                             // packets that one worker read for another
 };
 struct Pinged {

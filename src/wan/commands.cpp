@@ -319,7 +319,6 @@ void PacketPath::State::on(Instant now, ipsec::ReadCounters& c) {
                            .tunnels = {},
                            .policy = {},
                            .drops = drops.nonzero(),
-                           .workers = 1,
                            .handed_over = handed_over};
   counters.policy.assign(policy.counters().begin(), policy.counters().end());
   if (path_too_big != 0) counters.drops.emplace_back("path_too_big", path_too_big);

@@ -58,7 +58,6 @@ void add(ipsec::Counters& sum, ipsec::Counters&& more) {
   add(sum.tunnels, std::move(more.tunnels));
   add(sum.policy, more.policy);
   add(sum.drops, more.drops);
-  sum.workers += more.workers;
   sum.handed_over += more.handed_over;
 }
 

@@ -15,15 +15,6 @@ class Crash : public Peers {
   static void keep_secret(Side& s, std::uint8_t fill) {
     s.config.crash_secret = std::make_shared<const SecretBytes>(SecretBytes::adopt(Bytes(ike::kCrashSecretSize, fill)));
   }
-  // Everything but what outlives the process is gone.
-  void crash(Side& s) {
-    s.endpoint = std::make_unique<ike::IkeEndpoint>(s.config, s.rng);
-    s.endpoint->set_tunnel(std::make_shared<const ike::TunnelConfig>(s.tunnel));
-    s.plane.inbound.clear();
-    s.plane.outbound.clear();
-    s.plane.carrying.clear();
-    s.plane.current.reset();
-  }
   struct Spis {
     std::uint64_t spi_i = 0;
     std::uint64_t spi_r = 0;

@@ -5,12 +5,14 @@ namespace qanat::exchange {
 namespace {
 
 // What an attacker who saw the request can answer.
-Flight forged(const World& w, const Flight& request, const wire::Payloads& payloads, std::uint64_t spi_r = 0) {
-  const auto header = wire::parse_header(request.bytes);
+Flight forged(const World& w, const Flight& request, const wire::Payloads& payloads,
+              std::optional<std::uint64_t> spi_r = std::nullopt) {
+  const wire::IkeHeader asked = w.look(request).message.header;
   wire::IkeHeader h;
-  h.spi_i = header->spi_i;
-  h.spi_r = spi_r;
-  h.exchange = ExchangeType::IKE_SA_INIT;
+  h.spi_i = asked.spi_i;
+  h.spi_r = spi_r.value_or(asked.spi_r);
+  h.exchange = asked.exchange;
+  h.message_id = asked.message_id;
   h.flags = wire::kFlagResponse;
   Flight out = w.clear(request.from == 'A' ? 'B' : 'A', h, payloads);
   out.path = {request.path.remote, request.path.local};
@@ -171,6 +173,34 @@ TEST_F(Peers, TheRefusalOfThePeerIsShownAtOnceAndEndsTheAttemptTenSecondsLater) 
   EXPECT_TRUE(a.has(Report::What::AttemptFailed, "accepts none of [1: aes256gcm16")) << a.said();
   EXPECT_TRUE(b.has(Report::What::PeerRefused, "aes128-sha256")) << b.said();
   EXPECT_TRUE(a.endpoint->sas().empty());
+}
+
+// Its half-open SA has ended, or it has begun anew. Without this, bad weather that is over still costs the minutes of a
+// whole schedule of retransmissions.
+TEST_F(Peers, AnAttemptThatThePeerDoesNotKnowEndsTenSecondsAfterItSaysSo) {
+  begin();
+  while (name_of(wire.front()).find("IKE_AUTH request") == std::string::npos) deliver();
+  const Flight request = wire.front();
+  drop();
+  crash(b);
+  arrive(request);
+  ASSERT_EQ(wire.size(), 1U);
+  ASSERT_NE(wire::find_notify(look(wire.front()).payloads, NotifyType::INVALID_IKE_SPI), nullptr);
+  deliver();
+  EXPECT_TRUE(a.has(Report::What::Hint, "INVALID_IKE_SPI")) << a.said();
+  advance(9s);
+  EXPECT_FALSE(a.has(Report::What::AttemptFailed));
+  advance(1s);
+  EXPECT_TRUE(a.has(Report::What::AttemptFailed, "does not know this attempt")) << a.said();
+}
+
+TEST_F(Peers, AForgedWordThatThePeerDoesNotKnowTheAttemptDoesNotStopTheTrueAnswer) {
+  begin();
+  while (name_of(wire.front()).find("IKE_AUTH request") == std::string::npos) deliver();
+  arrive(forged(*this, wire.front(), {notify(NotifyType::INVALID_IKE_SPI)}));
+  EXPECT_EQ(a.count(Counter::error_hint), 1U);
+  run_for(20s);
+  expect_tunnel();
 }
 
 TEST_F(Peers, ReportsOfRefusedStrangersAreBounded) {

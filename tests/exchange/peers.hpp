@@ -42,6 +42,16 @@ class Conversation : public World {
     if (!wire.empty()) drop();
   }
 
+  // Everything but what outlives the process is gone.
+  void crash(Side& s) {
+    s.endpoint = std::make_unique<ike::IkeEndpoint>(s.config, s.rng);
+    s.endpoint->set_tunnel(std::make_shared<const ike::TunnelConfig>(s.tunnel));
+    s.plane.inbound.clear();
+    s.plane.outbound.clear();
+    s.plane.carrying.clear();
+    s.plane.current.reset();
+  }
+
   // Both have exactly one established IKE SA with one Child SA: SPIs mirror, keys are equal, and traffic may flow.
   void expect_tunnel() {
     const auto of_a = a.established();

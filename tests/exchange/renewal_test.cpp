@@ -30,11 +30,13 @@ TEST_F(Peers, RenewalMakesBeforeItBreaks) {
     EXPECT_TRUE(b.plane.inbound.contains(old_b));
     deliver();
   }
-  // The new SA carries, the old one is being deleted, its inbound keys stay for what is under way.
+  // The new SA carries, the old one is left, its inbound keys stay for what is under way.
   EXPECT_NE(a.plane.current, old_a);
   EXPECT_FALSE(a.plane.outbound.contains(old_a));
   EXPECT_TRUE(a.plane.inbound.contains(old_a));
-  run();
+  run_for(499ms);
+  EXPECT_EQ(b.established().size(), 2U) << "a Delete now would overtake packets under the old keys";
+  run_for(1ms);
   expect_tunnel();
   EXPECT_TRUE(b.plane.inbound.contains(old_b));
   EXPECT_FALSE(b.plane.outbound.contains(old_b));
@@ -59,7 +61,7 @@ TEST_F(Peers, WhatThePeerRenewsCarriesOurPacketsOnceThePeerHasIt) {
        [](Conversation& w, ChildSaId fresh) {
          w.b.endpoint->handle_plane(w.now, ipsec::FirstInbound{TunnelId{1}, fresh});
        }},
-      {"its Delete of the old one", [](Conversation& w, ChildSaId) { w.run(); }},
+      {"its Delete of the old one", [](Conversation& w, ChildSaId) { w.run_for(600ms); }},
       {"two seconds", [](Conversation& w, ChildSaId) { w.advance(2s); }},
       {"the end of the old one by us",
        [](Conversation& w, ChildSaId) { w.b.endpoint->handle_plane(w.now, ipsec::HardLimit{*w.b.plane.current}); }},
@@ -136,7 +138,7 @@ TEST_F(Peers, AHundredRenewalsLeaveNothingBehind) {
     advance(1ms);  // what begins at one instant counts as begun at once
     ASSERT_TRUE(side(who).endpoint->initiate(now, TunnelId{1}).has_value());
     drain();
-    run();
+    run_for(1s);
     expect_tunnel();
     run_for(40s);
     ASSERT_EQ(a.endpoint->sas().size(), 1U) << i;
