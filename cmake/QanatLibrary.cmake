@@ -37,7 +37,7 @@ function(qanat_library)
   if(tests AND QANAT_TESTS)
     add_executable(${target}_test ${tests})
     target_link_libraries(${target}_test PRIVATE ${target} ${ROOM_TEST_LIBS} qanat_test_flags GTest::gtest_main GTest::gmock)
-    gtest_discover_tests(${target}_test TEST_PREFIX "${ROOM_NAME}/" DISCOVERY_TIMEOUT 60
+    gtest_discover_tests(${target}_test TEST_PREFIX "${ROOM_NAME}/" NO_PRETTY_VALUES DISCOVERY_TIMEOUT 60
                          PROPERTIES LABELS unit)
   endif()
 endfunction()
