@@ -123,8 +123,7 @@ class Alerts : public ::testing::Test {
   std::vector<std::string> outcomes() {
     std::vector<std::string> out;
     const auto history = store_.list(kAlertHistoryPrefix);
-    for (const auto& entry : history->entries)
-      out.push_back(json::parse(entry.value)["outcome"].get<std::string>());
+    for (const auto& entry : history->entries) out.push_back(json::parse(entry.value)["outcome"].get<std::string>());
     return out;
   }
 

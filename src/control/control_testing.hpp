@@ -105,7 +105,8 @@ inline Snapshot full_snapshot() {
   s.handed_over = 11;
   s.ike_counters = {{"malformed", 2}};
   s.api = ApiStatus{"127.0.0.1:8443", 2, 30, 4, 1, 200, 5, 6, 7, "2027-03-01"};
-  s.alerts = AlertStatus{.notifications = 9, .queued = 1, .delivered = 7, .failed_attempts = 3, .undelivered = 2, .lost = 1};
+  s.alerts =
+      AlertStatus{.notifications = 9, .queued = 1, .delivered = 7, .failed_attempts = 3, .undelivered = 2, .lost = 1};
   s.routes = {{0, "10.1.0.0/16", "berlin", 100, 1, "any", 0, false},
               {0, "10.1.0.0/16", "oslo", 100, 1, "any", 5, false, "kernel"},
               {0, "10.2.0.0/16", "oslo", 100, 1, "require", 5, true}};

@@ -27,8 +27,8 @@ struct EventPlace {
 
 // What handle() finds in a request for a stream; the shell opens it.
 struct EventStreamWish {
-  std::optional<EventPlace> after;  // nullopt: only what comes
-  std::string tunnel;               // empty: of all
+  std::optional<EventPlace> after;          // nullopt: only what comes
+  std::string tunnel;                       // empty: of all
   std::optional<std::string> account = {};  // whose alone; nullopt: everybody's
 };
 // The number behind which the reader goes on: of another daemon's, from the beginning.

@@ -13,7 +13,7 @@ namespace {
 
 constexpr Duration kCountersInterval = 1s;
 constexpr Duration kMaxBackoff = 60s;
-constexpr Duration kUpPatience = 60s;         // how long `qanat up` waits for a result
+constexpr Duration kUpPatience = 60s;  // how long `qanat up` waits for a result
 
 }  // namespace
 

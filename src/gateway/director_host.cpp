@@ -16,7 +16,6 @@ constexpr Duration kAddressesSettle = 500ms;  // routes follow addresses
 
 }  // namespace
 
-
 // The barrier against plaintext stands before anything of ours moves: no tunnel begins without it.
 void Director::ask_for_protection() {
   protection_at_.reset();

@@ -162,9 +162,9 @@ struct Gateway {
   // not. `store_key_before` is the one that they may still be encrypted with: a start changes it for `store_key`.
   PresharedKey store_key;
   PresharedKey store_key_before;
-  bool webhooks = false;                 // whether the daemon may connect to webhooks that the API names
-  std::vector<Prefix> webhook_allow;     // not public, and theirs nevertheless
-  std::vector<Bytes> webhook_ca;         // DER: whom to believe; none: the system's
+  bool webhooks = false;              // whether the daemon may connect to webhooks that the API names
+  std::vector<Prefix> webhook_allow;  // not public, and theirs nevertheless
+  std::vector<Bytes> webhook_ca;      // DER: whom to believe; none: the system's
 
   friend bool operator==(const Gateway&, const Gateway&) = default;
 };

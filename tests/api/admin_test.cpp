@@ -188,7 +188,8 @@ TEST_F(Admin, WhatIsNotOfferedIsNamed) {
   for (const char* what :
        {"magic/gre_tunnels", "magic/gre_tunnels/1", "magic/sites", "magic/sites/1/lans", "magic/connectors",
         "magic/cf_interconnects", "magic/apps", "magic/cloud/onramps", "magic/bgp/filter_profiles", "zerotrust/subnets",
-        "rulesets", "rulesets/phases/magic_transit/entrypoint", "pcaps/ownership", "alerting/v3/destinations/pagerduty"}) {
+        "rulesets", "rulesets/phases/magic_transit/entrypoint", "pcaps/ownership",
+        "alerting/v3/destinations/pagerduty"}) {
     const std::string name{what};
     EXPECT_THAT(refused(404, "GET", account + name), HasSubstr(": not offered: ")) << name;
     EXPECT_THAT(refused(404, "POST", account + name, json::object()), HasSubstr(": not offered: ")) << name;

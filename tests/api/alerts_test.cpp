@@ -77,8 +77,7 @@ TEST_F(Alerting, ASecretIsInNoAnswerNoLogAndNoListing) {
   for (const std::string& path : {kHooks, kHooks + "/" + id, std::string{"/v1/audit"}, std::string{"/v1/export"}})
     EXPECT_THAT(ask("GET", path).body, Not(HasSubstr("s3cret-token"))) << path;
   const auto all = store_.list("");
-  for (const auto& entry : all->entries)
-    EXPECT_THAT(entry.value, Not(HasSubstr("s3cret-token"))) << entry.key;
+  for (const auto& entry : all->entries) EXPECT_THAT(entry.value, Not(HasSubstr("s3cret-token"))) << entry.key;
 }
 
 TEST_F(Alerting, AWebhookIsStoredOnlyWhenItHasAcceptedATestMessage) {

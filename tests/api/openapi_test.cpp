@@ -3,8 +3,8 @@
 #include <set>
 
 #include "api/world.hpp"
-#include "control/endpoints.hpp"
 #include "control/captures.hpp"
+#include "control/endpoints.hpp"
 
 namespace qanat::api_test {
 namespace {
