@@ -2,6 +2,7 @@
 #include "base/rng.hpp"
 #include "config/config_testing.hpp"
 #include "config/diff.hpp"
+#include "config/write.hpp"
 #include "pki/issue.hpp"
 #include "pki/pem.hpp"
 
@@ -68,6 +69,25 @@ class ApiSection : public ::testing::Test {
   static std::map<std::string, std::string>* files_;
 };
 std::map<std::string, std::string>* ApiSection::files_ = nullptr;
+
+// Whatever the gateway has of its own is written with it, and its files are no tunnel's.
+TEST_F(ApiSection, IsWrittenAsItWasRead) {
+  (*files_)["new.key"] = "qpsk1-AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n";
+  (*files_)["old.key"] = "qpsk1-AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE\n";
+  const auto loaded = load_with(lines("api.crt", "api.key") +
+                                "store_key_file = \"new.key\"\nstore_key_file_before = \"old.key\"\n"
+                                "webhooks = true\nwebhook_ca = \"api.crt\"\n");
+  ASSERT_TRUE(loaded) << render_problems(loaded.error());
+  const Written written = write(loaded->config);
+  for (const WrittenFile& file : written.files) {
+    EXPECT_TRUE(file.name.starts_with('_')) << file.name;
+    EXPECT_EQ(file.secret, file.name.ends_with(".key")) << file.name;
+    (*files_)[file.name] = text(file.octets);
+  }
+  const auto again = load(written.text, "written.toml", read, kNow);
+  ASSERT_TRUE(again) << render_problems(again.error()) << written.text;
+  EXPECT_EQ(again->config, loaded->config) << written.text;
+}
 
 TEST_F(ApiSection, AListenerWithItsCertificate) {
   const auto loaded = load_with(lines("api.crt", "api.key", "[::1]:8443"));

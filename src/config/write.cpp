@@ -68,7 +68,48 @@ class Lines {
   std::string text_;
 };
 
-std::string gateway_text(const model::Gateway& g) {
+// What a configuration names files for.
+class Files {
+ public:
+  // A key file ends with a line end, which is no part of the key.
+  void key(Lines& lines, std::string_view key, const std::string& name, ByteView octets) {
+    Bytes text = to_bytes(octets);
+    text.push_back('\n');
+    lines.text(key, name);
+    files_.push_back({name, SecretBytes::adopt(std::move(text)), true});
+  }
+  void private_key(const std::string& name, const SecretBytes& pkcs8) {
+    files_.push_back({name, pki::private_key_pem(pkcs8.expose()), true});
+  }
+  void pem(const std::string& name, const std::vector<Bytes>& objects, std::string (*form)(ByteView)) {
+    std::string text;
+    for (const Bytes& der : objects) text += form(der);
+    files_.push_back({name, SecretBytes::copy_of(to_bytes(text)), false});
+  }
+  [[nodiscard]] std::vector<WrittenFile> take() && { return std::move(files_); }
+
+ private:
+  std::vector<WrittenFile> files_;
+};
+
+// The gateway's own files: no tunnel's name begins with this.
+constexpr std::string_view kOwn = "_";
+
+void write_credentials(Lines& out, Files& files, const model::Gateway& g) {
+  const auto own = [](std::string_view name) { return std::string{kOwn} + std::string{name}; };
+  if (g.api) out.text("api", g.api->to_string());
+  if (g.api_credentials.private_key) {
+    out.text("api_certificate", own("api.crt"));
+    out.text("api_key", own("api.key"));
+    files.pem(own("api.crt"), g.api_credentials.certificates, pki::certificate_pem);
+    files.private_key(own("api.key"), *g.api_credentials.private_key);
+  }
+  if (!g.store_key.empty()) files.key(out, "store_key_file", own("store.key"), g.store_key.expose());
+  if (!g.store_key_before.empty())
+    files.key(out, "store_key_file_before", own("store-before.key"), g.store_key_before.expose());
+}
+
+std::string gateway_text(const model::Gateway& g, Files& files) {
   const model::Gateway usual;
   Lines out{"[gateway]"};
   std::vector<std::string> addresses;
@@ -95,10 +136,16 @@ std::string gateway_text(const model::Gateway& g) {
   out.unless("puzzle_difficulty", g.puzzle_difficulty, usual.puzzle_difficulty);
   out.unless("puzzle_limit", g.puzzle_limit, usual.puzzle_limit);
   if (g.metrics) out.text("metrics", g.metrics->to_string());
+  write_credentials(out, files, g);
   out.unless("webhooks", g.webhooks, usual.webhooks);
   std::vector<std::string> allowed;
   for (const Prefix& prefix : g.webhook_allow) allowed.push_back(prefix.to_string());
   if (!allowed.empty()) out.texts("webhook_allow", allowed);
+  if (!g.webhook_ca.empty()) {
+    const std::string name = std::string{kOwn} + "webhook-ca.crt";
+    out.text("webhook_ca", name);
+    files.pem(name, g.webhook_ca, pki::certificate_pem);
+  }
   std::string text = std::move(out).take();
   if (g.log_level == usual.log_level && g.log_json == usual.log_json) return text;
   Lines log{"\n[log]"};
@@ -120,7 +167,7 @@ class Writer {
   }
 
   Written run() && {
-    out_.text = gateway_text(config_.gateway);
+    out_.text = gateway_text(config_.gateway, files_);
     for (const model::Vrf& vrf : config_.vrfs) {
       Lines lines{"\n[[vrf]]"};
       lines.text("name", vrf.name);
@@ -132,6 +179,7 @@ class Writer {
     for (const model::Route& route : config_.routes) write(route);
     for (const model::PolicyRule& rule : config_.policy) write(rule);
     for (const model::NatRule& rule : config_.nat) write(rule);
+    out_.files = std::move(files_).take();
     return std::move(out_);
   }
 
@@ -145,39 +193,26 @@ class Writer {
     if (id != VrfId{}) lines.text("vrf", vrf_name(id));
   }
 
-  // A key file ends with a line end, which is no part of the key.
-  void key_file(Lines& lines, std::string_view key, const std::string& name, ByteView octets) {
-    Bytes text = to_bytes(octets);
-    text.push_back('\n');
-    lines.text(key, name);
-    out_.files.push_back({name, SecretBytes::adopt(std::move(text)), true});
-  }
-  void pem_file(const std::string& name, const std::vector<Bytes>& objects, std::string (*pem)(ByteView)) {
-    std::string text;
-    for (const Bytes& der : objects) text += pem(der);
-    out_.files.push_back({name, SecretBytes::copy_of(to_bytes(text)), false});
-  }
-
   void write_credentials(Lines& lines, const Tunnel& t) {
-    if (!t.psk.empty()) key_file(lines, "psk_file", t.name + ".psk", t.psk.expose());
+    if (!t.psk.empty()) files_.key(lines, "psk_file", t.name + ".psk", t.psk.expose());
     const Tunnel::Credentials& c = t.credentials;
     if (c.private_key) {
       lines.text("cert_file", t.name + ".crt");
       lines.text("key_file", t.name + ".key");
-      pem_file(t.name + ".crt", c.certificates, pki::certificate_pem);
-      out_.files.push_back({t.name + ".key", pki::private_key_pem(c.private_key->expose()), true});
+      files_.pem(t.name + ".crt", c.certificates, pki::certificate_pem);
+      files_.private_key(t.name + ".key", *c.private_key);
     }
     if (!c.trust_anchors.empty()) {
       lines.texts("ca_files", std::vector{t.name + "-ca.crt"});
-      pem_file(t.name + "-ca.crt", c.trust_anchors, pki::certificate_pem);
+      files_.pem(t.name + "-ca.crt", c.trust_anchors, pki::certificate_pem);
     }
     if (!c.crls.empty()) {
       lines.texts("crl_files", std::vector{t.name + ".crl"});
-      pem_file(t.name + ".crl", c.crls, pki::crl_pem);
+      files_.pem(t.name + ".crl", c.crls, pki::crl_pem);
     }
     if (t.pq_auth == model::PqAuthPolicy::Require) lines.text("pq_auth", "require");
     if (!t.ppk.empty()) {
-      key_file(lines, "ppk_file", t.name + ".ppk", t.ppk.expose());
+      files_.key(lines, "ppk_file", t.name + ".ppk", t.ppk.expose());
       lines.text("ppk_id", t.ppk_id);
       if (t.ppk_policy != model::PpkPolicy::Prefer)
         lines.text("ppk", t.ppk_policy == model::PpkPolicy::Require ? "require" : "off");
@@ -298,6 +333,7 @@ class Writer {
   const model::Config& config_;
   std::set<std::string_view> steered_;  // tunnels with a route that says more than its prefix
   Written out_;
+  Files files_;
 };
 
 }  // namespace
