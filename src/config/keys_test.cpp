@@ -121,6 +121,9 @@ TEST(Keys, Tunnel) {
   EXPECT_EQ(tunnel_of("child_lifetime = \"1d\"").child_lifetime, 24h);
   EXPECT_EQ(tunnel_of("dpd = { idle = 3 }").dpd_idle, 3s);
   EXPECT_EQ(tunnel_of("dpd = { timeout = \"1m\" }").dpd_timeout, 60s);
+  EXPECT_EQ(tunnel_of("dpd = { idle = 3 }").dpd_timeout, 30s);
+  EXPECT_EQ(tunnel_of("dpd = { idle = 60 }").dpd_timeout, 180s) << "time for questions";
+  EXPECT_EQ(tunnel_of("dpd = { idle = 1, timeout = 3 }").dpd_timeout, 3s);
   EXPECT_EQ(tunnel_of("ike_fragment_size = 65000").ike_fragment_size, 65000);
 }
 
@@ -345,6 +348,8 @@ TEST(BadKeys, Times) {
       {"dpd = 10", "dpd = 10: must be a table of seconds"},
       {"dpd = { idle = 0 }", "dpd: idle = 0"},
       {"dpd = { timeout = \"x\" }", "dpd: timeout = \"x\""},
+      {"dpd = { timeout = 5 }", "dpd: timeout = 5: must be 12 s or more with idle = 10, or one lost packet ends"},
+      {"dpd = { idle = 60, timeout = 60 }", "dpd: timeout = 60: must be 62 s or more with idle = 60"},
       {"ike_fragment_size = 575", "ike_fragment_size = 575"},
       {"ike_fragment_size = 65001", "ike_fragment_size = 65001"},
       {"ike_fragment_size = \"big\"", "ike_fragment_size = \"big\""},

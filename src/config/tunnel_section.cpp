@@ -16,6 +16,8 @@ using model::SourceCheck;
 using model::StartMode;
 using namespace std::chrono_literals;
 
+constexpr std::chrono::seconds kSecondQuestion{2};  // after the first, in which time a lost one has been repeated
+
 constexpr auto kSourceChecks = std::to_array<std::pair<std::string_view, SourceCheck>>(
     {{"strict", SourceCheck::Strict}, {"off", SourceCheck::Off}});
 constexpr auto kEncapModes =
@@ -125,8 +127,21 @@ void read_times(Section& section, ParsedTunnel& parsed) {
   if (const Entry* entry = section.find("dpd")) {
     if (const auto* table = std::get_if<Table>(&entry->value.data)) {
       Section dpd{*table, entry->value.at, "dpd of [[tunnel]]", section.title() + ": dpd", section.problems()};
-      if (const auto time = dpd.duration("idle", 1s, 24h)) tunnel.dpd_idle = time->value;
-      if (const auto time = dpd.duration("timeout", 1s, 24h)) tunnel.dpd_timeout = time->value;
+      const auto idle = dpd.duration("idle", 1s, 24h);
+      const auto timeout = dpd.duration("timeout", 1s, 24h);
+      if (idle) {
+        tunnel.dpd_idle = idle->value;
+        tunnel.dpd_timeout = std::max(tunnel.dpd_timeout, 3 * idle->value);
+      }
+      if (timeout) tunnel.dpd_timeout = timeout->value;
+      if (timeout && tunnel.dpd_timeout < tunnel.dpd_idle + kSecondQuestion)
+        section.problems().error(
+            timeout->at,
+            fmt::format(
+                "{}: dpd: timeout = {}: must be {} s or more with idle = {}, or one lost packet ends the tunnel",
+                section.title(), tunnel.dpd_timeout.count(), (tunnel.dpd_idle + kSecondQuestion).count(),
+                tunnel.dpd_idle.count()),
+            "both count from the last packet of the peer; for a quick verdict: dpd = { idle = 2, timeout = 6 }");
       dpd.finish();
     } else {
       section.refuse("dpd", entry->value, "a table of seconds: dpd = { idle = 10, timeout = 30 }");

@@ -109,18 +109,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string hook =
       id_of(api.handle({"POST",
                         std::string{kHooks},
-                        R"({"name":"h","url":"https://example.com/","secret":"the secret of the hook"})",
+                        R"({"name":"h","url":"https://example.com/","secret":"the-secret-of-the-hook"})",
                         {},
                         {}},
                        situation));
-  const std::string alert = id_of(
-      api.handle({"POST",
-                  std::string{kAlerts},
-                  R"({"name":"p","alert_type":"magic_tunnel_health_check_event","mechanisms":{"webhooks":[{"id":")" +
-                      hook + "\"}]}}",
-                  {},
-                  {}},
-                 situation));
+  const std::string alert = id_of(api.handle(
+      {"POST",
+       std::string{kAlerts},
+       R"({"name":"p","alert_type":"magic_tunnel_health_check_event","enabled":true,"mechanisms":{"webhooks":[{"id":")" +
+           hook + "\"}]}}",
+       {},
+       {}},
+      situation));
   (void)api.poll_wanted();
 
   const Ask& ask = kAsks[data[0] % kAsks.size()];
@@ -136,7 +136,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto answer = nlohmann::json::parse(reply->body, nullptr, false);
   ensure(answer.is_object(), "an answer is a JSON object");
   ensure(reply->body.find("the key that must not be seen") == std::string::npos, "a PSK is never read back");
-  ensure(reply->body.find("the secret of the hook") == std::string::npos, "nor is a webhook's secret");
+  ensure(reply->body.find("the-secret-of-the-hook") == std::string::npos, "nor is a webhook's secret");
   const bool good = reply->status == 200 || reply->status == 201;
   constexpr std::array kRefusals{400, 403, 404, 405, 409, 413};
   ensure(good || std::find(kRefusals.begin(), kRefusals.end(), reply->status) != kRefusals.end(),

@@ -18,6 +18,7 @@ namespace {
 using Digest = testcrypto::Digest;
 constexpr Duration kHorizon = 130s;  // longer than anything waits that ends by itself
 constexpr Duration kIdle = 200s;     // liveness asks after that, and only when the rest is over
+constexpr Duration kGone = 3 * kIdle;
 constexpr std::size_t kMaxProblems = 5;
 constexpr std::array<char, 2> kNames{'A', 'B'};
 
@@ -38,6 +39,7 @@ class Run {
       // Nothing of a tunnel's normal life stirs by itself while the operations last.
       p.tunnel.ike_lifetime = p.tunnel.child_lifetime = 24h * 30;
       p.tunnel.dpd_idle = kIdle;
+      p.tunnel.dpd_timeout = kGone;
     }
     if (scenario.prepare) scenario.prepare(duel_);
     std::array<std::uint8_t, 4> octets{0x10, 0x40, 0x70, 0xa0};
@@ -152,7 +154,7 @@ class Run {
   [[nodiscard]] std::vector<std::string> differences() const { return problems_of(duel_); }
   [[nodiscard]] bool is_faultless() const { return deviations_ == 0; }
   [[nodiscard]] std::vector<std::string> judge(bool may_be_down) {
-    duel_.run(2 * kIdle);
+    duel_.run(kGone + kIdle);
     std::vector<std::string> out = problems_of(duel_);
     const auto most =
         1 + static_cast<std::size_t>(std::count_if(scenario_.steps.begin(), scenario_.steps.end(),
