@@ -26,6 +26,7 @@ struct ChildSa {
   bool outbound_in_plane = false;
   bool announced = false;       // ChildUp was reported
   bool awaits_inbound = false;  // as responder: we send on the old SA until the peer sends on this one
+  bool unwanted = false;        // to be deleted, as soon as the packet path has taken it
   bool unconfirmed = false;     // as responder: the peer has not shown yet that our answer reached it
   std::optional<ChildSaId> replaces;
   std::optional<Instant> rekey_at;

@@ -181,6 +181,7 @@ void IkeSa::handle_done(Instant now, const ipsec::Done& done) {
   } else if (done.status && done.spi != 0) {
     env_.actions.emplace_back(PlaneCommand{ipsec::ReleaseSpi{done.spi}});  // the answer came too late
   }
+  take_held(now);
   pump(now);
 }
 
@@ -189,6 +190,8 @@ void IkeSa::on_installed(Instant now, ChildSa& child, const ipsec::Done& done) {
   if (done.request == child.inbound_request) child.inbound_done = true;
   if (done.request == child.outbound_request) child.outbound_done = true;
   if (!child.inbound_done || !child.outbound_done) return;
+  const ChildSaId id = child.info.id;
+  const bool unwanted = child.unwanted;
   child.deadline.reset();
   child.info.state = ChildState::Live;
   if (std::exchange(rekey_again_, false)) tasks_.enqueue(task::RekeyChild{child.info.id}, now);
@@ -200,6 +203,8 @@ void IkeSa::on_installed(Instant now, ChildSa& child, const ipsec::Done& done) {
   } else {
     on_peer_installed(now, child);
   }
+  if (ChildSa* made = unwanted && is_established() ? find_child(id) : nullptr)
+    delete_child(now, *made, "it was not wanted any more when the packet path had taken it");
 }
 
 void IkeSa::on_child_failed(Instant now, ChildSaId id, const std::string& why) {
@@ -329,6 +334,8 @@ void IkeSa::forget_child_tasks(ChildSaId id) {
 // We end it: it carries no more, and the peer is told.
 void IkeSa::delete_child(Instant now, ChildSa& child, std::string why) {
   if (child.info.state == ChildState::Deleting || child.info.state == ChildState::Retired) return;
+  child.unwanted = child.info.state == ChildState::Installing;
+  if (child.unwanted) return;
   let_successor_carry(child);
   remove_outbound(child, std::move(why));
   child.info.state = ChildState::Deleting;

@@ -102,6 +102,12 @@ std::string IkeSa::peer_text() const {
 // ---- what arrives ----------------------------------------------------------------------------------------------
 
 void IkeSa::handle_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
+  if (awaits_plane() && must_wait(message.header)) return hold(arrived, datagram);
+  judge_message(now, arrived, datagram, message);
+  pump(now);
+}
+
+void IkeSa::judge_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {
   if (is_closed()) {
     env_.counters.add(Counter::unknown_spi);
     return;
@@ -115,7 +121,6 @@ void IkeSa::handle_message(Instant now, const Path& arrived, ByteView datagram, 
   } else {
     receive_request(now, arrived, datagram, message);
   }
-  pump(now);
 }
 
 void IkeSa::receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message) {

@@ -10,6 +10,7 @@
 // we ask the peer comes from a queue of tasks, one at a time; the one under way is active().
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <optional>
 #include <variant>
@@ -171,7 +172,18 @@ class IkeSa {
                     Reassembly{initiator ? kMaxReassembledChain : kMaxReassembled}},
         began_first_(initiator) {}
 
+  // held.cpp
+  struct HeldDatagram {
+    Path arrived;
+    Bytes octets;
+  };
+  [[nodiscard]] bool awaits_plane() const;
+  [[nodiscard]] bool must_wait(const wire::IkeHeader& header) const;
+  void hold(const Path& arrived, ByteView datagram);
+  void take_held(Instant now);
+
   // ike_sa.cpp: slots, sealing and opening
+  void judge_message(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void receive_request(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   void receive_response(Instant now, const Path& arrived, ByteView datagram, const wire::ClearMessage& message);
   // nullopt: dropped (counted) or stored as a fragment.
@@ -458,6 +470,7 @@ class IkeSa {
   Boxed<Outstanding> outstanding_;
   std::uint32_t next_message_id_ = 0;
   PeerSlot peer_slot_;
+  Boxed<std::deque<HeldDatagram>> held_;
   bool was_established_ = false;
   bool authenticated_ = false;  // the peer's AUTH was verified: the only door to a Child SA
   AuthAgreement agreed_;

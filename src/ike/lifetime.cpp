@@ -125,6 +125,7 @@ void IkeSa::handle_timeout(Instant now) {
   }
   drop_parked(now);
   handle_child_timeouts(now);
+  take_held(now);
   pump(now);
 }
 
@@ -156,6 +157,7 @@ void IkeSa::to_closed() {
   previous_sealer_.reset();
   previous_opener_.reset();
   peer_slot_.text.reset();
+  held_.reset();
   for (Reassembly& r : reassembly_) r.clear();
 }
 

@@ -100,6 +100,7 @@ void IkeSa::delete_breaking_children(Instant now, const TunnelConfig& rules) {
     delete_child(now, child,
                  fits ? "its keys have no ML-KEM, and the configuration demands it now"
                       : "its traffic selectors are wider than the configuration allows now");
+    if (child.unwanted) continue;
     // Nothing that the peer sent on it before it has our Delete is taken any more.
     if (std::exchange(child.inbound_in_plane, false)) env_.actions.emplace_back(PlaneCommand{ipsec::RemoveInbound{id}});
   }

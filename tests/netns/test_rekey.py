@@ -31,7 +31,11 @@ def settled(a: Qanatd, b: Qanatd, changed=lambda ike, child: True) -> tuple[dict
         (ike, (inbound, outbound)), (their_ike, (their_inbound, their_outbound)) = spis(mine), spis(other)
         same = ike == their_ike and (inbound, outbound) == (their_outbound, their_inbound)
         return (mine, other) if same and changed(ike, (inbound, outbound)) else None
-    return wait_until(look, "both sides have the same new keys", 20, every=0.02)
+    try:
+        return wait_until(look, "both sides have the same new keys", 20, every=0.02)
+    except TimeoutError as late:
+        keys = [[(t["actual"], (t["ike"] or {}).get("spi_i"), [(c["spi_in"], c["spi_out"]) for c in t["children"]]) for t in (x.tunnel(),)] for x in (a, b)]
+        raise TimeoutError(f"{late}; a and b have {keys}") from None
 
 
 def rekey(a: Qanatd, b: Qanatd, who: Qanatd, what: str) -> tuple[dict, dict]:

@@ -153,11 +153,17 @@ void Duel::drain(std::size_t n) {
         p.reports.push_back(std::move(*r));
       }
     }
-    while (auto event = p.plane.poll_event()) {
+    while (auto event = slow_planes ? std::nullopt : p.plane.poll_event()) {
       busy = true;
       p.endpoint->handle_plane(now, *event);
     }
   }
+}
+
+void Duel::answer_of_plane(std::size_t player) {
+  note_command(player, 3);
+  players[player].endpoint->handle_plane(now, *players[player].plane.poll_event());
+  drain(player);
 }
 
 void Duel::deliver(std::size_t from, std::size_t index) {
@@ -194,7 +200,11 @@ void Duel::advance(Instant to) {
 void Duel::run(Duration limit) {
   const Instant end = now + limit;
   for (;;) {
-    if (!wire[0].empty()) {
+    if (players[0].plane.has_event()) {
+      answer_of_plane(0);
+    } else if (players[1].plane.has_event()) {
+      answer_of_plane(1);
+    } else if (!wire[0].empty()) {
       deliver(0);
     } else if (!wire[1].empty()) {
       deliver(1);

@@ -40,6 +40,7 @@ class BookPlane {
   };
   void post(ipsec::Command command, std::vector<std::string>& complaints);
   [[nodiscard]] std::optional<ipsec::Event> poll_event();
+  [[nodiscard]] bool has_event() const { return !events_.empty(); }
   [[nodiscard]] bool empty() const { return reserved.empty() && inbound.empty() && outbound.empty(); }
 
   std::set<ipsec::EspSpi> reserved;
@@ -91,12 +92,15 @@ class Duel {
   [[nodiscard]] std::optional<Instant> next_timeout() const;
   // In order and without a fault, until nothing moves; timers fire up to `limit` from now.
   void run(Duration limit = {});
+  // The first answer that the packet path of `player` owes is given; only with slow planes is one left for that.
+  void answer_of_plane(std::size_t player);
   // A command that is no datagram went in; `what` tells commands apart.
   void note_command(std::size_t player, std::uint64_t what);
 
   std::array<Player, 2> players;
   std::array<std::deque<Shot>, 2> wire;  // by sender
   Instant now = Instant::from_ns(1'000'000'000);
+  bool slow_planes = false;  // what packet paths answer comes by the caller's hand, too
 
  private:
   void drain(std::size_t n);

@@ -27,8 +27,8 @@ struct DigestHash {
 };
 
 struct Choice {
-  enum class Kind : std::uint8_t { Begin, Deliver, Drop, Delay, Release, Time } kind{};
-  std::size_t which = 0;  // step, or sender
+  enum class Kind : std::uint8_t { Begin, Plane, Deliver, Drop, Delay, Release, Time } kind{};
+  std::size_t which = 0;  // step, player, or sender
 };
 
 // One run along a path.
@@ -54,6 +54,7 @@ class Run {
       duel_.players[n].rng.small = octets[2 * n];
     }
     if (scenario.established) scenario.established(duel_);
+    duel_.slow_planes = scenario.slow_planes;
     begun_.resize(scenario.steps.size());
     duel_.now = duel_.now + 1s;  // the tunnel is older than what begins now; from here on datagrams take no time
   }
@@ -71,6 +72,11 @@ class Run {
     }
     bool moving = false;
     bool held = false;
+    for (const std::size_t player : {0U, 1U}) {
+      if (!duel_.players[player].plane.has_event()) continue;
+      moving = true;
+      out.push_back({Choice::Kind::Plane, player});
+    }
     for (const std::size_t from : {0U, 1U}) {
       const auto first = first_free(from);
       held = held || (!first && !duel_.wire[from].empty());
@@ -100,6 +106,9 @@ class Run {
         duel_.drain();
         break;
       }
+      case Choice::Kind::Plane:
+        duel_.answer_of_plane(choice.which);
+        break;
       case Choice::Kind::Deliver: {
         const std::size_t index = *first_free(choice.which);
         duel_.deliver(choice.which, index);
@@ -179,6 +188,8 @@ class Run {
       case Choice::Kind::Begin:
         return fmt::format("{} begins to {}", kNames[scenario_.steps[c.which].player],
                            scenario_.steps[c.which].operation->name);
+      case Choice::Kind::Plane:
+        return fmt::format("{}'s packet path answers", kNames[c.which]);
       case Choice::Kind::Deliver:
         return fmt::format("{} arrives", message_of(c.which));
       case Choice::Kind::Drop:
@@ -232,7 +243,8 @@ std::string path_text(const Scenario& scenario, const std::vector<std::uint8_t>&
 std::string Scenario::name() const {
   std::vector<std::string> parts;
   for (const Step& step : steps) parts.push_back(fmt::format("{} {}", kNames[step.player], step.operation->name));
-  return fmt::format("{} ({}, order {})", fmt::join(parts, " + "), variant, order);
+  return fmt::format("{} ({}, order {}{})", fmt::join(parts, " + "), variant, order,
+                     slow_planes ? ", slow packet paths" : "");
 }
 
 Exploration explore(const Scenario& scenario, std::size_t limit) {

@@ -1,10 +1,10 @@
 // Explorer: every way in which two endpoints can live through a few operations at once.
 //
 // A scenario is a set of operations, each begun by one side. From an established tunnel on, at every step anything that
-// can happen next is tried: an operation begins, the first datagram of either direction arrives, is lost, or is held
-// back until the next one has overtaken it (at most two such deviations in all); when nothing else moves, time passes
-// to the next timer. Endpoints cannot be copied, so a branch is replayed from the start: with the crypto double that
-// costs less than a copy would.
+// can happen next is tried: an operation begins, a packet path answers, the first datagram of either direction arrives,
+// is lost, or is held back until the next one has overtaken it (at most two such deviations in all); when nothing else
+// moves, time passes to the next timer. Endpoints cannot be copied, so a branch is replayed from the start: with the
+// crypto double that costs less than a copy would.
 //
 // States are merged by what determines them: the inputs that each endpoint has had, in order and with their times (an
 // endpoint is a function of those), what is in flight, and what is left to choose. So two orders of independent events
@@ -40,6 +40,7 @@ struct Scenario {
   std::string variant;                     // what `prepare` does, in a word
   unsigned order = 0;                      // whose nonces and SPIs are lower: see kOrders
   unsigned deviations = 2;
+  bool slow_planes = false;  // packet paths answer at any time, too
   [[nodiscard]] std::string name() const;
 };
 
