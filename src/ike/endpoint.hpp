@@ -105,6 +105,7 @@ class IkeEndpoint final : private TunnelDirectory {
   [[nodiscard]] TunnelRef current(TunnelId tunnel) const override { return tunnels_.find(tunnel); }
   [[nodiscard]] bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) override;
   [[nodiscard]] bool is_carried_beside(const IkeSa& asking) const override;
+  [[nodiscard]] bool stands_beside(const IkeSa& leaving) const override;
   [[nodiscard]] IkeSaId new_sa_id() override { return IkeSaId{next_sa_++}; }
   [[nodiscard]] std::uint64_t new_spi() override;
   void adopt(std::unique_ptr<IkeSa> sa) override;

@@ -173,6 +173,14 @@ bool IkeEndpoint::is_carried_beside(const IkeSa& asking) const {
   return config_.shards.count > 1 || is_carried_here(asking.tunnel()->id, asking.peer_id(), asking.our_spi());
 }
 
+bool IkeEndpoint::stands_beside(const IkeSa& leaving) const {
+  const auto sas = sas_of(leaving.tunnel()->id);
+  return std::any_of(sas.begin(), sas.end(), [&](std::uint64_t spi) {
+    const IkeSa& other = *sas_.at(spi).sa;
+    return &other != &leaving && other.is_established() && other.carrying_child();
+  });
+}
+
 void IkeEndpoint::note_carrying(Entry& entry) {
   const bool did = std::exchange(entry.carries, entry.sa->carries_our_packets());
   if (entry.tunnel == TunnelId{} || entry.sa->carrying_child()) return;

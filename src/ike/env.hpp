@@ -59,6 +59,8 @@ class TunnelDirectory {
   [[nodiscard]] virtual bool claim_first_contact(const TunnelConfig& tunnel, IkeSaId asking) = 0;
   // Whether another IKE SA of the same tunnel and peer carries our packets.
   [[nodiscard]] virtual bool is_carried_beside(const IkeSa& asking) const = 0;
+  // Whether another established IKE SA of the tunnel could carry, as far as this shard knows.
+  [[nodiscard]] virtual bool stands_beside(const IkeSa& leaving) const = 0;
   // For the IKE SA that a rekey makes: its id, its SPI, its place; and to find one again.
   [[nodiscard]] virtual IkeSaId new_sa_id() = 0;
   [[nodiscard]] virtual std::uint64_t new_spi() = 0;

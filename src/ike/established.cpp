@@ -16,6 +16,7 @@ namespace {
 
 constexpr Duration kKeepaliveInterval = 20s;
 constexpr Duration kAnotherRekey = 60s;
+constexpr Duration kAnswerAfterPackets = 100ms;
 constexpr Duration kSelectorsNotice = 10s;  // between two INVALID_SELECTORS, over all Child SAs
 constexpr Duration kSelectorsReport = 60s;  // between two reports of the peer's
 
@@ -165,9 +166,12 @@ void IkeSa::on_informational_request(Instant now, Verified message) {
         become_superseded(now);
       }
     }
-    send_response(now, ExchangeType::INFORMATIONAL, {});
     const bool was_live = is_established();
+    // With our answer the peer drops its Child SAs: what we sent under them until now goes before it.
+    const bool sent_here = was_live && carries_our_packets() && env_.tunnels.stands_beside(*this);
+    if (!sent_here) send_response(now, ExchangeType::INFORMATIONAL, {});
     linger(now);
+    if (sent_here) timers_.set(Timer::Leave, now + kAnswerAfterPackets);
     retire_children(now);
     if (was_live) report(Report::What::Down, fmt::format("{} deleted the IKE SA", peer_text()));
     return;

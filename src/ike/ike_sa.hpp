@@ -154,7 +154,7 @@ class IkeSa {
     RenewAnew,  // and when that has not succeeded, or reauthentication is due, made anew
     Reauth,
     Expire,
-    Leave,  // another SA carries on: our Delete may follow
+    Leave,  // another SA carries on: our Delete may follow, or our answer to the peer's
     Linger,
     Reassembly,
     Puzzle,

@@ -95,7 +95,11 @@ void IkeSa::handle_timeout(Instant now) {
         close(now, "the keys' lifetime is over");
         break;
       case Timer::Leave:
-        leave(now);
+        if (std::holds_alternative<Deleting>(state_)) {
+          leave(now);
+        } else if (peer_slot_.in_progress) {
+          send_response(now, ExchangeType::INFORMATIONAL, {});
+        }
         break;
       case Timer::Linger:
         if (std::holds_alternative<Superseded>(state_)) {
