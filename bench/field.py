@@ -332,7 +332,7 @@ def load_tunnels(field: Field, count: int, auth: dict[str, dict] | None = None) 
 
     auth: what stands in place of the PSK, {"load": function of the number, "gateway": settings}.
     """
-    common = {"ike": [HYBRID], "esp": ["aes256gcm16"], "encap": "force", "mobike": False, "dpd": {"idle": "1d", "timeout": "1d"}}
+    common = {"ike": [HYBRID], "esp": ["aes256gcm16"], "encap": "force", "mobike": False, "dpd": {"idle": "12h", "timeout": "1d"}}
     theirs, ours = [], []
     for number in range(count):
         name = f"t{number}.load"

@@ -95,11 +95,7 @@ void IkeSa::handle_timeout(Instant now) {
         close(now, "the keys' lifetime is over");
         break;
       case Timer::Leave:
-        if (std::holds_alternative<Deleting>(state_)) {
-          leave(now);
-        } else if (peer_slot_.in_progress) {
-          send_response(now, ExchangeType::INFORMATIONAL, {});
-        }
+        leave(now);
         break;
       case Timer::Linger:
         if (std::holds_alternative<Superseded>(state_)) {
@@ -231,12 +227,16 @@ void IkeSa::close(Instant now, std::string why, Ending ending) {
   leave(now);
 }
 
-// Our Delete, as soon as nothing stands before it.
+// Our Delete, or our answer to the peer's, as soon as nothing stands before it.
 void IkeSa::leave(Instant now) {
-  auto& deleting = std::get<Deleting>(state_);
-  if (deleting.sent || outstanding_ || timers_.at(Timer::Leave)) return;
-  deleting.sent = true;
-  send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::IKE, {}}});
+  if (timers_.at(Timer::Leave)) return;
+  if (auto* deleting = std::get_if<Deleting>(&state_)) {
+    if (deleting->sent || outstanding_) return;
+    deleting->sent = true;
+    send_request(now, ExchangeType::INFORMATIONAL, {wire::DeletePayload{wire::ProtocolId::IKE, {}}});
+  } else if (std::holds_alternative<Lingering>(state_) && peer_slot_.in_progress) {
+    send_response(now, ExchangeType::INFORMATIONAL, {});
+  }
 }
 
 }  // namespace qanat::ike

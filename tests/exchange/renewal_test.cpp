@@ -88,6 +88,33 @@ TEST_F(Peers, WhatThePeerRenewsCarriesOurPacketsOnceThePeerHasIt) {
   }
 }
 
+// What it sent under the old keys is to reach the peer before our answer does.
+TEST_F(Peers, TheAnswerToTheDeleteOfWhatThePeerRenewedWaitsForPacketsAndNotForAnOperator) {
+  for (const bool ended : {false, true}) {
+    Conversation w;
+    w.handshake();
+    w.advance(1ms);
+    ASSERT_TRUE(w.a.endpoint->initiate(w.now, TunnelId{1}).has_value());
+    w.drain();
+    w.run();
+    w.advance(500ms);
+    w.a_sends("INFORMATIONAL request 3");
+    EXPECT_EQ(w.b.established().size(), 1U);
+    EXPECT_TRUE(w.wire.empty());
+    if (ended) {
+      w.b.endpoint->terminate(w.now, TunnelId{1}, "down");
+      w.drain();
+    } else {
+      w.advance(99ms);
+      EXPECT_TRUE(w.wire.empty());
+      w.advance(1ms);
+    }
+    w.b_sends("INFORMATIONAL response 3");
+    w.run_for(40s);
+    EXPECT_EQ(w.b.endpoint->sas().size(), ended ? 0U : 1U);
+  }
+}
+
 // When both are configured alike; and many tunnels that came up together do not ask together.
 TEST_F(Peers, OneSideAsksForReauthenticationAtATimeOfItsOwn) {
   a.tunnel.reauth = b.tunnel.reauth = 1000s;
