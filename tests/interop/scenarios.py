@@ -10,7 +10,7 @@ from meeting import Meeting, Wanted, expect
 from vici import ViciError
 
 NOT_ALIKE = "0123456789abcdefghij"  # a PSK that the other side does not have
-FAST_DPD = {"idle": 1, "timeout": 2}
+FAST_DPD = {"idle": 1, "timeout": 3}
 
 
 # --- policy -----------------------------------------------------------------------------------------------------------
