@@ -126,6 +126,11 @@ struct ObjectApi::Impl {
   [[nodiscard]] std::string file_place(const ApiObject& object) const;  // "/etc/qanat/qanat.toml line 12"
 };
 
+// object_alert_transfer.cpp. Errors are the store's; what is wrong with an alert is a fault.
+[[nodiscard]] Result<std::vector<TransferAlert>> exported_alerts(store::ObjectStore& store);
+[[nodiscard]] Status import_alerts(const Call& call, store::ObjectStore& store, const model::Config& config,
+                                   const std::vector<TransferAlert>& alerts, Draft& draft, ApiFaults& faults);
+
 [[nodiscard]] std::string store_key(std::string_view kind, const ApiObject& object);  // "tunnel/default/0123..."
 [[nodiscard]] std::string new_id(Rng& rng);
 // The envelope's refusals as /v1 says them.

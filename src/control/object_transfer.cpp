@@ -2,7 +2,8 @@
 //
 //   GET  /v1/export   the file's text, with psk_file references and no secret
 //   POST /v1/export   {"key":"qpsk1-..."}: the same with all secrets, as an encrypted bundle; Unix socket only
-//   POST /v1/import   control/transfer.hpp: its tunnels, routes and rules become objects of the API; Unix socket only
+//   POST /v1/import   control/transfer.hpp: its tunnels, routes and rules become objects of the API, and a bundle's
+//                     notification policies, webhooks and silences; Unix socket only
 //
 // An import is one change: it adds, and replaces what the API has made under the same name; it takes nothing away. What
 // the file of this gateway says in the same words is passed over.
@@ -53,8 +54,15 @@ std::shared_ptr<const T> same_name(const ObjectSet<T>& set, std::string_view acc
 Reply ObjectApi::Impl::export_text() {
   const auto config = merged(*file, stored);
   if (!config) return error_reply(409, "conflict", config.error().front().message);
-  return {
-      200, {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"}}, rooms.write(*config).config};
+  const auto alerts = exported_alerts(store);
+  if (!alerts) return error_reply(500, "store", alerts.error().detail);
+  std::string text = rooms.write(*config).config;
+  if (!alerts->empty())
+    text += fmt::format(
+        "\n# {} more are in this gateway's store: notification policies, webhooks, silences. A file cannot say them; a "
+        "bundle does: qanat export --with-secrets.\n",
+        alerts->size());
+  return {200, {{"Content-Type", "text/plain; charset=utf-8"}, {"Cache-Control", "no-store"}}, std::move(text)};
 }
 
 Reply ObjectApi::Impl::export_secrets(Call& call) {
@@ -71,8 +79,12 @@ Reply ObjectApi::Impl::export_secrets(Call& call) {
     return error_reply(400, "bad_request", "key is missing: a key of qanat genpsk, which opens the bundle again");
   const auto config = merged(*file, stored);
   if (!config) return error_reply(409, "conflict", config.error().front().message);
+  auto alerts = exported_alerts(store);
+  if (!alerts) return error_reply(500, "store", alerts.error().detail);
+  Transfer whole = rooms.write(*config);
+  whole.alerts = *std::move(alerts);
   const auto bundle =
-      seal_bundle(rooms.write(*config), to_bytes(key->get_ref<const std::string&>()), *call.situation.rng);
+      seal_bundle(whole, to_bytes(key->get_ref<const std::string&>()), *call.situation.rng);
   if (!bundle) return error_reply(400, "bad_request", "key " + bundle.error().detail);
   if (const auto refusal = write(call, {}, {{"export with secrets", "", "", "", "", ""}})) return own_refusal(*refusal);
   return {200,
@@ -94,6 +106,9 @@ class Importer {
     for (const model::Route& route : from.routes) add(from, route);
     for (const model::PolicyRule& rule : from.policy) add(from, rule);
     if (!from.nat.empty()) report("[[nat]] has no counterpart in the API: keep it in the file");
+  }
+  [[nodiscard]] Status add(store::ObjectStore& store, const std::vector<TransferAlert>& alerts) {
+    return import_alerts(call_, store, *file_.config, alerts, draft_, faults_);
   }
   [[nodiscard]] const ApiFaults& faults() const { return faults_; }
   [[nodiscard]] std::size_t count() const { return draft_.audit.size(); }
@@ -231,6 +246,8 @@ Reply ObjectApi::Impl::import_all(Call& call) {
   }
   Importer importer{call, rooms, *file, from_file, stored, next_order};
   importer.add(*config);
+  if (const Status read = importer.add(store, transfer->alerts); !read)
+    return error_reply(500, "store", read.error().detail);
   if (!importer.faults().empty()) return error_reply(409, "conflict", all_of(importer.faults()));
   const std::size_t count = importer.count();
   if (const auto refusal = commit(call, std::move(importer).take())) return own_refusal(*refusal);

@@ -2,7 +2,8 @@
 // one encrypted bundle.
 //
 // A bundle is "qanat bundle 1\n" and, sealed (crypto/at_rest.hpp) under the SHA-256 of a key as `qanat genpsk` makes
-// it, JSON: {"config":"...","files":[{"name":"berlin.psk","octets":"<hexadecimal>","secret":true}]}.
+// it, JSON: {"config":"...","files":[{"name":"berlin.psk","octets":"<hexadecimal>","secret":true}],"alerts":[{"kind":
+// "webhook","account":"default","id":"<32 digits>","document":{...},"secret":"<hexadecimal>"}]}.
 #pragma once
 
 #include <string>
@@ -19,9 +20,18 @@ struct TransferFile {
   SecretBytes octets;
   bool secret = true;
 };
+// A notification policy, a webhook or a silence: what a configuration file cannot say. In a bundle alone.
+struct TransferAlert {
+  std::string kind;  // the store's: "alert_policy", "webhook", "silence"
+  std::string account;
+  std::string id;
+  std::string document;  // JSON
+  SecretBytes secret;    // of a webhook; empty: none
+};
 struct Transfer {
   std::string config;  // TOML
   std::vector<TransferFile> files;
+  std::vector<TransferAlert> alerts = {};
 };
 
 inline constexpr std::string_view kBundleHead = "qanat bundle 1\n";

@@ -324,5 +324,76 @@ TEST_F(Alerting, AnAccountHasOnlySoMany) {
               HasSubstr("at most 100 webhooks"));
 }
 
+// A gateway that took another's bundle notifies as that one did.
+TEST_F(Alerting, ABundleCarriesThemToAnotherGateway) {
+  who_.root = true;
+  const std::string hook = make_hook();
+  const std::string policy = result("POST", kPolicies, policy_body(hook))["id"];
+  (void)result("POST", kSilences,
+               json::array({{{"policy_id", policy},
+                             {"start_time", "2027-01-01T00:00:00Z"},
+                             {"end_time", "2027-01-01T02:00:00Z"}}}));
+  const std::string text = ask("GET", "/v1/export").body;
+  EXPECT_THAT(text, HasSubstr("# 3 more are in this gateway's store"));
+  EXPECT_THAT(text, Not(HasSubstr("s3cret-token")));
+  const std::string key = model::generated_psk_text(Bytes(32, 7));
+  const control::Reply reply = ask("POST", "/v1/export", json{{"key", key}}.dump());
+  ASSERT_EQ(reply.status, 200);
+  EXPECT_THAT(reply.body, Not(HasSubstr("s3cret-token")));
+  const auto transfer = control::open_bundle(to_bytes(reply.body), to_bytes(key));
+  ASSERT_TRUE(transfer);
+  EXPECT_EQ(transfer->alerts.size(), 3U);
+  const SecretBytes octets = control::transfer_json(*transfer);
+  const json body = json::parse(std::string{octets.expose().begin(), octets.expose().end()});
+
+  store::MemoryObjectStore store;
+  control::ObjectApi other{store, gateway::object_rooms()};
+  ASSERT_TRUE(other.load());
+  control::Principal root;
+  root.root = true;
+  const auto import = [&](const json& what, const std::shared_ptr<const control::LoadedFile>& file) {
+    return *other.handle({"POST", "/v1/import", what.dump(), {}, root}, {now_, &rng_, nullptr, file});
+  };
+  for (int i = 0; i < 2; ++i) {  // once more is the same
+    const control::Reply done = import(body, file_);
+    ASSERT_EQ(done.status, 200) << done.body;
+    const auto rules = control::alert_rules(store);
+    ASSERT_TRUE(rules);
+    ASSERT_EQ(rules->policies.size(), 1U);
+    EXPECT_EQ(rules->policies[0].id, policy);
+    EXPECT_EQ(rules->policies[0].silences.size(), 1U);
+    const auto& secret = rules->webhooks.at(hook).secret;
+    ASSERT_TRUE(secret);
+    EXPECT_EQ(std::string(secret->expose().begin(), secret->expose().end()), "s3cret-token");
+  }
+
+  // Bad ones are named, and nothing is taken of the whole.
+  const auto bad = [&](const std::string& pointer, const json& value, const std::string& message,
+                       std::string_view file = {}) {
+    SCOPED_TRACE(pointer);
+    json changed = body;
+    changed[json::json_pointer{pointer}] = value;
+    const auto before = store.list("")->revision;
+    const control::Reply done = import(changed, file.empty() ? file_ : file_of(std::string{file}));
+    EXPECT_TRUE(done.status == 400 || done.status == 409) << done.status;
+    EXPECT_THAT(done.body, HasSubstr(message));
+    EXPECT_EQ(store.list("")->revision, before);
+  };
+  bad("/alerts", 1, "alerts must be an array");
+  bad("/alerts/0/document", 1, "alerts must be an array");
+  bad("/alerts/0/secret", "x", "hexadecimal digits");
+  bad("/alerts/1/secret", "00", "a webhook alone has a secret");
+  bad("/alerts/0/kind", "token", "there is no kind token");
+  bad("/alerts/0/id", "../x", "32 hexadecimal digits");
+  bad("/alerts/0/account", "red", "has no account red");
+  bad("/alerts/0/document/url", "ftp://a", "url");
+  bad("/alerts/1/document/mechanisms/webhooks/0/id", std::string(32, 'e'), "there is no webhook eeeeeeee");
+  bad("/alerts/1/document/alert_type", "x", "is not offered");
+  bad("/alerts/2/document/policy_id", 7, "no policy with its policy_id");
+  bad("/alerts/2/document/end_time", 7, "must be two dates");
+  bad("/alerts/2/document/start_time", "2028-01-01T00:00:00Z", "one after the other");
+  bad("/config", body["config"], "webhooks are off", "[gateway]\naddress = \"203.0.113.1\"\n");
+}
+
 }  // namespace
 }  // namespace qanat::api_test
