@@ -20,6 +20,10 @@ PostureBook::Page& PostureBook::page(const std::string& tunnel) {
   return out;
 }
 
+void PostureBook::mark_changed(Page& page) {
+  if (!std::exchange(page.changed, true)) changed_.push_back(&page);
+}
+
 std::optional<WallTime> PostureBook::wall_at(Instant now) const {
   if (!wall_) return std::nullopt;
   return WallTime{wall_->second.seconds + std::chrono::floor<std::chrono::seconds>(now - wall_->first).count()};
@@ -30,7 +34,7 @@ void PostureBook::book_time(Instant now, Page& p) {
   const double seconds = now > p.since ? std::chrono::duration<double>(now - p.since).count() : 0;
   p.since = now;
   if (p.classical == 0 && p.safe == 0) return;
-  p.changed = true;
+  mark_changed(p);
   if (p.classical == 0) {
     p.record.safe_seconds += seconds;
     return;
@@ -43,7 +47,7 @@ bool PostureBook::child_up(Instant now, const std::string& tunnel, ChildSaId chi
   Page& p = page(tunnel);
   book_time(now, p);
   if (!children_.emplace(child, Child{tunnel, keys, 0}).second) return false;
-  p.changed = true;
+  mark_changed(p);
   const auto wall = wall_at(now);
   if (keys == Keys::Classical) {
     ++p.classical;
@@ -90,7 +94,7 @@ void PostureBook::count_tunnel(Instant now, const std::string& name, std::uint64
   const std::uint64_t rest = more - known_safe;
   p.record.safe_bytes += known_safe + (p.was_classical ? 0 : rest);
   if (p.was_classical) p.record.classical_bytes += rest;
-  p.changed = p.changed || more != 0;
+  if (more != 0) mark_changed(p);
   p.was_classical = p.classical != 0;
 }
 
@@ -116,7 +120,8 @@ bool PostureBook::forget(const std::string& tunnel) {
   p.was_hybrid = p.fallen = false;
   p.forgotten = true;
   p.record.first_hybrid_at.reset();
-  p.changed = urgent_ = true;
+  mark_changed(p);
+  urgent_ = true;
   return true;
 }
 
@@ -124,9 +129,12 @@ std::vector<model::PostureRecord> PostureBook::take_changed(Instant now, Write w
   std::vector<model::PostureRecord> out;
   if (when == Write::WhenDue && !urgent_ && written_ && now - *written_ < kWriteEvery) return out;
   urgent_ = false;
-  for (auto& [name, p] : pages_) {
-    if (std::exchange(p.changed, false)) out.push_back(p.record);
+  out.reserve(changed_.size());
+  for (Page* p : changed_) {
+    p->changed = false;
+    out.push_back(p->record);
   }
+  changed_.clear();
   if (!out.empty()) written_ = now;
   return out;
 }

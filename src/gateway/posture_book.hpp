@@ -71,7 +71,7 @@ class PostureBook {
     bool was_hybrid = false;     // ever
     Instant since;               // seconds are booked up to here
     bool fallen = false;
-    bool changed = false;
+    bool changed = false;  // it is in changed_
     bool forgotten = false;  // asked for, so that it holds for records that could not be read, too
   };
   struct Child {
@@ -80,12 +80,14 @@ class PostureBook {
     std::uint64_t bytes_seen = 0;
   };
   Page& page(const std::string& tunnel);
+  void mark_changed(Page& page);
   void book_time(Instant now, Page& page);
   void count_child(const ipsec::SaCounters& counters);
   void count_tunnel(Instant now, const std::string& name, std::uint64_t bytes);
   [[nodiscard]] std::optional<WallTime> wall_at(Instant now) const;
 
   std::map<std::string, Page> pages_;
+  std::vector<Page*> changed_;  // since they were last taken
   std::unordered_map<ChildSaId, Child> children_;
   std::optional<std::pair<Instant, WallTime>> wall_;
   std::optional<Instant> written_;
