@@ -110,7 +110,7 @@ class Load {
     const auto sooner = [&next](Instant at) { next = next ? std::min(*next, at) : at; };
     if (!reported_) sooner(begin_ + Duration{static_cast<std::int64_t>(order_.seconds * 1e9)} + 1ms);
     if (!reported_ && order_.rate > 0 && begun_ < order_.count && open_.size() < order_.in_flight) sooner(due(begun_));
-    if (const Status armed = loop_->set_timer(next); !armed) loop_->stop();
+    loop_->set_timer(next);
   }
 
   Instant due(std::size_t number) const {

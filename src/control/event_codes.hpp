@@ -81,8 +81,7 @@ enum class EventLevel : std::uint8_t { Debug, Info, Warning, Error };
   X("auth-worker-failed", Error, "a thread for signatures ended")                                                    \
   X("webhook-failing", Warning, "a notification could not be delivered to a webhook and is tried again; once until it succeeds or the webhook changes") \
   X("webhook-gave-up", Warning, "a notification was refused by its receiver, given up after a day, or lost from a full queue") \
-  X("alerts-not-kept", Error, "what is to be notified could not be written to `state_dir`: it is not sent") \
-  X("timer-failed", Error, "a timer could not be set")
+  X("alerts-not-kept", Error, "what is to be notified could not be written to `state_dir`: it is not sent")
 // clang-format on
 
 struct EventInfo {

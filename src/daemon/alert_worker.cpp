@@ -213,7 +213,7 @@ void AlertWorker::turn(bool look) {
     const std::lock_guard lock(status_mutex_);
     status_ = engine_.status();
   }
-  if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
+  loop_->set_timer(next);
 }
 
 }  // namespace qanat::daemon

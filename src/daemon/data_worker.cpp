@@ -5,6 +5,12 @@
 
 namespace qanat::daemon {
 
+namespace {
+
+constexpr Duration kTimerSlack = 1ms;  // of what waits for an instant: many SAs have one each
+
+}  // namespace
+
 DataWorker::DataWorker(std::uint32_t index, DataSockets sockets, const HandoverBoxes& boxes,
                        io::Mailbox<FromDataWorker>& events, const io::Log& log)
     : index_(index),
@@ -31,6 +37,7 @@ DataWorker::~DataWorker() {
 
 Status DataWorker::start() {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
+  loop_->set_timer_slack(kTimerSlack);
   QANAT_TRY(loop_->add(inbox_.fd(), [this] { on_commands(); }));
   QANAT_TRY(loop_->add(boxes_[index_]->fd(), [this] {
     take_handed();
@@ -94,7 +101,7 @@ void DataWorker::on_udp(io::UdpSocket& socket) {
     for (MutableByteView rest = d.data;;) {
       const MutableByteView one = d.segment != 0 ? rest.first(std::min(d.segment, rest.size())) : rest;
       if (one.size() < 4 || load_be32(one.data()) == 0) {
-        events_.post(StrayDatagram{d.local, d.remote, d.tos, to_bytes(one)});
+        said_.emplace_back(StrayDatagram{d.local, d.remote, d.tos, to_bytes(one)});
       } else {
         views_.push_back(one);
       }
@@ -125,7 +132,7 @@ void DataWorker::on_icmp(io::EspSocket& socket) {
 
 void DataWorker::on_path_error(Instant now, const io::PathError& error) {
   if (error.unreachable) {
-    events_.post(error);
+    said_.emplace_back(error);
     return;
   }
   const bool ours = error.origin == io::PathError::Origin::Interface;
@@ -173,16 +180,17 @@ void DataWorker::hand_over() {
   while (auto leaving = path_->poll_handover()) {
     if (!boxes_[leaving->worker]->post(leaving->batch)) path_->note_handover_lost(leaving->batch);
   }
-  while (const auto news = path_->poll_news()) events_.post(*news);
+  while (const auto news = path_->poll_news()) said_.emplace_back(*news);
 }
 
 void DataWorker::end_of_turn() {
-  while (auto event = path_->poll_event()) events_.post(std::move(*event));
+  while (auto event = path_->poll_event()) said_.emplace_back(std::move(*event));
   if (boxes_.size() > 1) hand_over();
   sink_->flush();
   handed_.clear();
   hear_path_errors();
-  if (const Status armed = loop_->set_timer(path_->next_timeout()); !armed) log_.error("timer-failed", armed.error());
+  (void)events_.post_all(said_);  // without a limit: nothing is lost
+  loop_->set_timer(path_->next_timeout());
 }
 
 }  // namespace qanat::daemon

@@ -66,6 +66,7 @@ class DataWorker {
   const HandoverBoxes& boxes_;
   std::vector<HandoverBox::Message> handed_;  // what is delivered of it lies there until the end of the turn
   io::Mailbox<FromDataWorker>& events_;
+  std::vector<FromDataWorker> said_;  // of this turn
   const io::Log& log_;
   io::Mailbox<ToDataWorker> inbox_;
   std::unique_ptr<Rng> rng_;

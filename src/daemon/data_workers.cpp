@@ -9,6 +9,7 @@ DataWorkers::DataWorkers(std::vector<DataSockets> sockets, io::Mailbox<FromDataW
     const auto index = static_cast<std::uint32_t>(workers_.size());
     workers_.push_back(std::make_unique<DataWorker>(index, std::move(s), boxes_, events, log));
   }
+  leaving_.resize(workers_.size());
 }
 
 Status DataWorkers::start() {
@@ -18,20 +19,24 @@ Status DataWorkers::start() {
 
 void DataWorkers::post(ipsec::Command command) {
   shards_.post(std::move(command),
-               [this](std::uint32_t worker, ipsec::Command c) { workers_[worker]->inbox().post(std::move(c)); });
+               [this](std::uint32_t worker, ipsec::Command c) { leaving_[worker].emplace_back(std::move(c)); });
 }
 
 void DataWorkers::post(StrayDatagram datagram) {
   const std::uint32_t worker = datagram.data.size() < 4 ? 0 : shards_.map().worker_of(load_be32(datagram.data.data()));
-  workers_[worker]->inbox().post(std::move(datagram));
+  leaving_[worker].emplace_back(std::move(datagram));
 }
 
 void DataWorkers::post(const io::PathError& error) {
-  for (const auto& worker : workers_) worker->inbox().post(error);
+  for (auto& worker : leaving_) worker.emplace_back(error);
 }
 
 void DataWorkers::post(const wan::TunnelNews& news) {
-  for (const auto& worker : workers_) worker->inbox().post(news);
+  for (auto& worker : leaving_) worker.emplace_back(news);
+}
+
+void DataWorkers::flush() {
+  for (std::size_t i = 0; i < workers_.size(); ++i) (void)workers_[i]->inbox().post_all(leaving_[i]);  // has no limit
 }
 
 std::optional<ipsec::Event> DataWorkers::merge(ipsec::Event event) {

@@ -16,10 +16,12 @@ class DataWorkers {
 
   [[nodiscard]] Status start();
 
+  // What is posted leaves with flush(), in its order: one wake-up a worker.
   void post(ipsec::Command command);
   void post(StrayDatagram datagram);       // of ESP: for whoever has its SPI
   void post(const io::PathError& error);   // for all: nobody knows whose tunnel it is about
   void post(const wan::TunnelNews& news);  // for all; its owner knows it already
+  void flush();
   // What `events` has brought, as the gateway is to hear it (see wan::DataShards).
   [[nodiscard]] std::optional<ipsec::Event> merge(ipsec::Event event);
 
@@ -27,6 +29,7 @@ class DataWorkers {
   wan::DataShards shards_;
   HandoverBoxes boxes_;
   std::vector<std::unique_ptr<DataWorker>> workers_;
+  std::vector<std::vector<ToDataWorker>> leaving_;  // by worker
 };
 
 }  // namespace qanat::daemon

@@ -69,7 +69,10 @@ class Hub {
     workers_.emplace(std::move(sockets), events_, log_);
     EXPECT_TRUE(workers_->start());
   }
-  void post(ipsec::Command command) { workers_->post(std::move(command)); }
+  void post(ipsec::Command command) {
+    workers_->post(std::move(command));
+    workers_->flush();
+  }
   // The next event of a type, as the control thread would hear it.
   template <typename Event>
   Event wait() {
@@ -89,6 +92,7 @@ class Hub {
           workers_->post(*news);
         }
       }
+      workers_->flush();
     }
     ADD_FAILURE() << "an event that was awaited does not come";
     return {};

@@ -194,7 +194,8 @@ TEST_F(Sandbox, LetsTheDaemonWork) {
       timed_out = true;
       (*loop)->stop();
     });
-    if (!(*loop)->set_timer(io::boot_now() + 300ms) || !(*loop)->run()) return 9;
+    (*loop)->set_timer(io::boot_now() + 300ms);
+    if (!(*loop)->run()) return 9;
     if (received != 2 || !asked || !timed_out) return 10;
     char buffer[4096];
     std::string answer;

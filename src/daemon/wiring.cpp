@@ -17,6 +17,7 @@ namespace {
 constexpr Duration kStopPatience = 2s;    // for the peers' answers to our Deletes
 constexpr Duration kRouteSwarm = 50ms;    // routes that a routing daemon changes together
 constexpr Duration kRoutesAgain = 200ms;  // after they could not be read
+constexpr Duration kTimerSlack = 4ms;     // under load each IKE SA has its own instant for something
 constexpr Duration kSwarm = 100ms;        // what belongs to one change of addresses comes within that time
 
 ike::EndpointConfig endpoint_config(const model::Gateway& g, bool native_esp, bool key_log, Rng& rng,
@@ -83,6 +84,7 @@ std::unique_ptr<gateway::ShardPort> Wiring::make_shard(const ike::EndpointConfig
 
 Status Wiring::start(const model::Config& config) {
   QANAT_ASSIGN(loop_, io::EventLoop::create());
+  loop_->set_timer_slack(kTimerSlack);
   QANAT_TRY(loop_->on_signals({SIGTERM, SIGINT, SIGHUP}, [this](int signal) { on_signal(signal); }));
   for (io::UdpSocket& s : control_.ike) {
     QANAT_TRY(s.watch_path_errors());
@@ -188,7 +190,7 @@ void Wiring::on_ike(io::UdpSocket& socket, std::uint16_t port) {
     gateway_.handle_datagram(now, {{d.local, port}, d.remote}, d.data);
   }
   // ICMP about ESP in UDP comes to any socket of the group: the kernel does not steer errors.
-  while (const auto error = socket.next_path_error()) {
+  while (const auto error = loop_->has_error() ? socket.next_path_error() : std::nullopt) {
     if (error->unreachable) {
       gateway_.handle_path_error(now, error->local, error->remote);
     } else if (port == io::kNatPort) {
@@ -404,6 +406,7 @@ void Wiring::end_of_turn() {
     }
   }
   if (gateway_.posture().is_urgent()) keep_ledger(io::boot_now(), gateway::PostureBook::Write::WhenDue);
+  data_.flush();
   transmit();
   for (const gateway::CommandDone& d : done) {
     const auto call = open_calls_.find(d.ticket);
@@ -418,7 +421,7 @@ void Wiring::end_of_turn() {
   if (look_at_ && (!next || *look_at_ < *next)) next = look_at_;
   if (read_routes_at_ && (!next || *read_routes_at_ < *next)) next = read_routes_at_;
   if (const auto at = captures_.next_timeout(); at && (!next || *at < *next)) next = at;
-  if (const Status armed = loop_->set_timer(next); !armed) log_.error("timer-failed", armed.error());
+  loop_->set_timer(next);
   if (netd_.wants_write()) netd_.flush();
 }
 

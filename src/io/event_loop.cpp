@@ -9,6 +9,8 @@
 #include <sys/signalfd.h>
 #include <sys/timerfd.h>
 
+#include "io/clock.hpp"
+
 namespace qanat::io {
 
 namespace {
@@ -34,12 +36,7 @@ Result<std::unique_ptr<EventLoop>> EventLoop::create() {
   if (!loop->wake_.valid()) return system_failure(kWhere, "eventfd");
 
   EventLoop* self = loop.get();
-  QANAT_TRY(loop->add(loop->timer_.get(), [self] {
-    std::uint64_t expirations = 0;
-    if (::read(self->timer_.get(), &expirations, sizeof expirations) != sizeof expirations) return;  // re-armed since
-    self->armed_.reset();
-    if (self->timer_callback_) self->timer_callback_();
-  }));
+  QANAT_TRY(loop->add(loop->timer_.get(), [self] { self->on_expiry(); }));
   QANAT_TRY(loop->add(loop->wake_.get(), [self] {
     std::uint64_t count = 0;
     if (::read(self->wake_.get(), &count, sizeof count) == sizeof count) self->stopping_ = true;
@@ -70,19 +67,39 @@ Status EventLoop::set_write_interest(int fd, WriteInterest interest) {
   return {};
 }
 
-Status EventLoop::set_timer(std::optional<Instant> at) {
-  if (at == armed_) return {};  // most turns change nothing: no system call
-  itimerspec spec{};            // all zero disarms
-  if (at) {
-    const std::int64_t ns = std::max<std::int64_t>(at->ns(), 1);
-    spec.it_value.tv_sec = ns / 1'000'000'000;
-    spec.it_value.tv_nsec = ns % 1'000'000'000;
-  }
+// A deadline that was put off or disarmed leaves the earlier one with the kernel: one idle turn later costs less than a
+// system call in every turn that puts it off.
+Status EventLoop::arm() {
+  if (!due_ || (armed_ && *armed_ <= *due_)) return {};
+  std::int64_t ns = std::max<std::int64_t>(due_->ns(), 1);  // all zero would disarm
+  if (const std::int64_t slack = slack_.count(); slack > 0) ns = (ns + slack - 1) / slack * slack;  // its next multiple
+  const Instant at = Instant::from_ns(ns);
+  if (armed_ && *armed_ <= at) return {};
+  itimerspec spec{};
+  spec.it_value.tv_sec = ns / 1'000'000'000;
+  spec.it_value.tv_nsec = ns % 1'000'000'000;
   if (::timerfd_settime(timer_.get(), TFD_TIMER_ABSTIME, &spec, nullptr) != 0) {
     return system_failure(kWhere, "timerfd_settime");
   }
   armed_ = at;
   return {};
+}
+
+void EventLoop::on_expiry() {
+  std::uint64_t expirations = 0;
+  if (::read(timer_.get(), &expirations, sizeof expirations) != sizeof expirations) return;  // re-armed since
+  armed_.reset();
+  fire_if_due();
+}
+
+bool EventLoop::is_due() const {
+  return due_ && *due_ <= boot_now();
+}
+
+void EventLoop::fire_if_due() {
+  if (!is_due()) return;
+  due_.reset();
+  if (timer_callback_) timer_callback_();
 }
 
 Status EventLoop::on_signals(std::initializer_list<int> signals, std::function<void(int)> callback) {
@@ -113,6 +130,13 @@ Status EventLoop::run_once(Duration timeout) {
 }
 
 Status EventLoop::turn(int timeout_ms) {
+  // What is due already needs no timer: it comes after what is ready.
+  const bool due = is_due();
+  if (due) {
+    timeout_ms = 0;
+  } else {
+    QANAT_TRY(arm());
+  }
   std::array<epoll_event, 16> events{};
   const int count = ::epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), timeout_ms);
   if (count < 0) {
@@ -125,8 +149,10 @@ Status EventLoop::turn(int timeout_ms) {
     const auto found = watches_.find(static_cast<int>(tag & 0xffffffffU));
     if (found == watches_.end() || found->second->generation != static_cast<std::uint32_t>(tag >> 32)) continue;
     const std::shared_ptr<Watch> watch = found->second;  // lives through its own removal
+    has_error_ = (events[static_cast<std::size_t>(i)].events & EPOLLERR) != 0;
     watch->callback();
   }
+  if (due) fire_if_due();
   return {};
 }
 

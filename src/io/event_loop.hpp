@@ -33,9 +33,15 @@ class EventLoop {
   [[nodiscard]] Status set_write_interest(int fd, WriteInterest interest);
 
   // One timer: `callback` runs once when the instant set last has come; nullopt disarms. An instant that has passed
-  // fires in the next turn.
+  // fires in the next turn. Setting costs no system call: the kernel is told when a turn begins, and only of an instant
+  // before the one that it knows.
   void on_timer(Callback callback) { timer_callback_ = std::move(callback); }
-  [[nodiscard]] Status set_timer(std::optional<Instant> at);
+  void set_timer(std::optional<Instant> at) { due_ = at; }
+  // From now on a timer may be late by that much, so that many that are due one after the other share a turn.
+  void set_timer_slack(Duration slack) { slack_ = slack; }
+
+  // For a callback: whether its descriptor has an error to tell (EPOLLERR), as of when this turn began.
+  [[nodiscard]] bool has_error() const { return has_error_; }
 
   // Blocks these signals in the calling thread (call it before other threads start: they inherit the mask) and
   // hands each to `callback`.
@@ -54,6 +60,10 @@ class EventLoop {
     std::uint32_t generation = 0;
   };
   [[nodiscard]] Status turn(int timeout_ms);
+  [[nodiscard]] Status arm();
+  [[nodiscard]] bool is_due() const;
+  void on_expiry();
+  void fire_if_due();
 
   UniqueFd epoll_;
   UniqueFd timer_;
@@ -62,7 +72,10 @@ class EventLoop {
   Callback timer_callback_;
   std::unordered_map<int, std::shared_ptr<Watch>> watches_;
   std::uint32_t next_generation_ = 1;
-  std::optional<Instant> armed_;
+  std::optional<Instant> due_;    // what the loop's owner wants
+  std::optional<Instant> armed_;  // what the kernel knows, never after it
+  Duration slack_{0};
+  bool has_error_ = false;
   bool stopping_ = false;
 };
 

@@ -4,7 +4,9 @@
 // wake-up may bring many messages, and a wake-up with none is possible: neither is an error.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <limits>
 #include <mutex>
 #include <utility>
@@ -41,6 +43,24 @@ class Mailbox {
     }
     wake_.notify();
     return true;
+  }
+
+  // All in one go, with one wake-up; `messages` is left empty. How many were lost because the box is full.
+  std::size_t post_all(std::vector<T>& messages) {
+    if (messages.empty()) return 0;
+    std::size_t taken = 0;
+    bool ring = false;
+    {
+      const std::lock_guard lock(mutex_);
+      taken = std::min(messages.size(), limit_ - std::min(limit_, messages_.size()));
+      ring = messages_.empty() && taken > 0;
+      const auto end = messages.begin() + static_cast<std::ptrdiff_t>(taken);
+      messages_.insert(messages_.end(), std::move_iterator(messages.begin()), std::move_iterator(end));
+    }
+    const std::size_t lost = messages.size() - taken;
+    messages.clear();
+    if (ring) wake_.notify();
+    return lost;
   }
 
   [[nodiscard]] std::vector<T> take_all() {

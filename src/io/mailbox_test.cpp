@@ -34,6 +34,21 @@ TEST(Mailbox, RefusesWhatIsOverItsLimit) {
   EXPECT_TRUE(box.post(nullptr));
 }
 
+TEST(Mailbox, TakesManyWithOneWakeUp) {
+  Mailbox<int> box(3);
+  std::vector<int> none;
+  EXPECT_EQ(box.post_all(none), 0U);
+  EXPECT_FALSE(readable(box.fd(), 0));
+  std::vector<int> two{1, 2};
+  EXPECT_EQ(box.post_all(two), 0U);
+  EXPECT_TRUE(two.empty());
+  EXPECT_TRUE(readable(box.fd(), 0));
+  std::vector<int> more{3, 4, 5};
+  EXPECT_EQ(box.post_all(more), 2U) << "what is over the limit";
+  EXPECT_EQ(box.take_all(), (std::vector{1, 2, 3}));
+  EXPECT_FALSE(readable(box.fd(), 0));
+}
+
 TEST(Mailbox, LosesNothingBetweenThreads) {
   constexpr int kProducers = 4;
   constexpr int kEach = 20'000;
